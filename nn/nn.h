@@ -1,0 +1,223 @@
+/* nn.h -- the runtime's public interface: everything the bindings may use.
+ *
+ * nn knows no Lua, never prints and never exits. A fallible function returns a status (NN_OK is 0) or NULL and
+ * leaves a message for the calling thread; out-parameters are untouched on failure. Constructors return one
+ * reference, arguments are borrowed.
+ */
+#ifndef NN_H
+#define NN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef NN_DOUBLE
+typedef double nn_real;  /* the gradient check's build */
+#else
+typedef float nn_real;
+#endif
+
+#define NN_VERSION "0.1.0"
+
+/* ---- errors (core/error.c) ---------------------------------------------------------------------------------- */
+
+typedef enum {
+  NN_OK = 0,
+  NN_EARGUMENT,   /* an option or argument out of its range */
+  NN_ESHAPE,      /* shapes that do not fit */
+  NN_ETYPE,       /* element types that do not fit */
+  NN_EMEMORY,     /* out of memory, or over the cap */
+  NN_EIO,         /* the file is missing or unreadable */
+  NN_EFORMAT,     /* the file is damaged or of another kind */
+  NN_EINTERRUPT,  /* the user asked to stop */
+  NN_ESTATE,      /* right call, wrong moment: backward twice, a saved value overwritten */
+} nn_status;
+
+/* Records the message for this thread and returns status, so that `return nn_fail(NN_ESHAPE, "...")` reads well. */
+int nn_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts `prefix: ` before the current message; returns status. */
+int nn_fail_prefix(int status, const char *prefix);
+const char *nn_error(void);
+
+/* ---- memory (core/memory.c) --------------------------------------------------------------------------------- */
+
+/* Uninitialised, 64-byte aligned. Freed blocks are kept by size class and handed out again. NULL: out of memory. */
+void *nn_memory_get(size_t bytes);
+void *nn_memory_get_zeroed(size_t bytes);
+void nn_memory_put(void *block);  /* NULL is fine */
+
+typedef struct {
+  size_t live, peak;     /* bytes handed out now, and at most so far */
+  size_t cached;         /* bytes kept for reuse */
+  size_t cap;            /* live never exceeds it; 0: no cap */
+  uint64_t live_blocks;
+} nn_memory_stats;
+
+void nn_memory_get_stats(nn_memory_stats *stats);
+void nn_memory_reset_peak(void);
+void nn_memory_set_cap(size_t bytes);
+void nn_memory_trim(void);  /* give cached blocks back to the system */
+/* Test aid: the n-th allocation from now on fails (1 is the next one), once. 0 switches it off. */
+void nn_memory_fail_at(uint64_t n);
+
+/* ---- threads and interrupts (core/parallel.c) --------------------------------------------------------------- */
+
+/* Work on [begin, end). Chunks of one call write disjoint memory. */
+typedef void (*nn_chunk)(void *context, int64_t begin, int64_t end);
+
+/* Cuts [0, count) into pieces of `grain` (the last may be shorter) and runs them on the team, in any order. The cuts
+ * depend on count and grain only, never on the number of threads, so results are the same bits with any team.
+ * Inside a worker it runs serially. NN_EINTERRUPT when an interrupt arrived: some pieces were then not run. */
+int nn_parallel_for(int64_t count, int64_t grain, nn_chunk work, void *context);
+
+int nn_threads(void);
+int nn_set_threads(int threads);  /* 1 .. 256 */
+
+void nn_interrupt(void);          /* ask to stop; safe in a signal handler */
+bool nn_interrupted(void);
+void nn_interrupt_clear(void);
+int nn_interrupt_check(void);     /* NN_EINTERRUPT with its message, or NN_OK; for long serial loops */
+
+/* ---- processor (core/cpu.c) --------------------------------------------------------------------------------- */
+
+const char *nn_cpu_name(void);    /* "AMD EPYC" or the like */
+const char *nn_cpu_level(void);   /* "avx512", "avx2" or "portable"; PENUMBRA_CPU lowers it */
+int nn_cpu_count(void);           /* processors this process may use */
+const char *nn_blas_name(void);   /* OpenBLAS's own description of its build and kernels */
+int nn_start(void);               /* once per process, before anything else */
+
+/* ---- random numbers (core/random.c) ------------------------------------------------------------------------- */
+
+/* Philox4x32-10 (Salmon et al. 2011): the block for (seed, stream, index) is a pure function, so any thread may
+ * compute any part. Key = seed; counter words 0..1 = index, 2..3 = stream. */
+void nn_random_block(uint64_t seed, uint64_t stream, uint64_t index, uint32_t block[4]);
+/* Uniform in [0, 1) with 53 bits. */
+double nn_random_uniform(uint64_t seed, uint64_t stream, uint64_t index);
+/* A well-mixed 64-bit value: derives seeds from (seed, stream, index). */
+uint64_t nn_random_derive(uint64_t seed, uint64_t stream, uint64_t index);
+int nn_random_fill_uniform(nn_real *out, int64_t count, double low, double high, uint64_t seed, uint64_t stream);
+int nn_random_fill_normal(nn_real *out, int64_t count, double mean, double deviation, uint64_t seed, uint64_t stream);
+/* A uniform permutation of 0 .. count-1 (Fisher-Yates over the stream). */
+void nn_random_permutation(int32_t *out, int64_t count, uint64_t seed, uint64_t stream);
+
+/* ---- tensors (tensor/) -------------------------------------------------------------------------------------- */
+
+typedef enum { NN_REAL, NN_UINT8, NN_INT32, NN_INDEX } nn_type;  /* index: an int32 that counts from 0 */
+#define NN_MAX_AXES 6
+
+typedef struct nn_tensor nn_tensor;
+
+nn_tensor *nn_tensor_new(nn_type type, int axes, const int64_t *size);  /* uninitialised, contiguous */
+nn_tensor *nn_tensor_zeros(nn_type type, int axes, const int64_t *size);
+nn_tensor *nn_tensor_scalar(double value);                              /* float, no axes */
+nn_tensor *nn_tensor_retain(nn_tensor *t);
+void nn_tensor_release(nn_tensor *t);                                   /* NULL is fine */
+
+nn_type nn_tensor_type(const nn_tensor *t);
+int nn_tensor_axes(const nn_tensor *t);
+int64_t nn_tensor_size(const nn_tensor *t, int axis);
+const int64_t *nn_tensor_sizes(const nn_tensor *t);
+int64_t nn_tensor_count(const nn_tensor *t);
+bool nn_tensor_contiguous(const nn_tensor *t);
+size_t nn_type_bytes(nn_type type);
+const char *nn_type_name(nn_type type);        /* "float", "uint8", "int32", "index" */
+uint64_t nn_tensor_live(void);                 /* tensors alive in the process */
+/* "[8x28x28x3]"; writes at most size bytes, returns text. */
+char *nn_tensor_describe(const nn_tensor *t, char *text, size_t size);
+
+/* First element of a contiguous tensor. nn_tensor_write also counts as a write: it raises the storage's version. */
+const void *nn_tensor_data(const nn_tensor *t);
+void *nn_tensor_write(nn_tensor *t);
+/* Element by position, any layout; positions count from 0 and are within range. */
+double nn_tensor_get(const nn_tensor *t, const int64_t *position);
+int nn_tensor_set(nn_tensor *t, const int64_t *position, double value);
+
+int nn_tensor_fill(nn_tensor *t, double value);
+int nn_tensor_copy(nn_tensor *to, const nn_tensor *from);  /* same shape; converts the type */
+nn_tensor *nn_tensor_to(nn_tensor *t, nn_type type);       /* a new tensor, or another reference when nothing changes */
+nn_tensor *nn_tensor_clone(const nn_tensor *t);            /* contiguous, own storage, no history */
+nn_tensor *nn_tensor_detach(nn_tensor *t);                 /* same storage, no history */
+nn_tensor *nn_tensor_row(nn_tensor *t, int64_t index);     /* row `index` of the first axis, a view without history */
+/* Rows [begin, end) of the first axis, a view without history. */
+nn_tensor *nn_tensor_rows(nn_tensor *t, int64_t begin, int64_t end);
+nn_tensor *nn_tensor_pack(nn_tensor *t);                   /* itself when contiguous, else a contiguous copy */
+
+/* ---- autograd (autograd/) ----------------------------------------------------------------------------------- */
+
+typedef struct nn_op nn_op;
+
+/* One argument of an op or module, in the order of its signature; tensors travel apart. */
+typedef struct {
+  bool given;
+  double number;       /* number */
+  int64_t integer;     /* integer, boolean, axis (from 0), position (from 0), choice (its place in the list) */
+  int count;           /* sizes, axes, numbers: how many */
+  int64_t list[2 * NN_MAX_AXES];
+  double numbers[8];
+} nn_param;
+
+#define NN_MAX_PARAMS 8
+
+/* Runs a row: checks shapes, computes, records a node when gradients are on and an input needs one. Absent optional
+ * tensors are NULL. params as nn_signature orders them; NULL takes every default. */
+int nn_apply(const nn_op *op, nn_tensor *const *inputs, int count, const nn_param *params, nn_tensor **out);
+
+bool nn_tensor_requires_grad(const nn_tensor *t);
+int nn_tensor_set_requires_grad(nn_tensor *t, bool on);      /* leaves only */
+nn_tensor *nn_tensor_grad(const nn_tensor *t);               /* borrowed; NULL when there is none */
+void nn_tensor_clear_grad(nn_tensor *t);
+int nn_tensor_retain_grad(nn_tensor *t);                     /* keep the gradient of an intermediate value */
+/* d t / d leaves, accumulated into their grad. seed: dt, same shape (NULL: t has one element and dt = 1). The graph
+ * is freed unless keep_graph. */
+int nn_backward(nn_tensor *t, nn_tensor *seed, bool keep_graph);
+
+bool nn_grad_enabled(void);
+bool nn_set_grad_enabled(bool on);  /* returns what it was */
+
+/* ---- op rows (autograd/op.c) -------------------------------------------------------------------------------- */
+
+typedef enum {
+  NN_ARG_TENSOR,    /* float tensor */
+  NN_ARG_ANY,       /* tensor of any type */
+  NN_ARG_INDEX,     /* index tensor */
+  NN_ARG_TENSORS,   /* list of tensors of any one type */
+  NN_ARG_NUMBER, NN_ARG_INTEGER, NN_ARG_BOOLEAN, NN_ARG_CHOICE,
+  NN_ARG_AXIS, NN_ARG_AXES,  /* from 1 in Lua, from 0 here; negative counts from the end */
+  NN_ARG_POSITION,           /* from 1 in Lua, from 0 here */
+  NN_ARG_SIZES,              /* list of integers */
+  NN_ARG_NUMBERS,            /* list of numbers */
+} nn_arg_kind;
+
+typedef struct {
+  char name[24];
+  nn_arg_kind kind;
+  bool optional;       /* may be absent: a tensor is then NULL, a value has given == false or its default */
+  bool option;         /* stands in the braces: passed by name */
+  bool has_min, has_max, min_open, max_open;
+  double min, max;
+  nn_param fallback;   /* the default */
+  const char *choices; /* "a|b|c" for NN_ARG_CHOICE */
+  int tensor, value;   /* place among the inputs, or among the params; -1 for the other */
+} nn_arg;
+
+/* A parsed signature such as "x:tensor weight:tensor bias:tensor? {stride:integer=1 >=1, mode:reflect|zeros=zeros}". */
+typedef struct {
+  int args, tensors, values;
+  nn_arg arg[16];
+} nn_signature;
+
+int nn_signature_parse(const char *text, nn_signature *signature);
+
+int nn_op_count(void);
+const nn_op *nn_op_at(int place);
+const nn_op *nn_op_find(const char *name);  /* NULL when there is none */
+const char *nn_op_name(const nn_op *op);
+const char *nn_op_signature_text(const nn_op *op);
+const nn_signature *nn_op_signature(const nn_op *op);
+const char *nn_op_doc(const nn_op *op);
+const char *nn_op_check(const nn_op *op);   /* cases for the gradient test, see autograd/op.h */
+bool nn_op_differentiable(const nn_op *op);
+/* Test aid: multiplies what this row's backward adds to input `input` by `factor`; NULL switches it off. */
+void nn_plant_error(const nn_op *op, int input, double factor);
+
+#endif
