@@ -81,8 +81,8 @@ int nn_interrupt_check(void);     /* NN_EINTERRUPT with its message, or NN_OK; f
 /* ---- processor (core/cpu.c) --------------------------------------------------------------------------------- */
 
 const char *nn_cpu_name(void);    /* "AMD EPYC" or the like */
-const char *nn_cpu_level(void);   /* "avx512", "avx2" or "portable"; PENUMBRA_CPU lowers it */
-int nn_cpu_count(void);           /* processors this process may use */
+const char *nn_cpu_level(void);   /* "avx512", "avx2" or "portable" */
+int nn_cpu_count(void);           /* processors online */
 const char *nn_blas_name(void);   /* OpenBLAS's own description of its build and kernels */
 int nn_start(void);               /* once per process, before anything else */
 
@@ -207,6 +207,10 @@ typedef struct {
 } nn_signature;
 
 int nn_signature_parse(const char *text, nn_signature *signature);
+/* The place of a word among an argument's choices, or -1. */
+int nn_choice_find(const nn_arg *arg, const char *word, size_t length);
+/* Is the value within the argument's bounds? */
+int nn_arg_check(const nn_arg *arg, const nn_param *param);
 
 int nn_op_count(void);
 const nn_op *nn_op_at(int place);

@@ -20,6 +20,7 @@ enum {
 };
 
 #define NN_MAX_KEPT 2
+#define NN_MAX_INPUTS 64
 
 typedef struct {
   nn_type type;
@@ -62,6 +63,8 @@ struct nn_op {
 extern const nn_op nn_ops_arithmetic[], nn_ops_pointwise[], nn_ops_reduce[], nn_ops_softmax[], nn_ops_matmul[],
     nn_ops_shape[], nn_ops_gather[], nn_ops_conv[], nn_ops_pool[], nn_ops_norm[], nn_ops_dropout[], nn_ops_loss[],
     nn_ops_resize[];
+
+int nni_ops_start(void);  /* parses every signature, once */
 
 /* Shape rules shared by many rows. */
 int nni_shape_same(nn_call *c);  /* y has x[0]'s type and shape */

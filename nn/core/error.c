@@ -1,0 +1,25 @@
+/* error.c -- the last message of each thread. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nn.h"
+
+static _Thread_local char message[512];
+
+int nn_fail(int status, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+int nn_fail_prefix(int status, const char *prefix) {
+  char tail[sizeof message];
+  memcpy(tail, message, sizeof message);
+  snprintf(message, sizeof message, "%s: %.*s", prefix, (int)(sizeof message - strlen(prefix) - 3), tail);
+  return status;
+}
+
+const char *nn_error(void) { return message; }
