@@ -1,0 +1,105 @@
+--- Files written whole or not at all: a reader never sees half a file, and a killed program leaves the old one.
+local lfs = require "lfs"
+
+local M = {}
+
+local counter = 0
+
+--- Makes a folder and those above it; an existing one is fine.
+---@param path string
+---@return boolean? ok, string? message, string? code
+function M.make_folder(path)
+  local built = path:sub(1, 1) == "/" and "/" or ""
+  for part in path:gmatch("[^/]+") do
+    built = built .. part
+    if lfs.attributes(built, "mode") ~= "directory" then
+      local ok, message = lfs.mkdir(built)
+      -- Another process may have made it in between.
+      if not ok and lfs.attributes(built, "mode") ~= "directory" then
+        return nil, string.format("%s: %s", built, message), "io"
+      end
+    end
+    built = built .. "/"
+  end
+  return true
+end
+
+--- A name beside `path` that nobody else uses, for a file that is renamed onto it when complete.
+---@param path string
+---@return string
+function M.temporary(path)
+  counter = counter + 1
+  local unique = tostring({}):match("0x(%x+)") or "0"
+  local folder, name = M.split(path)
+  -- The ending stays: drawing programs choose the format by it.
+  return string.format("%s.%s-%d-%s", folder == "" and "" or folder .. "/", unique, counter, name)
+end
+
+--- Writes a file through a temporary name, then renames it.
+---@param path string
+---@param text string
+---@return boolean? ok, string? message, string? code
+function M.write(path, text)
+  local name = M.temporary(path)
+  local handle, message = io.open(name, "wb")
+  if not handle then return nil, message, "io" end
+  local ok
+  ok, message = handle:write(text)
+  local closed, close_message = handle:close()
+  if ok and closed then ok, message = os.rename(name, path) end
+  if ok and closed then return true end
+  os.remove(name)
+  return nil, string.format("%s: %s", path, message or close_message), "io"
+end
+
+--- A file's bytes, or nil, message, code.
+---@param path string
+---@return string? text, string? message, string? code
+function M.read(path)
+  local handle, message = io.open(path, "rb")
+  if not handle then return nil, message, "io" end
+  local text
+  text, message = handle:read("a")
+  handle:close()
+  if not text then return nil, string.format("%s: %s", path, message or "cannot be read"), "io" end
+  return text
+end
+
+--- Adds one line to a file in a single write, so that several writers do not mix.
+---@param path string
+---@param line string
+---@return boolean? ok, string? message, string? code
+function M.append_line(path, line)
+  local handle, message = io.open(path, "ab")
+  if not handle then return nil, message, "io" end
+  handle:setvbuf("full")
+  local ok, write_message = handle:write(line, "\n")
+  local closed, close_message = handle:close()
+  if ok and closed then return true end
+  return nil, string.format("%s: %s", path, write_message or close_message), "io"
+end
+
+---@param path string
+---@return boolean
+function M.exists(path)
+  return lfs.attributes(path, "mode") ~= nil
+end
+
+--- The folder of a path ("" when it names none) and the name in it.
+---@param path string
+---@return string folder, string name
+function M.split(path)
+  local folder, name = path:match("^(.*)/([^/]*)$")
+  if not folder then return "", path end
+  return folder == "" and "/" or folder, name
+end
+
+--- A path's last part without its ending: "scripts/table4.lua" gives "table4".
+---@param path string
+---@return string
+function M.stem(path)
+  local _, name = M.split(path)
+  return (name:gsub("(.)%.[^.]*$", "%1"))
+end
+
+return M

@@ -1,0 +1,276 @@
+--- JSON that loses nothing: keys sorted, integers kept apart from floats, floats with every digit, non-finite
+--- numbers as null. The same value always encodes to the same bytes, so a text can be hashed.
+local M = {}
+
+local math_type = math.type
+local byte, sub, find, format, rep, gsub = string.byte, string.sub, string.find, string.format, string.rep, string.gsub
+local concat, sort = table.concat, table.sort
+
+local DEPTH = 200 -- nesting deeper than this is a cycle or an attack
+
+--- What `null` decodes to (nil would leave holes). Encodes to `null`.
+M.null = setmetatable({}, { __name = "json.null", __tostring = function() return "null" end })
+
+local array_mark = { __name = "json.array" }
+
+--- Marks a table as an array, so that an empty one encodes as `[]`. Decoded arrays carry the mark.
+---@param list? table
+---@return table list
+function M.array(list)
+  return setmetatable(list or {}, array_mark)
+end
+
+-- ---- encoding ----
+
+local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",
+                  ["\t"] = "\\t" }
+
+local function escape(char)
+  return escapes[char] or format("\\u%04x", byte(char))
+end
+
+-- Bytes that are no UTF-8 (a file name, an old text) become U+FFFD: what is written must stay readable.
+local function valid_utf8(text)
+  local parts, from = {}, 1
+  while true do
+    local _, bad = utf8.len(text, from)
+    if not bad then break end
+    parts[#parts + 1] = sub(text, from, bad - 1)
+    parts[#parts + 1] = "\u{FFFD}"
+    from = bad + 1
+  end
+  parts[#parts + 1] = sub(text, from)
+  return concat(parts)
+end
+
+local function quote(text)
+  if not utf8.len(text) then text = valid_utf8(text) end
+  return '"' .. gsub(text, '[%c"\\]', escape) .. '"'
+end
+
+--- A number as text: the shortest of 15, 16 and 17 digits that reads back as the same number. A float with an
+--- integral value keeps its point ("1.0"), so that it reads back as a float.
+local function number_text(x)
+  if math_type(x) == "integer" then return format("%d", x) end
+  if x ~= x or x == math.huge or x == -math.huge then return "null" end
+  local text
+  for digits = 15, 17 do
+    text = format("%." .. digits .. "g", x)
+    if tonumber(text) == x then break end
+  end
+  return find(text, "[.e]") and text or text .. ".0"
+end
+
+local function is_array(t)
+  if getmetatable(t) == array_mark then return true end
+  local n = #t
+  if n == 0 then return false end
+  local count = 0
+  for _ in next, t do count = count + 1 end
+  return count == n
+end
+
+local function encode(value, out, pretty, depth, path)
+  local kind = type(value)
+  if value == nil or value == M.null then
+    out[#out + 1] = "null"
+  elseif kind == "boolean" then
+    out[#out + 1] = value and "true" or "false"
+  elseif kind == "number" then
+    out[#out + 1] = number_text(value)
+  elseif kind == "string" then
+    out[#out + 1] = quote(value)
+  elseif kind ~= "table" then
+    error(format("json.encode: %s is a %s, which JSON cannot hold", path, kind), 0)
+  elseif depth > DEPTH then
+    error(format("json.encode: more than %d levels deep at %s", DEPTH, sub(path, 1, 60)), 0)
+  elseif is_array(value) then
+    -- A list of plain values stays on one line, also when pretty: a page of numbers under each other helps nobody.
+    local flat = true
+    for i = 1, #value do flat = flat and type(value[i]) ~= "table" end
+    local break_line = pretty and not flat and "\n" .. rep("  ", depth + 1) or nil
+    out[#out + 1] = "["
+    for i = 1, #value do
+      if i > 1 then out[#out + 1] = pretty and not break_line and ", " or "," end
+      if break_line then out[#out + 1] = break_line end
+      encode(value[i], out, pretty, depth + 1, path .. "[" .. i .. "]")
+    end
+    if break_line and #value > 0 then out[#out + 1] = "\n" .. rep("  ", depth) end
+    out[#out + 1] = "]"
+  else
+    local keys = {}
+    for key in next, value do
+      if type(key) ~= "string" then
+        error(format("json.encode: %s mixes list and named fields (key %s)", path, tostring(key)), 0)
+      end
+      keys[#keys + 1] = key
+    end
+    sort(keys)
+    out[#out + 1] = "{"
+    for i, key in ipairs(keys) do
+      if i > 1 then out[#out + 1] = "," end
+      if pretty then out[#out + 1] = "\n" .. rep("  ", depth + 1) end
+      out[#out + 1] = quote(key) .. (pretty and ": " or ":")
+      encode(value[key], out, pretty, depth + 1, path == "value" and key or path .. "." .. key)
+    end
+    if pretty and #keys > 0 then out[#out + 1] = "\n" .. rep("  ", depth) end
+    out[#out + 1] = "}"
+  end
+end
+
+--- Text of a value. A table with elements 1 .. n and nothing else is an array; an empty one is `{}` unless marked.
+---@param value any
+---@param options? { pretty?: boolean }
+---@return string
+function M.encode(value, options)
+  local out = {}
+  local ok, message = pcall(encode, value, out, options and options.pretty, 0, "value")
+  if not ok then error(message, 2) end
+  return concat(out)
+end
+
+-- ---- decoding ----
+
+local unescapes = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+
+-- Offsets count bytes from 0, as everywhere in messages about files.
+local function fail(at, message)
+  error({ offset = at - 1, message = message }, 0)
+end
+
+local function skip(text, at)
+  return find(text, "[^ \t\r\n]", at) or #text + 1
+end
+
+local function shown(text, at)
+  return at > #text and "the end" or format("%q", sub(text, at, at)):gsub("\\\n", "\\n")
+end
+
+local function decode_string(text, at)
+  local parts, start = {}, at
+  at = at + 1
+  while true do
+    local stop = find(text, '["\\%c]', at)
+    if not stop then fail(start, "string without an end") end
+    parts[#parts + 1] = sub(text, at, stop - 1)
+    local char = sub(text, stop, stop)
+    if char == '"' then return concat(parts), stop + 1 end
+    if char ~= "\\" then
+      if char ~= "\127" then fail(stop, "control character in a string") end
+      parts[#parts + 1] = char
+      at = stop + 1
+    else
+      local code = sub(text, stop + 1, stop + 1)
+      if code == "u" then
+        local hex = text:match("^%x%x%x%x", stop + 2)
+        if not hex then fail(stop, "\\u expects four hexadecimal digits") end
+        local point = tonumber(hex, 16)
+        at = stop + 6
+        if point >= 0xD800 and point < 0xDC00 then -- the first half of a pair
+          local low = text:match("^\\u(%x%x%x%x)", at)
+          low = low and tonumber(low, 16)
+          if not low or low < 0xDC00 or low > 0xDFFF then fail(stop, "half of a surrogate pair") end
+          point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00)
+          at = at + 6
+        elseif point >= 0xDC00 and point <= 0xDFFF then
+          fail(stop, "half of a surrogate pair")
+        end
+        parts[#parts + 1] = utf8.char(point)
+      else
+        local plain = unescapes[code]
+        if not plain then fail(stop, "unknown escape \\" .. code) end
+        parts[#parts + 1] = plain
+        at = stop + 2
+      end
+    end
+  end
+end
+
+local function decode_number(text, at)
+  local literal = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
+  local whole = literal and literal:match("^%-?(%d+)")
+  local fine = whole and (whole == "0" or sub(whole, 1, 1) ~= "0")
+    and (find(literal, "^%-?%d+$") or find(literal, "^%-?%d+%.%d+$") or find(literal, "^%-?%d+[eE][+-]?%d+$")
+      or find(literal, "^%-?%d+%.%d+[eE][+-]?%d+$"))
+  if not fine then fail(at, "malformed number") end
+  return tonumber(literal), at + #literal -- Lua keeps an integer an integer; one beyond 64 bits becomes a float
+end
+
+local words = { t = { "true", true }, f = { "false", false }, n = { "null", M.null } }
+local decode_value
+
+local function decode_array(text, at, depth)
+  local list = M.array()
+  at = skip(text, at + 1)
+  if sub(text, at, at) == "]" then return list, at + 1 end
+  while true do
+    list[#list + 1], at = decode_value(text, at, depth + 1)
+    at = skip(text, at)
+    local char = sub(text, at, at)
+    if char == "]" then return list, at + 1 end
+    if char ~= "," then fail(at, "expected ',' or ']', got " .. shown(text, at)) end
+    at = skip(text, at + 1)
+  end
+end
+
+local function decode_object(text, at, depth)
+  local object = {}
+  at = skip(text, at + 1)
+  if sub(text, at, at) == "}" then return object, at + 1 end
+  while true do
+    if sub(text, at, at) ~= '"' then fail(at, "expected a field name, got " .. shown(text, at)) end
+    local key, behind = decode_string(text, at)
+    if object[key] ~= nil then fail(at, format("field %q appears twice", key)) end
+    at = skip(text, behind)
+    if sub(text, at, at) ~= ":" then fail(at, "expected ':', got " .. shown(text, at)) end
+    object[key], at = decode_value(text, skip(text, at + 1), depth + 1)
+    at = skip(text, at)
+    local char = sub(text, at, at)
+    if char == "}" then return object, at + 1 end
+    if char ~= "," then fail(at, "expected ',' or '}', got " .. shown(text, at)) end
+    at = skip(text, at + 1)
+  end
+end
+
+function decode_value(text, at, depth)
+  if depth > DEPTH then fail(at, format("more than %d levels deep", DEPTH)) end
+  local char = sub(text, at, at)
+  if char == "{" then return decode_object(text, at, depth) end
+  if char == "[" then return decode_array(text, at, depth) end
+  if char == '"' then return decode_string(text, at) end
+  if find(char, "[%d-]") then return decode_number(text, at) end
+  local word = words[char]
+  if word and sub(text, at, at + #word[1] - 1) == word[1] then return word[2], at + #word[1] end
+  fail(at, "expected a value, got " .. shown(text, at))
+end
+
+--- The value of a text; `null` is json.null. A damaged text gives nil, message, code.
+---@param text string
+---@param name? string  # what the message calls the text: a path
+---@return any value, string? message, string? code
+function M.decode(text, name)
+  local ok, value = pcall(function()
+    local value, at = decode_value(text, skip(text, 1), 0)
+    at = skip(text, at)
+    if at <= #text then fail(at, "expected the end, got " .. shown(text, at)) end
+    return value
+  end)
+  if ok then return value end
+  local problem = value
+  if type(problem) ~= "table" then error(problem, 2) end
+  return nil, format("%s: offset %d: %s", name or "json", problem.offset, problem.message), "format"
+end
+
+--- The value in a file, or nil, message, code.
+---@param path string
+---@return any value, string? message, string? code
+function M.read(path)
+  local handle, message = io.open(path, "rb")
+  if not handle then return nil, message, "io" end
+  local text = handle:read("a")
+  handle:close()
+  if not text then return nil, path .. ": cannot be read", "io" end
+  return M.decode(text, path)
+end
+
+return M

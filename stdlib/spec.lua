@@ -1,0 +1,299 @@
+--- Checking the options of a Lua function against a table that lists them: types, bounds, choices, defaults.
+--- A wrong option raises at the line of the user who wrote it, in one style everywhere:
+---   probe.continuity: limit expects an integer of at least 1, got 0
+---   probe.continuity: unknown option "limits"; did you mean "limit"?
+local M = {}
+
+local format, concat, sort = string.format, table.concat, table.sort
+
+-- ---- names ----
+
+--- Edit distance where an insertion, a deletion, a change or a swap of neighbours costs one.
+---@param a string
+---@param b string
+---@return integer
+function M.distance(a, b)
+  local before, last, row = {}, {}, {}
+  for j = 0, #b do last[j] = j end
+  for i = 1, #a do
+    row[0] = i
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j)
+      local best = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        best = math.min(best, before[j - 2] + 1)
+      end
+      row[j] = best
+    end
+    before, last, row = last, row, before
+  end
+  return last[#b]
+end
+
+--- The known name most like the word, or nil when none is near enough to be what was meant.
+---@param word string
+---@param list string[]
+---@return string?
+function M.nearest(word, list)
+  local best, best_distance
+  local lower = word:lower()
+  for _, name in ipairs(list) do
+    local d = M.distance(lower, name:lower())
+    -- A name that begins with the word, or the reverse, is near whatever its length.
+    local shorter = math.min(#word, #name)
+    if shorter >= 3 and lower:sub(1, shorter) == name:lower():sub(1, shorter) then d = math.min(d, 1) end
+    if not best or d < best_distance or (d == best_distance and name < best) then best, best_distance = name, d end
+  end
+  if best and best_distance <= math.max(1, math.max(#word, #best) // 3) then return best end
+end
+
+--- What to add to a message about an unknown word: `; did you mean "x"?`, or the list of what is known.
+---@param word any
+---@param list string[]
+---@return string
+function M.suggest(word, list)
+  local near = M.nearest(tostring(word), list)
+  if near then return format('; did you mean "%s"?', near) end
+  if #list == 0 then return "" end
+  local known = { table.unpack(list) }
+  sort(known)
+  return "; known: " .. concat(known, ", ")
+end
+
+--- The names a table has, sorted.
+---@param t table
+---@return string[]
+function M.names(t)
+  local names = {}
+  for name in pairs(t) do names[#names + 1] = tostring(name) end
+  sort(names)
+  return names
+end
+
+-- ---- kinds of options ----
+-- A kind is { expects = text, test = function(value) -> fine, value, problem, default =, required = }.
+
+--- A value as a message shows it.
+---@param value any
+---@return string
+function M.shown(value)
+  local kind = type(value)
+  if kind == "string" then return format('"%s"', #value > 60 and value:sub(1, 57) .. "..." or value) end
+  if kind == "number" or kind == "boolean" or value == nil then return tostring(value) end
+  local meta = getmetatable(value)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  local article = kind == "table" and "a table" or "a " .. kind
+  return name and format("%s (%s)", article, name) or article
+end
+
+local function bounds(options)
+  local min, max = options.min, options.max
+  local parts = {}
+  if min and max and not options.above and not options.below then return format(" from %s to %s", min, max) end
+  if min then parts[#parts + 1] = format("of at least %s", min) end
+  if options.above then parts[#parts + 1] = format("above %s", options.above) end
+  if max then parts[#parts + 1] = format("at most %s", max) end
+  if options.below then parts[#parts + 1] = format("below %s", options.below) end
+  return #parts > 0 and " " .. concat(parts, " and ") or ""
+end
+
+local function within(x, options)
+  return x == x and (not options.min or x >= options.min) and (not options.max or x <= options.max)
+    and (not options.above or x > options.above) and (not options.below or x < options.below)
+end
+
+local function kind(name, options, expects, test)
+  return { kind = name, expects = expects, test = test, default = options.default, required = options.required,
+           doc = options.doc }
+end
+
+--- A number. min and max are allowed values, above and below are not; `finite = false` lets infinities through.
+---@param options? { min?: number, max?: number, above?: number, below?: number, default?: number, required?: boolean }
+function M.number(options)
+  options = options or {}
+  return kind("number", options, "a number" .. bounds(options), function(x)
+    if type(x) ~= "number" or not within(x, options) then return false end
+    if options.finite ~= false and (x == math.huge or x == -math.huge) then return false end
+    return true, x
+  end)
+end
+
+--- An integer; a float with an integral value is taken as one.
+---@param options? { min?: integer, max?: integer, default?: integer, required?: boolean }
+function M.integer(options)
+  options = options or {}
+  return kind("integer", options, "an integer" .. bounds(options), function(x)
+    local whole = type(x) == "number" and math.tointeger(x)
+    if not whole or not within(whole, options) then return false end
+    return true, whole
+  end)
+end
+
+--- true or false.
+---@param options? { default?: boolean, required?: boolean }
+function M.flag(options)
+  return kind("flag", options or {}, "true or false", function(x) return type(x) == "boolean", x end)
+end
+
+--- A string; `pattern` is a Lua pattern it must match, `expects` says so in words.
+---@param options? { pattern?: string, expects?: string, default?: string, required?: boolean }
+function M.text(options)
+  options = options or {}
+  return kind("text", options, options.expects or "a string", function(x)
+    return type(x) == "string" and (not options.pattern or x:find(options.pattern) ~= nil), x
+  end)
+end
+
+--- One of the values listed: spec.choice{ "cifar", "imagenet", default = "cifar" }.
+---@param options table
+function M.choice(options)
+  local shown, names = {}, {}
+  for i, value in ipairs(options) do
+    shown[i] = M.shown(value)
+    if type(value) == "string" then names[#names + 1] = value end
+  end
+  return kind("choice", options, "one of " .. concat(shown, ", "), function(x)
+    for _, value in ipairs(options) do
+      if x == value then return true, x end
+    end
+    if type(x) == "string" then
+      local near = M.nearest(x, names)
+      return false, nil, near and format('; did you mean "%s"?', near)
+    end
+    return false
+  end)
+end
+
+--- A list whose elements are of one kind: spec.list{ spec.integer{ min = 1 }, min = 1 }; min and max bound its length.
+---@param options table
+function M.list(options)
+  local element = options[1]
+  local expects = "a list" .. (element and " (each: " .. element.expects .. ")" or "")
+  if options.min then expects = expects .. format(" of at least %d", options.min) end
+  return kind("list", options, expects, function(x)
+    if type(x) ~= "table" or #x < (options.min or 0) or #x > (options.max or math.huge) then return false end
+    if not element then return true, x end
+    local out = {}
+    for i, value in ipairs(x) do
+      local fine, kept = element.test(value)
+      if not fine then return false, nil, format(" at place %d", i), value end
+      out[i] = kept
+    end
+    return true, out
+  end)
+end
+
+--- A table with fields of its own: spec.record{ min = spec.number(), max = spec.number() }.
+---@param fields table<string, table>
+---@param options? { default?: table, required?: boolean }
+function M.record(fields, options)
+  return kind("record", options or {}, "a table with " .. concat(M.names(fields), ", "), function(x)
+    if type(x) ~= "table" then return false end
+    local out, problem = M.examine(x, fields)
+    if not out then return false, nil, ": " .. problem end
+    return true, out
+  end)
+end
+
+--- A table of any contents.
+---@param options? { default?: table, required?: boolean }
+function M.table(options)
+  return kind("table", options or {}, "a table", function(x) return type(x) == "table", x end)
+end
+
+--- A function, or a value that can be called.
+---@param options? { default?: function, required?: boolean }
+function M.callable(options)
+  return kind("callable", options or {}, "a function", function(x)
+    local meta = getmetatable(x)
+    return type(x) == "function" or (type(meta) == "table" and meta.__call ~= nil), x
+  end)
+end
+
+--- A value recognised by a test of the module that makes it: spec.value{ "a perturbation", perturb.is }.
+--- The name alone accepts any value whose metatable has that __name: spec.value{ "Model" }.
+---@param options table
+function M.value(options)
+  local name, test = options[1], options[2]
+  test = test or function(x)
+    local meta = getmetatable(x)
+    return type(meta) == "table" and meta.__name == name
+  end
+  return kind("value", options, name, function(x) return test(x) and true or false, x end)
+end
+
+--- Any of several kinds: spec.any{ spec.choice{ "paper" }, spec.list{ spec.integer() }, default = "paper" };
+--- without kinds, anything at all.
+---@param options? table
+function M.any(options)
+  options = options or {}
+  local parts = {}
+  for i, element in ipairs(options) do parts[i] = element.expects end
+  return kind("any", options, #parts > 0 and concat(parts, ", or ") or "a value", function(x)
+    if #options == 0 then return true, x end
+    for _, element in ipairs(options) do
+      local fine, kept = element.test(x)
+      if fine then return true, kept end
+    end
+    return false
+  end)
+end
+
+-- ---- the check ----
+
+local function label(key)
+  return type(key) == "number" and format("[%d]", key) or tostring(key)
+end
+
+--- The options with their defaults, or nil and what is wrong with them.
+---@param options? table
+---@param fields table<string|integer, table>
+---@return table? options, string? problem
+function M.examine(options, fields)
+  if options == nil then options = {} end
+  if type(options) ~= "table" then return nil, "expected a table of options, got " .. M.shown(options) end
+  local unknown
+  for key in pairs(options) do
+    -- The first in order of name, so that the same mistake always gives the same message.
+    if not fields[key] and (unknown == nil or tostring(key) < tostring(unknown)) then unknown = key end
+  end
+  if type(unknown) == "number" then
+    return nil, format("unexpected value %s at place %s", M.shown(options[unknown]), unknown)
+  elseif unknown ~= nil then
+    return nil, format('unknown option "%s"%s', tostring(unknown), M.suggest(unknown, M.names(fields)))
+  end
+  local keys = {}
+  for key in pairs(fields) do keys[#keys + 1] = key end
+  sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  local out = {}
+  for _, key in ipairs(keys) do
+    local field, value = fields[key], options[key]
+    if value == nil then
+      if field.required then return nil, format("%s is required: %s", label(key), field.expects) end
+      out[key] = field.default
+    else
+      local fine, kept, note, culprit = field.test(value)
+      if not fine then
+        if culprit == nil then culprit = value end
+        return nil, format("%s expects %s, got %s%s", label(key), field.expects, M.shown(culprit), note or "")
+      end
+      out[key] = kept
+    end
+  end
+  return out
+end
+
+--- The options with their defaults, checked; the caller's table is not changed. Places (1, 2, ...) may be listed like
+--- names. Raises at the line that called the function which calls this one, `level` frames further out when given.
+---@param name string  # the function's name, for messages
+---@param options? table
+---@param fields table<string|integer, table>
+---@param level? integer
+---@return table options
+function M.check(name, options, fields, level)
+  local out, problem = M.examine(options, fields)
+  if not out then error(name .. ": " .. problem, 3 + (level or 0)) end
+  return out
+end
+
+return M

@@ -1,0 +1,539 @@
+--- Means, proportions and their intervals; paired comparisons; the smallest effect a test could have seen.
+---
+--- An estimate never travels without its interval. Every function here that estimates something returns an Interval:
+--- the value, its bounds at a level (0.95 unless told otherwise) and how it was made. It prints as `96.01 ± 0.38`
+--- and, through `:range()`, as `[95.6, 96.4]`. Percentages are stored as printed: 96.01 with unit "%".
+local M = {}
+
+local sqrt, abs, exp, log, floor, pi = math.sqrt, math.abs, math.exp, math.log, math.floor, math.pi
+local format = string.format
+
+-- ---- distributions ----
+
+-- log Gamma(x) for x > 0: Lanczos, g = 7, n = 9; relative error below 1e-14.
+local lanczos = { 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+                  12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7 }
+local function log_gamma(x)
+  if x < 0.5 then return log(pi / abs(math.sin(pi * x))) - log_gamma(1 - x) end
+  x = x - 1
+  local sum = 0.99999999999980993
+  for i, c in ipairs(lanczos) do sum = sum + c / (x + i) end
+  local t = x + 7.5
+  return 0.5 * log(2 * pi) + (x + 0.5) * log(t) - t + log(sum)
+end
+
+-- I_x(a, b), the regularised incomplete beta function, by its continued fraction (Lentz).
+local function incomplete_beta(x, a, b)
+  if x <= 0 then return 0.0 end
+  if x >= 1 then return 1.0 end
+  if x > (a + 1) / (a + b + 2) then return 1 - incomplete_beta(1 - x, b, a) end
+  local front = exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * log(x) + b * log(1 - x)) / a
+  local tiny = 1e-300
+  local c, d = 1.0, 1 - (a + b) * x / (a + 1)
+  if abs(d) < tiny then d = tiny end
+  d = 1 / d
+  local f = d
+  for m = 1, 500 do
+    local even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+    local odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+    local step
+    for _, term in ipairs { even, odd } do
+      d = 1 + term * d
+      if abs(d) < tiny then d = tiny end
+      c = 1 + term / c
+      if abs(c) < tiny then c = tiny end
+      d = 1 / d
+      step = c * d
+      f = f * step
+    end
+    if abs(step - 1) < 1e-15 then break end
+  end
+  return front * f
+end
+
+--- P(T <= t) for Student's t with df degrees of freedom (not necessarily whole).
+---@param t number
+---@param df number
+---@return number
+function M.t_cdf(t, df)
+  local tail = 0.5 * incomplete_beta(df / (df + t * t), df / 2, 0.5)
+  return t > 0 and 1 - tail or tail
+end
+
+--- The normal quantile: Wichura's AS 241, 16 digits.
+---@param p number
+---@return number
+function M.normal_quantile(p)
+  local q = p - 0.5
+  if abs(q) <= 0.425 then
+    local r = 0.180625 - q * q
+    return q * (((((((2509.0809287301226727 * r + 33430.575583588128105) * r + 67265.770927008700853) * r
+      + 45921.953931549871457) * r + 13731.693765509461125) * r + 1971.5909503065514427) * r
+      + 133.14166789178437745) * r + 3.387132872796366608)
+      / (((((((5226.495278852545925 * r + 28729.085735721942674) * r + 39307.89580009271061) * r
+      + 21213.794301586595867) * r + 5394.1960214247511077) * r + 687.1870074920579083) * r
+      + 42.313330701600911252) * r + 1)
+  end
+  local r = q < 0 and p or 1 - p
+  if r <= 0 then return q < 0 and -math.huge or math.huge end
+  r = sqrt(-log(r))
+  local x
+  if r <= 5 then
+    r = r - 1.6
+    x = (((((((7.7454501427834140764e-4 * r + 0.0227238449892691845833) * r + 0.24178072517745061177) * r
+      + 1.27045825245236838258) * r + 3.64784832476320460504) * r + 5.7694972214606914055) * r
+      + 4.6303378461565452959) * r + 1.42343711074968357734)
+      / (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r + 0.0151986665636164571966) * r
+      + 0.14810397642748007459) * r + 0.68976733498510000455) * r + 1.6763848301838038494) * r
+      + 2.05319162663775882187) * r + 1)
+  else
+    r = r - 5
+    x = (((((((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r + 0.0012426609473880784386) * r
+      + 0.026532189526576123093) * r + 0.29656057182850489123) * r + 1.7848265399172913358) * r
+      + 5.4637849111641143699) * r + 6.6579046435011037772)
+      / (((((((2.04426310338993978564e-15 * r + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5) * r
+      + 7.868691311456132591e-4) * r + 0.0148753612908506148525) * r + 0.13692988092273580531) * r
+      + 0.59983220655588793769) * r + 1)
+  end
+  return q < 0 and -x or x
+end
+
+--- The quantile of Student's t; df = math.huge is the normal one.
+---@param p number
+---@param df number
+---@return number
+function M.t_quantile(p, df)
+  if df > 1e6 then return M.normal_quantile(p) end
+  if p == 0.5 then return 0.0 end
+  if p < 0.5 then return -M.t_quantile(1 - p, df) end
+  local low, high = 0.0, 1.0
+  while M.t_cdf(high, df) < p do low, high = high, high * 2 end
+  for _ = 1, 200 do
+    local middle = 0.5 * (low + high)
+    if middle == low or middle == high then break end
+    if M.t_cdf(middle, df) < p then low = middle else high = middle end
+  end
+  return 0.5 * (low + high)
+end
+
+-- ---- plain numbers ----
+
+---@param values number[]
+---@return number
+function M.mean(values)
+  -- Neumaier's compensated sum: 10,000 distances of very different sizes keep their digits.
+  local sum, rest = 0.0, 0.0
+  for _, x in ipairs(values) do
+    local next_sum = sum + x
+    rest = rest + (abs(sum) >= abs(x) and (sum - next_sum) + x or (x - next_sum) + sum)
+    sum = next_sum
+  end
+  return (sum + rest) / #values
+end
+
+--- Sample variance, divided by n - 1.
+---@param values number[]
+---@return number
+function M.variance(values)
+  local mean, sum = M.mean(values), 0.0
+  for _, x in ipairs(values) do sum = sum + (x - mean) ^ 2 end
+  return sum / (#values - 1)
+end
+
+--- Sample standard deviation.
+---@param values number[]
+---@return number
+function M.sd(values)
+  return sqrt(M.variance(values))
+end
+
+--- The value below which a share p of the values lies, interpolated between neighbours.
+---@param values number[]
+---@param p number
+---@return number
+function M.quantile(values, p)
+  local sorted = table.move(values, 1, #values, 1, {})
+  table.sort(sorted)
+  local place = 1 + p * (#sorted - 1)
+  local below = floor(place)
+  local above = math.min(below + 1, #sorted)
+  return sorted[below] + (place - below) * (sorted[above] - sorted[below])
+end
+
+---@param values number[]
+---@return number
+function M.median(values)
+  return M.quantile(values, 0.5)
+end
+
+-- ---- intervals ----
+
+---@class Interval
+---@field value number      # the estimate
+---@field low number        # bounds at `level`
+---@field high number
+---@field level number      # 0.95
+---@field n integer         # observations behind it
+---@field method string     # "wilson", "t", "bootstrap", "delta", "none", ...
+---@field unit? string      # "%" and the like; value, low and high are in it
+---@field se? number        # standard error, where the method has one
+---@field items? number[]   # one number per test item whose mean is `value`; lets two runs be compared in pairs
+local Interval = {}
+Interval.__index = Interval
+Interval.__name = "Interval"
+
+--- An Interval from its fields, for estimates made elsewhere and for those read back from a file.
+---@param fields table
+---@return Interval
+function M.new(fields)
+  fields.level = fields.level or 0.95
+  fields.low, fields.high = fields.low or fields.value, fields.high or fields.value
+  return setmetatable(fields, Interval)
+end
+
+function M.is_interval(value)
+  return getmetatable(value) == Interval
+end
+
+--- Half the width.
+---@return number
+function Interval:half()
+  return 0.5 * (self.high - self.low)
+end
+
+--- Does the interval hold x?
+---@param x number
+---@return boolean
+function Interval:contains(x)
+  return self.low <= x and x <= self.high
+end
+
+--- Decimals that show the interval's half width with two significant digits: 0.38 asks for two, 3.8 for one.
+---@return integer
+function Interval:decimals()
+  local half = self:half()
+  local size = half > 0 and half or abs(self.value) / 1000
+  if size ~= size or size == 0 or size == math.huge then return 2 end
+  -- Rounding may carry into the next power of ten (0.0996 prints as 0.10), hence the small push.
+  return math.max(0, math.min(9, 1 - floor(math.log(size * 1.005, 10))))
+end
+
+local function fixed(x, decimals)
+  local text = format("%." .. decimals .. "f", x)
+  return text:find("^-0%.?0*$") and text:sub(2) or text
+end
+
+--- `[95.6, 96.4]`.
+---@return string
+function Interval:range()
+  local decimals = math.max(0, self:decimals() - 1)
+  return format("[%s, %s]", fixed(self.low, decimals), fixed(self.high, decimals))
+end
+
+--- `96.01 ± 0.38`, without the unit; only the value when there is no interval.
+---@return string
+function Interval:__tostring()
+  local decimals = self:decimals()
+  if self.low == self.high then return fixed(self.value, decimals) end
+  return fixed(self.value, decimals) .. " ± " .. fixed(self:half(), decimals)
+end
+
+--- The interval times a constant: changes units.
+---@param factor number
+---@param unit? string
+---@return Interval
+function Interval:scaled(factor, unit)
+  local low, high = self.low * factor, self.high * factor
+  if factor < 0 then low, high = high, low end
+  local items
+  if self.items then
+    items = {}
+    for i, x in ipairs(self.items) do items[i] = x * factor end
+  end
+  return M.new { value = self.value * factor, low = low, high = high, level = self.level, n = self.n,
+                 method = self.method, unit = unit, se = self.se and self.se * abs(factor), items = items }
+end
+
+local function two_sided(level)
+  return 1 - (1 - level) / 2
+end
+
+--- Wilson's score interval for a share of successes, as a fraction. Sound at 0 and at n, unlike the normal one.
+---@param successes integer
+---@param n integer
+---@param options? { level?: number }
+---@return Interval
+function M.proportion(successes, n, options)
+  local level = options and options.level or 0.95
+  if n < 1 or successes < 0 or successes > n then
+    error(format("stats.proportion: expected 0 to n successes and n of at least 1, got %s of %s", successes, n), 2)
+  end
+  local z = M.normal_quantile(two_sided(level))
+  local p = successes / n
+  local centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+  local half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+  return M.new { value = p, low = successes == 0 and 0.0 or centre - half,
+                 high = successes == n and 1.0 or centre + half, level = level, n = n, method = "wilson",
+                 se = sqrt(p * (1 - p) / n) }
+end
+
+--- The share of true (or 1) among outcomes, in percent, with Wilson's interval; keeps the outcomes as items (0 or 100).
+---@param outcomes (boolean|number)[]
+---@param options? { level?: number }
+---@return Interval
+function M.percentage(outcomes, options)
+  local successes, items = 0, {}
+  for i, outcome in ipairs(outcomes) do
+    local hit = outcome == true or (type(outcome) == "number" and outcome ~= 0)
+    if hit then successes = successes + 1 end
+    items[i] = hit and 100 or 0
+  end
+  local share = M.proportion(successes, #outcomes, options):scaled(100, "%")
+  share.items = items
+  return share
+end
+
+-- A private generator (SplitMix64): the bootstrap must not disturb, nor depend on, math.random.
+local function generator(seed)
+  local state = seed
+  return function(n) -- an integer in 1 .. n; the bias, below n / 2^63, is far under what a bootstrap can show
+    state = state + 0x9E3779B97F4A7C15
+    local z = state
+    z = (z ~ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ~ (z >> 27)) * 0x94D049BB133111EB
+    z = z ~ (z >> 31)
+    return (z >> 1) % n + 1
+  end
+end
+
+-- The bootstrap's percentile interval of statistic(pick), where pick lists drawn places.
+local function bootstrap(n, statistic, level, options)
+  local draw = generator(options.seed or 1)
+  local values, pick = {}, {}
+  for b = 1, options.draws or 2000 do
+    for i = 1, n do pick[i] = draw(n) end
+    values[b] = statistic(pick)
+  end
+  return M.quantile(values, (1 - level) / 2), M.quantile(values, two_sided(level)), M.sd(values)
+end
+
+--- The mean of values with its interval: Student's t (default), "normal", or a seeded "bootstrap" (percentile).
+--- One value has no interval.
+---@param values number[]
+---@param options? { method?: "t"|"normal"|"bootstrap", level?: number, seed?: integer, draws?: integer, unit?: string }
+---@return Interval
+function M.interval(values, options)
+  options = options or {}
+  local level, method, n = options.level or 0.95, options.method or "t", #values
+  if n == 0 then error("stats.interval: expected at least one value, got none", 2) end
+  local mean = M.mean(values)
+  if n == 1 then
+    return M.new { value = mean, level = level, n = 1, method = "none", unit = options.unit, items = values }
+  end
+  local low, high, se
+  if method == "bootstrap" then
+    low, high, se = bootstrap(n, function(pick)
+      local sum = 0.0
+      for i = 1, n do sum = sum + values[pick[i]] end
+      return sum / n
+    end, level, options)
+  elseif method == "t" or method == "normal" then
+    se = M.sd(values) / sqrt(n)
+    local q = M.t_quantile(two_sided(level), method == "t" and n - 1 or math.huge)
+    low, high = mean - q * se, mean + q * se
+  else
+    error(format('stats.interval: method expects one of "t", "normal", "bootstrap", got "%s"', tostring(method)), 2)
+  end
+  return M.new { value = mean, low = low, high = high, level = level, n = n, method = method, se = se,
+                 unit = options.unit, items = values }
+end
+
+--- mean(numerators) / mean(denominators) with its interval. Arrays of one length are pairs unless `paired = false`;
+--- a number as denominator is exact. "delta" (default) linearises, "bootstrap" draws pairs (or each side) anew.
+--- items: the linearised contributions R + (a_i - R b_i) / mean(b), whose mean is the ratio.
+---@param numerators number[]
+---@param denominators number[]|number
+---@param options? { method?: "delta"|"bootstrap", paired?: boolean, level?: number, seed?: integer, draws?: integer }
+---@return Interval
+function M.ratio(numerators, denominators, options)
+  options = options or {}
+  local level, n = options.level or 0.95, #numerators
+  if n == 0 then error("stats.ratio: expected at least one value, got none", 2) end
+  local constant = type(denominators) == "number"
+  local m = constant and n or #denominators
+  local paired = not constant and n == m and options.paired ~= false
+  local top, bottom = M.mean(numerators), constant and denominators or M.mean(denominators)
+  local ratio = top / bottom
+  local items = {}
+  for i = 1, n do items[i] = ratio + (numerators[i] - ratio * (paired and denominators[i] or bottom)) / bottom end
+  if n == 1 or m == 1 or bottom == 0 then
+    return M.new { value = ratio, level = level, n = n, method = "none", items = items }
+  end
+  local low, high, se
+  if options.method == "bootstrap" then
+    local other = {}
+    local draw = generator((options.seed or 1) ~ 0x5DEECE66D)
+    low, high, se = bootstrap(n, function(pick)
+      local a, b = 0.0, 0.0
+      for i = 1, n do a = a + numerators[pick[i]] end
+      if constant then return a / n / denominators end
+      if not paired then
+        for i = 1, m do other[i] = draw(m) end
+      end
+      for i = 1, m do b = b + denominators[(paired and pick or other)[i]] end
+      return (a / n) / (b / m)
+    end, level, options)
+  else
+    local variance = M.variance(items) / n
+    if not paired and not constant then variance = variance + ratio ^ 2 * M.variance(denominators) / m / bottom ^ 2 end
+    se = sqrt(variance)
+    local q = M.t_quantile(two_sided(level), math.min(n, m) - 1)
+    low, high = ratio - q * se, ratio + q * se
+  end
+  return M.new { value = ratio, low = low, high = high, level = level, n = n, se = se, items = items,
+                 method = options.method or "delta" }
+end
+
+-- ---- comparisons ----
+
+local POWER = 0.8
+
+--- The smallest true difference that would be told from zero four times in five, given a standard error.
+---@param se number
+---@param df? number
+---@param level? number
+---@return number
+function M.resolvable(se, df, level)
+  df = df or math.huge
+  return (M.t_quantile(two_sided(level or 0.95), df) + M.t_quantile(POWER, df)) * se
+end
+
+local function truth(outcome)
+  return outcome == true or (type(outcome) == "number" and outcome ~= 0)
+end
+
+--- McNemar's exact test: how probable are discordant counts at least this uneven if both are equally good?
+---@param only_a integer  # items only the first got right
+---@param only_b integer  # items only the second got right
+---@return number p
+function M.mcnemar(only_a, only_b)
+  local n, k = only_a + only_b, math.min(only_a, only_b)
+  if n == 0 then return 1.0 end
+  local sum = 0.0
+  for i = 0, k do
+    sum = sum + exp(log_gamma(n + 1) - log_gamma(i + 1) - log_gamma(n - i + 1) - n * log(2))
+  end
+  return math.min(1.0, 2 * sum)
+end
+
+--- Two classifiers on the same test items: the difference of their shares of right answers (first minus second, a
+--- fraction). Interval by Bonett and Price (2012), p by McNemar's exact test.
+---@param first (boolean|number)[]   # right or wrong, item by item
+---@param second (boolean|number)[]
+---@param options? { level?: number }
+---@return Interval difference  # with only_first, only_second, p and resolvable
+function M.paired_proportions(first, second, options)
+  local level, n = options and options.level or 0.95, #first
+  if n ~= #second or n == 0 then
+    error(format("stats.paired_proportions: expected the same items twice, got %d and %d", n, #second), 2)
+  end
+  local a, b = 0, 0
+  for i = 1, n do
+    local one, two = truth(first[i]), truth(second[i])
+    if one and not two then a = a + 1 elseif two and not one then b = b + 1 end
+  end
+  local p1, p2 = (a + 1) / (n + 2), (b + 1) / (n + 2) -- one success added to each discordant cell
+  local se = sqrt((p1 + p2 - (p1 - p2) ^ 2) / (n + 2))
+  local z = M.normal_quantile(two_sided(level))
+  local difference = M.new { value = (a - b) / n, low = math.max(-1.0, p1 - p2 - z * se),
+                             high = math.min(1.0, p1 - p2 + z * se), level = level, n = n, method = "paired items",
+                             se = se }
+  difference.only_first, difference.only_second = a, b
+  difference.p = M.mcnemar(a, b)
+  difference.resolvable = M.resolvable(se, nil, level)
+  return difference
+end
+
+local function binary(values)
+  for _, x in ipairs(values) do
+    if x ~= 0 and x ~= 100 then return false end
+  end
+  return true
+end
+
+local function differences(first, second)
+  local out = {}
+  for i = 1, #first do out[i] = first[i] - second[i] end
+  return out
+end
+
+--- One quantity of two variants: first minus second, paired as far as the data allow. Each side is a list of
+--- Intervals, one per seed, in the same order of seeds.
+---   one seed, with items:   over test items (Bonett and Price where the items are right or wrong, else t)
+---   several seeds, items:   seeds and items are crossed; var = s_seeds^2 / S + s_items^2 / N, which counts their
+---                           interaction twice and so errs to the wide side; degrees of freedom after Satterthwaite
+---   several seeds, no items: t over the seeds' differences
+---   one seed, no items:     the two intervals' widths added in squares; `paired` is false
+---@param first Interval[]
+---@param second Interval[]
+---@param options? { level?: number }
+---@return Interval difference  # with resolvable, seeds, over ("items", "seeds and items", "seeds", "intervals")
+function M.compare(first, second, options)
+  local level, seeds = options and options.level or 0.95, #first
+  if seeds == 0 or seeds ~= #second then
+    error(format("stats.compare: expected the same seeds twice, got %d and %d", seeds, #second), 2)
+  end
+  local by_seed, items = {}, first[1].items and #first[1].items
+  for s = 1, seeds do
+    by_seed[s] = first[s].value - second[s].value
+    for _, side in ipairs { first[s], second[s] } do
+      if not side.items or #side.items ~= items then items = nil end
+    end
+  end
+  local difference
+  if items and items > 1 and seeds == 1 then
+    local a, b = first[1].items, second[1].items
+    if binary(a) and binary(b) then
+      difference = M.paired_proportions(a, b, { level = level })
+      for _, field in ipairs { "value", "low", "high", "se", "resolvable" } do
+        difference[field] = difference[field] * 100
+      end
+    else
+      difference = M.interval(differences(a, b), { level = level })
+      difference.items = nil
+      difference.resolvable = M.resolvable(difference.se, items - 1, level)
+    end
+    difference.over = "items"
+  elseif seeds > 1 then
+    local between = M.variance(by_seed) / seeds
+    local within, df = 0.0, seeds - 1
+    if items and items > 1 then
+      local mean = {}
+      for i = 1, items do
+        local sum = 0.0
+        for s = 1, seeds do sum = sum + first[s].items[i] - second[s].items[i] end
+        mean[i] = sum / seeds
+      end
+      within = M.variance(mean) / items
+      local total = between + within
+      if total > 0 then df = total ^ 2 / (between ^ 2 / (seeds - 1) + within ^ 2 / (items - 1)) end
+    end
+    local value, se = M.mean(by_seed), sqrt(between + within)
+    local q = M.t_quantile(two_sided(level), df)
+    difference = M.new { value = value, low = value - q * se, high = value + q * se, level = level, se = se,
+                         n = items or seeds, method = "paired" }
+    difference.over = items and "seeds and items" or "seeds"
+    difference.resolvable = M.resolvable(se, df, level)
+  else
+    local value = by_seed[1]
+    local half = sqrt(first[1]:half() ^ 2 + second[1]:half() ^ 2)
+    difference = M.new { value = value, low = value - half, high = value + half, level = level, n = 1,
+                         method = "intervals" }
+    difference.over = "intervals"
+    difference.resolvable = half * (1 + M.normal_quantile(POWER) / M.normal_quantile(two_sided(level)))
+  end
+  difference.seeds, difference.unit = seeds, first[1].unit
+  return difference
+end
+
+return M

@@ -1,0 +1,84 @@
+local spec = require "spec"
+
+local fields = {
+  levels = spec.any { spec.choice { "paper" }, spec.list { spec.integer { min = 1, max = 4 } }, default = "paper" },
+  limit = spec.integer { min = 1 },
+  alpha = spec.number { min = 0, default = 1.0 },
+  rate = spec.number { above = 0, below = 1 },
+  stem = spec.choice { "cifar", "imagenet", default = "cifar" },
+  shuffle = spec.flag { default = true },
+  size = spec.integer { min = 1, required = true },
+  band = spec.record { min = spec.number(), max = spec.number() },
+}
+
+local function sample(options)
+  return (spec.check("sample", options, fields))
+end
+
+local function message(options)
+  local ok, text = pcall(function() local kept = sample(options) return kept end)
+  assert.is_false(ok)
+  return text
+end
+
+describe("spec", function()
+  it("fills defaults and leaves the caller's table alone", function()
+    local given = { size = 3.0 }
+    local options = sample(given)
+    assert.same({ size = 3, alpha = 1.0, stem = "cifar", shuffle = true, levels = "paper" }, options)
+    assert.equal("integer", math.type(options.size))
+    assert.same({ size = 3.0 }, given)
+  end)
+
+  it("takes false for a flag whose default is true", function()
+    assert.is_false(sample { size = 1, shuffle = false }.shuffle)
+  end)
+
+  it("says what it expected and what it got", function()
+    local cases = {
+      { { size = 0 }, "sample: size expects an integer of at least 1, got 0" },
+      { { size = 1.5 }, "sample: size expects an integer of at least 1, got 1.5" },
+      { { size = "big" }, 'sample: size expects an integer of at least 1, got "big"' },
+      { {}, "sample: size is required: an integer of at least 1" },
+      { { size = 1, alpha = 0 / 0 }, "sample: alpha expects a number of at least 0, got %-?nan" },
+      { { size = 1, alpha = math.huge }, "sample: alpha expects a number of at least 0, got inf" },
+      { { size = 1, rate = 1 }, "sample: rate expects a number above 0 and below 1, got 1" },
+      { { size = 1, stem = "cifra" },
+        'sample: stem expects one of "cifar", "imagenet", got "cifra"; did you mean "cifar"%?' },
+      { { size = 1, shuffle = 1 }, "sample: shuffle expects true or false, got 1" },
+      { { size = 1, levels = { 1, 5 } }, "sample: levels expects one of \"paper\", or a list" },
+      { { size = 1, band = { mni = 1 } }, 'got a table: unknown option "mni"; did you mean "min"%?' },
+      { { size = 1, limits = 3 }, 'sample: unknown option "limits"; did you mean "limit"%?' },
+      { { size = 1, [1] = "x" }, 'sample: unexpected value "x" at place 1' },
+    }
+    for _, case in ipairs(cases) do assert.matches(case[2], message(case[1])) end
+    assert.matches("sample: expected a table of options, got 3", message(3))
+  end)
+
+  it("raises at the caller's line", function()
+    local line
+    local ok, text = pcall(function()
+      line = debug.getinfo(1, "l").currentline + 1
+      local _ = sample { size = 0 }
+    end)
+    assert.is_false(ok)
+    assert.matches("spec_spec.lua:" .. line .. ": ", text, 1, true)
+  end)
+
+  it("finds the nearest name, and none when nothing is near", function()
+    local names = { "alpha", "epochs", "seed", "variant" }
+    assert.equal("alpha", spec.nearest("alhpa", names))
+    assert.equal("epochs", spec.nearest("epoch", names))
+    assert.equal("seed", spec.nearest("SEED", names))
+    assert.is_nil(spec.nearest("momentum", names))
+    assert.equal('; did you mean "variant"?', spec.suggest("varaint", names))
+    assert.equal("; known: alpha, epochs, seed, variant", spec.suggest("momentum", names))
+  end)
+
+  it("counts edits", function()
+    assert.equal(3, spec.distance("kitten", "sitting"))
+    assert.equal(1, spec.distance("alhpa", "alpha"))
+    assert.equal(4, spec.distance("", "four"))
+    assert.equal(0, spec.distance("same", "same"))
+  end)
+end)
