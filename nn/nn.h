@@ -57,7 +57,7 @@ void nn_memory_get_stats(nn_memory_stats *stats);
 void nn_memory_reset_peak(void);
 void nn_memory_set_cap(size_t bytes);
 void nn_memory_trim(void);  /* give cached blocks back to the system */
-/* Test aid: the n-th allocation from now on fails (1 is the next one), once. 0 switches it off. */
+/* Test aid: the n-th allocation from now (1 is the next one) fails, and all after it. 0 switches it off. */
 void nn_memory_fail_at(uint64_t n);
 
 /* ---- threads and interrupts (core/parallel.c) --------------------------------------------------------------- */
@@ -156,7 +156,7 @@ typedef struct {
   double numbers[8];
 } nn_param;
 
-#define NN_MAX_PARAMS 8
+#define NN_MAX_PARAMS 12
 
 /* Runs a row: checks shapes, computes, records a node when gradients are on and an input needs one. Absent optional
  * tensors are NULL. params as nn_signature orders them; NULL takes every default. */

@@ -29,7 +29,7 @@ _Static_assert(sizeof(block) <= ALIGNMENT, "a header takes one cache line");
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block *free_list[CLASSES];
 static nn_memory_stats stats;
-static uint64_t fail_countdown;
+static uint64_t fail_from, asked;
 
 /* The class of a request and its size: SMALLEST * 2^(c / 4), rounded to whole cache lines. */
 static int class_of(size_t bytes, size_t *size) {
@@ -79,7 +79,7 @@ void *nn_memory_get(size_t bytes) {
   }
   pthread_mutex_lock(&lock);
   block *b = NULL;
-  bool planted = fail_countdown && --fail_countdown == 0;
+  bool planted = fail_from && ++asked >= fail_from;
   bool over = stats.cap && stats.live + size > stats.cap;
   if (!planted && !over) {
     b = free_list[class];
@@ -152,6 +152,7 @@ void nn_memory_trim(void) {
 
 void nn_memory_fail_at(uint64_t n) {
   pthread_mutex_lock(&lock);
-  fail_countdown = n;
+  fail_from = n;
+  asked = 0;
   pthread_mutex_unlock(&lock);
 }
