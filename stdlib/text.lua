@@ -1,0 +1,157 @@
+--- Text for a terminal: widths of UTF-8, aligned tables, numbers and durations as people write them.
+local M = {}
+
+local format, rep, concat = string.format, string.rep, table.concat
+
+-- ---- widths ----
+
+local function zero_width(c)
+  return (c >= 0x300 and c <= 0x36F) or (c >= 0x200B and c <= 0x200F) or (c >= 0xFE00 and c <= 0xFE0F)
+    or (c >= 0x20D0 and c <= 0x20FF) or c < 32 or (c >= 0x7F and c < 0xA0)
+end
+
+local function double_width(c)
+  return (c >= 0x1100 and c <= 0x115F) or (c >= 0x2E80 and c <= 0xA4CF) or (c >= 0xAC00 and c <= 0xD7A3)
+    or (c >= 0xF900 and c <= 0xFAFF) or (c >= 0xFE30 and c <= 0xFE6F) or (c >= 0xFF00 and c <= 0xFF60)
+    or (c >= 0xFFE0 and c <= 0xFFE6) or (c >= 0x1F300 and c <= 0x1FAFF) or (c >= 0x20000 and c <= 0x3FFFD)
+end
+
+--- Columns a text takes on a terminal: colour sequences and combining marks none, East Asian wide characters two.
+---@param s string
+---@return integer
+function M.width(s)
+  if s:find("\27", 1, true) then s = s:gsub("\27%[[%d;]*%a", "") end
+  if not s:find("[\128-\255%c]") then return #s end
+  if not utf8.len(s) then return #s end
+  local columns = 0
+  for _, c in utf8.codes(s) do
+    if double_width(c) then columns = columns + 2
+    elseif not zero_width(c) then columns = columns + 1 end
+  end
+  return columns
+end
+
+--- Fills a text to a width: "left" (default), "right" or "centre".
+---@param s string
+---@param width integer
+---@param align? "left"|"right"|"centre"
+---@return string
+function M.pad(s, width, align)
+  local missing = width - M.width(s)
+  if missing <= 0 then return s end
+  if align == "right" then return rep(" ", missing) .. s end
+  if align == "centre" then return rep(" ", missing // 2) .. s .. rep(" ", missing - missing // 2) end
+  return s .. rep(" ", missing)
+end
+
+--- The text cut to a width, its end replaced by "…" when something is lost.
+---@param s string
+---@param width integer
+---@return string
+function M.cut(s, width)
+  if M.width(s) <= width then return s end
+  if width < 1 then return "" end
+  local parts, columns = {}, 0
+  for _, c in utf8.codes(utf8.len(s) and s or s:gsub("[\128-\255]", "?")) do
+    local char = utf8.char(c)
+    local w = M.width(char)
+    if columns + w > width - 1 then break end
+    parts[#parts + 1], columns = char, columns + w
+  end
+  return concat(parts) .. "…"
+end
+
+--- Lines of at most `width` columns, broken at spaces; a longer word stays whole. Later lines start with `indent`.
+---@param s string
+---@param width? integer
+---@param indent? string
+---@return string
+function M.wrap(s, width, indent)
+  width, indent = width or 100, indent or ""
+  local lines, line = {}, ""
+  for word in s:gmatch("%S+") do
+    local longer = line == "" and word or line .. " " .. word
+    if line ~= "" and M.width(longer) > width - (#lines > 0 and M.width(indent) or 0) then
+      lines[#lines + 1], line = line, word
+    else
+      line = longer
+    end
+  end
+  lines[#lines + 1] = line
+  return concat(lines, "\n" .. indent)
+end
+
+-- ---- numbers ----
+
+--- An integer with its thousands apart: 2,496,088.
+---@param n integer
+---@return string
+function M.count(n)
+  local digits = format("%d", n < 0 and -n or n)
+  local grouped = digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
+  return (n < 0 and "-" or "") .. grouped
+end
+
+--- A number with so many significant digits (4), without an exponent where it stays readable.
+---@param x number
+---@param digits? integer
+---@return string
+function M.number(x, digits)
+  if math.type(x) == "integer" then return format("%d", x) end
+  if x ~= x then return "nan" end
+  if x == math.huge or x == -math.huge then return x > 0 and "inf" or "-inf" end
+  return (format("%." .. (digits or 4) .. "g", x):gsub("e([+-])0+(%d)", "e%1%2"):gsub("e%+", "e"))
+end
+
+--- Seconds as a clock shows them: 0:09, 12:30, 3:05:00.
+---@param seconds number
+---@return string
+function M.duration(seconds)
+  if seconds ~= seconds or seconds >= 1e9 then return "?" end
+  local whole = math.floor(seconds + 0.5)
+  local hours, minutes = whole // 3600, whole % 3600 // 60
+  if hours > 0 then return format("%d:%02d:%02d", hours, minutes, whole % 60) end
+  return format("%d:%02d", minutes, whole % 60)
+end
+
+-- ---- tables ----
+
+--- An aligned table. Columns are { title =, align = "left"|"right"|"centre" } or plain titles; the first is left
+--- aligned and the others right unless told. Cells are shown with tostring; nil and false are empty.
+---@param columns (string|table)[]
+---@param rows table[]
+---@param options? { indent?: string, gap?: integer }
+---@return string
+function M.table(columns, rows, options)
+  local indent, gap = options and options.indent or "", rep(" ", options and options.gap or 3)
+  local n, width, align, head = #columns, {}, {}, {}
+  for j, column in ipairs(columns) do
+    local title = type(column) == "table" and column.title or column
+    head[j] = title
+    align[j] = type(column) == "table" and column.align or (j == 1 and "left" or "right")
+    width[j] = M.width(title)
+  end
+  local cells = {}
+  for i, row in ipairs(rows) do
+    cells[i] = {}
+    for j = 1, n do
+      local cell = row[j]
+      cells[i][j] = (cell == nil or cell == false) and "" or tostring(cell)
+      width[j] = math.max(width[j], M.width(cells[i][j]))
+    end
+  end
+  local lines = {}
+  local function add(row)
+    local parts = {}
+    for j = 1, n do parts[j] = M.pad(row[j], width[j], align[j]) end
+    lines[#lines + 1] = indent .. concat(parts, gap):gsub("%s+$", "")
+  end
+  add(head)
+  local rule = {}
+  for j = 1, n do rule[j] = rep("─", width[j]) end
+  add(rule)
+  for _, row in ipairs(cells) do add(row) end
+  return concat(lines, "\n")
+end
+
+return M
