@@ -1,0 +1,47 @@
+/* vm.h -- the host: the interpreter's state, calls that end in a message, interrupts, the prompt. */
+#ifndef VM_H
+#define VM_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+
+/* What a process ends with; 0 is success. `penumbra help command` lists them for users. */
+enum { VM_FAILED = 1, VM_USAGE = 2, VM_INTERRUPTED = 130 };
+
+/* ---- state.c ---- */
+
+/* A state with the standard libraries, nn and the embedded modules. NULL: out of memory. */
+lua_State *vm_open(void);
+
+/* Lets every module be used by its name without `require`, as at the prompt and in -e. */
+void vm_lazy_globals(lua_State *L);
+
+/* Shows where an uncaught error came from. */
+void vm_set_traceback(bool on);
+
+/* Calls the function below `arguments` values. On an error prints it and returns VM_FAILED, or VM_INTERRUPTED when
+ * Ctrl-C was the cause; the stack then holds neither function nor arguments. */
+int vm_call(lua_State *L, int arguments, int results);
+
+/* Prints the error value on the top of the stack as `penumbra: message`, and pops it. */
+void vm_report(lua_State *L);
+
+/* ---- interrupt.c ---- */
+
+/* Makes coroutine.resume and coroutine.wrap tell which coroutine runs, so that an interrupt reaches it. */
+void vm_interrupt_open(lua_State *L);
+
+/* From here on Ctrl-C raises the error "interrupted" in whatever runs, be it Lua or C. The second one while the first
+ * is not served ends the process at once. A process started with SIGINT ignored goes on ignoring it. */
+void vm_interrupt_install(void);
+
+/* Whether Ctrl-C came since the last call; an interrupt that nobody served yet is dropped. */
+bool vm_interrupt_take(void);
+
+/* ---- repl.c ---- */
+
+/* Reads, runs and prints until the input ends. */
+void vm_repl(lua_State *L);
+
+#endif
