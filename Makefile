@@ -1,0 +1,189 @@
+# Penumbra. `make help` lists the targets. Set-up of a fresh machine: scripts/dev/setup.
+
+# ---- settings ---------------------------------------------------------------------------------------------------
+
+OPTIMIZE ?= -O3
+WARNINGS  = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
+PREFIX   ?= /usr/local
+VARIANT  ?= release
+V        ?= 0
+
+FLAGS_release =
+FLAGS_double  = -DNN_DOUBLE
+FLAGS_asan    = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+                -DNN_PLAIN_MALLOC
+FLAGS_tsan    = -O1 -g -fsanitize=thread
+
+# Data sets from outside the repository; what needs them says so and is skipped when there are none.
+PENUMBRA_DATA ?= $(wildcard $(abspath ../shared/data))
+ifneq ($(PENUMBRA_DATA),)
+export PENUMBRA_DATA
+endif
+
+# ---- sources ----------------------------------------------------------------------------------------------------
+
+# Names that end in _avx2 or _avx512 are compiled for those instructions, and empty elsewhere.
+NN = $(addprefix nn/, \
+  core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
+  tensor/tensor.c \
+  autograd/absent.c autograd/op.c autograd/tape.c \
+  )
+
+BINDINGS = $(addprefix bindings/, \
+  absent.c b_nn.c b_op.c b_tensor.c nnl.c \
+  )
+
+VM = $(addprefix vm/, \
+  interrupt.c main.c repl.c state.c \
+  )
+
+# Each is a program of its own, linked with nn and cmocka.
+TESTS = $(addprefix tests/c/, \
+  )
+
+STDLIB := $(sort $(shell find stdlib -name '*.lua'))
+
+# ---- tools and libraries ----------------------------------------------------------------------------------------
+
+PKG_CONFIG ?= pkg-config
+LUA := $(firstword $(foreach name,lua5.4 lua-5.4 lua,$(shell $(PKG_CONFIG) --exists '$(name) >= 5.4' && echo $(name))))
+PACKAGES = openblas libpng zlib
+
+ifneq ($(filter-out help clean lint,$(or $(MAKECMDGOALS),all)),)
+  ifeq ($(LUA),)
+    $(error Lua 5.4 is not there for $(PKG_CONFIG); scripts/dev/setup installs what is missing)
+  endif
+  ifneq ($(shell $(PKG_CONFIG) --exists $(PACKAGES) && echo yes),yes)
+    $(error $(PKG_CONFIG) misses one of: $(PACKAGES); scripts/dev/setup installs what is missing)
+  endif
+endif
+
+NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
+NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
+TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
+
+# What is asked of the compiler; CFLAGS and LDFLAGS are the user's and come last.
+COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -pthread $(OPTIMIZE) $(WARNINGS) $(FLAGS_$(VARIANT))
+LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
+
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+  %_avx2.o:   ISA = -mavx2 -mfma
+  %_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+endif
+
+# ---- rules ------------------------------------------------------------------------------------------------------
+
+OUT      = build/$(VARIANT)
+PROGRAM  = $(OUT)/penumbra
+OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o
+TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
+
+say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
+
+.PHONY: all program test-programs release double asan tsan check check-long demo bench lint install clean help FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: program
+
+program: $(PROGRAM)
+	@:
+
+test-programs: $(TEST_PROGRAMS)
+	@:
+
+release double asan tsan:
+	@$(MAKE) --no-print-directory VARIANT=$@ program test-programs
+
+$(OUT)/nn/%.o: INCLUDE = -Inn $(NN_CFLAGS)
+$(OUT)/bindings/%.o: INCLUDE = -Inn -Ibindings $(LUA_CFLAGS)
+$(OUT)/vm/%.o: INCLUDE = -Inn -Ibindings -Ivm $(LUA_CFLAGS)
+$(OUT)/embedded.o: INCLUDE = -Ivm $(LUA_CFLAGS)
+$(OUT)/tests/c/%.o: INCLUDE = -Inn $(NN_CFLAGS)
+
+$(OUT)/%.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(COMPILE) $(ISA) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/embedded.o: $(OUT)/embedded.c $(OUT)/flags
+	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/embedded.c: $(OUT)/embed $(STDLIB) $(OUT)/lists
+	$(call say,EMBED,$@)$(OUT)/embed $(STDLIB) > $@
+
+$(OUT)/embed: scripts/dev/embed.c $(OUT)/flags
+	$(call say,CC,$<)$(COMPILE) $(CFLAGS) -o $@ $<
+
+$(PROGRAM): $(patsubst %.c,$(OUT)/%.o,$(VM) $(BINDINGS) $(NN)) $(OUT)/embedded.o $(OUT)/lists
+	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LUA_LIBS) $(NN_LIBS)
+
+$(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
+	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(NN_LIBS)
+
+# These two change only when what they hold changes: the command lines, the lists of files.
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(COMPILE) $(CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
+	  printf '%s\n' '$(COMPILE) $(CFLAGS) $(LINK) $(LDFLAGS)' > $@
+
+$(OUT)/lists: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(STDLIB) $(NN) $(BINDINGS) $(VM)' | cmp -s - $@ || \
+	  printf '%s\n' '$(STDLIB) $(NN) $(BINDINGS) $(VM)' > $@
+
+-include $(OBJECTS:.o=.d)
+
+# ---- tests ------------------------------------------------------------------------------------------------------
+
+# One command for each C test and each spec: a crash then costs the others nothing.
+SPECS        = $(sort $(wildcard tests/lua/*_spec.lua tests/cli/*_spec.lua))
+DOUBLE_SPECS = $(sort $(wildcard tests/double/*_spec.lua))
+suite        = $(patsubst tests/c/%.c,build/$(1)/tests/%,$(TESTS)) \
+               $(foreach spec,$(SPECS),'build/$(1)/penumbra tests/run.lua $(spec)')
+double_suite = $(foreach spec,$(DOUBLE_SPECS),'build/double/penumbra tests/run.lua $(spec)')
+
+check: release double
+	@scripts/dev/run-tests $(call suite,release) $(double_suite)
+
+# Also: sanitizers over everything, ThreadSanitizer over the C tests, each processor level, another BLAS kernel set.
+check-long: check asan tsan
+	@scripts/dev/run-tests $(call suite,asan)
+	@scripts/dev/run-tests $(patsubst tests/c/%.c,build/tsan/tests/%,$(TESTS))
+	@PENUMBRA_CPU=avx2 scripts/dev/run-tests $(call suite,release)
+	@PENUMBRA_CPU=portable scripts/dev/run-tests $(call suite,release)
+	@OPENBLAS_CORETYPE=Haswell scripts/dev/run-tests $(call suite,release)
+
+lint:
+	@scripts/dev/lint
+
+# ---- use --------------------------------------------------------------------------------------------------------
+
+demo: release
+	@build/release/penumbra run scripts/paper/table4.lua
+
+bench: release
+	@for script in $(sort $(wildcard scripts/bench/*.lua)); do build/release/penumbra $$script || exit; done
+
+install: release
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/penumbra
+	install -m 755 build/release/penumbra $(DESTDIR)$(PREFIX)/bin/penumbra
+	cp -R examples $(wildcard scripts/paper) $(DESTDIR)$(PREFIX)/share/penumbra/
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make             build/release/penumbra'
+	@echo 'make check       every test, at most 8 minutes; the last line counts them'
+	@echo 'make check-long  the same under sanitizers and on each processor level'
+	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
+	@echo 'make bench       speed'
+	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'
+	@echo 'make install     to PREFIX=$(PREFIX), below DESTDIR if given'
+	@echo 'make double | asan | tsan   other builds, in build/<variant>/'
+	@echo 'make clean       remove build/'
+	@echo
+	@echo 'Settings: V=1 shows the commands; CI=1 makes warnings errors; CC, CFLAGS, LDFLAGS, OPTIMIZE, PREFIX;'
+	@echo 'PENUMBRA_DATA is a folder of data sets, used by tests and benchmarks that need real ones.'

@@ -1,0 +1,68 @@
+--- A busted output handler that prints TAP: each failure with its message, each skipped test with its reason.
+local busted = require "busted"
+
+local function comment(text)
+  text = tostring(text):gsub("%s+$", "")
+  print("# " .. text:gsub("\n", "\n# "))
+end
+
+--- What was raised, as text: busted gives a string, or a table from an assertion.
+local function message_text(message)
+  if type(message) == "string" then return message end
+  if type(message) == "table" and message.message then return tostring(message.message) end
+  return require "pl.pretty".write(message)
+end
+
+return function()
+  local handler = require "busted.outputHandlers.base" ()
+  local count = 0
+
+  local function result(kind, name)
+    count = count + 1
+    print(("%s %d %s"):format(kind, count, name))
+  end
+
+  local function print_failure(failure)
+    result("not ok", "- " .. failure.name)
+    if failure.trace and failure.trace.short_src then
+      comment(("%s:%d"):format(failure.trace.short_src, failure.trace.currentline or 0))
+    end
+    comment(message_text(failure.message))
+    if failure.isError and failure.trace and failure.trace.traceback then comment(failure.trace.traceback) end
+  end
+
+  local function test_end(element, _, status)
+    local name = handler.getFullName(element)
+    if status == "success" then
+      result("ok", "- " .. name)
+    elseif status == "pending" then
+      local reason = handler.pendings[#handler.pendings].message
+      result("ok", "# SKIP " .. name .. (reason and ": " .. reason:gsub("^[^%s:]+:%d+: ", "") or ""))
+    elseif status == "failure" then
+      print_failure(handler.failures[#handler.failures])
+    else
+      print_failure(handler.errors[#handler.errors])
+    end
+    io.stdout:flush()
+    return nil, true
+  end
+
+  -- An error outside a test: a file that does not load, a broken setup.
+  local function error_outside(element)
+    if element.descriptor ~= "it" then print_failure(handler.errors[#handler.errors]) end
+    return nil, true
+  end
+
+  local function suite_end()
+    print("1.." .. count)
+    io.stdout:flush()
+    return nil, true
+  end
+
+  -- The handler's own subscriptions go to the head of each list: it has counted before these run.
+  busted.subscribe({ "test", "end" }, test_end)
+  busted.subscribe({ "error" }, error_outside)
+  busted.subscribe({ "failure" }, error_outside)
+  busted.subscribe({ "suite", "end" }, suite_end)
+  return handler
+end
