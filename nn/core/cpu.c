@@ -7,6 +7,7 @@
 #endif
 
 #include "autograd/op.h"
+#include "module/module.h"
 
 /* OpenBLAS's own interface beside cblas.h. */
 extern void openblas_set_num_threads(int);
@@ -38,7 +39,8 @@ int nn_start(void) {
   detect();
   /* Our chunks are the threads: with more of its own OpenBLAS would cut products by the number of threads. */
   openblas_set_num_threads(1);
-  return nni_ops_start();
+  int status = nni_ops_start();
+  return status == NN_OK ? nni_modules_start() : status;
 }
 
 const char *nn_cpu_name(void) { return name; }

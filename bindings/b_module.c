@@ -1,0 +1,443 @@
+/* b_module.c -- modules as Lua values: constructors from their rows, calls, parameters by name.
+ *
+ * A box holds a module and how a plain call runs it: in evaluation, unless inside model:train(f). Lua may hang fields of
+ * its own on a model (classes, a name); they live in the box's user value.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "nnl.h"
+
+typedef struct {
+  nn_module *module;
+  bool training;
+  uint64_t seed, passes;  /* of dropout: each training pass draws anew */
+} nnl_module;
+
+static nnl_module *module_box(lua_State *L) {
+  nnl_module *box = lua_newuserdatauv(L, sizeof *box, 1);
+  *box = (nnl_module){ 0 };
+  luaL_setmetatable(L, NNL_MODULE);
+  return box;
+}
+
+static nnl_module *check_box(lua_State *L, int index) { return luaL_checkudata(L, index, NNL_MODULE); }
+static nn_module *check_module(lua_State *L, int index) { return check_box(L, index)->module; }
+
+/* ---- constructors ---- */
+
+/* Adds the module on top of the stack (and pops it). */
+static void add_child(lua_State *L, nn_module *parent, const char *name) {
+  const char *class = nn_module_class_name(nn_module_class_of(parent));
+  nnl_module *child = luaL_testudata(L, -1, NNL_MODULE);
+  if (!child) nnl_error(L, "%s: child \"%s\" expects a module, got %s", class, name, luaL_typename(L, -1));
+  if (nn_module_add(parent, name, child->module) != NN_OK) nnl_raise(L);
+  lua_pop(L, 1);
+}
+
+/* The list part: modules, or { name, module }. Unnamed ones get their place, from 0 as torch counts. */
+static void add_children(lua_State *L, nn_module *parent) {
+  lua_Integer count = luaL_len(L, 1);
+  char name[64];
+  for (lua_Integer i = 1; i <= count; i++) {
+    snprintf(name, sizeof name, "%d", (int)i - 1);
+    if (lua_geti(L, 1, i) == LUA_TTABLE) {
+      lua_geti(L, -1, 1);
+      snprintf(name, sizeof name, "%s", luaL_tolstring(L, -1, NULL));
+      lua_pop(L, 2);
+      lua_geti(L, -1, 2);
+      lua_remove(L, -2);
+    }
+    add_child(L, parent, name);
+  }
+  if (lua_getfield(L, 1, "downsample") != LUA_TNIL) add_child(L, parent, "downsample");
+  else lua_pop(L, 1);
+}
+
+/* A copy of the table at 1 with only the options. */
+static void push_options(lua_State *L) {
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    bool option = lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "downsample") != 0;
+    if (!option) continue;
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5);
+  }
+}
+
+static int module_new(lua_State *L) {
+  const nn_module_class *class = lua_touserdata(L, lua_upvalueindex(1));
+  const char *name = nn_module_class_name(class);
+  const nn_signature *s = nn_module_class_signature(class);
+  nn_param params[NN_MAX_PARAMS] = { 0 };
+  bool container = nn_module_class_container(class);
+  int inputs;
+  if (container) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    push_options(L);
+    nnl_read_options(L, name, s, -1, params);
+    lua_pop(L, 1);
+  } else {
+    nnl_read_arguments(L, name, s, 1, NULL, &inputs, params);
+  }
+
+  nnl_module *box = module_box(L);
+
+  box->module = nn_module_new(class, params);
+  if (!box->module) return nnl_raise(L);
+  if (container) {
+    int top = lua_gettop(L);
+    add_children(L, box->module);
+    lua_settop(L, top);
+  }
+  lua_getfield(L, LUA_REGISTRYINDEX, "nn.next_seed");
+  lua_call(L, 0, 1);
+  box->seed = (uint64_t)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  if (!container && nn_module_initialise(box->module, box->seed) != NN_OK) return nnl_raise(L);
+  return 1;
+}
+
+/* ---- running ---- */
+
+static int run(lua_State *L, nnl_module *box, nn_tensor *x, const nn_pass *pass) {
+  nnl_tensor *out = nnl_tensor_box(L);
+  int status = nn_module_forward(box->module, x, pass, &out->tensor);
+  if (status != NN_OK) return nnl_raise(L);
+  nnl_charge(out->tensor);
+  return 1;
+}
+
+static uint64_t next_pass(nnl_module *box) { return nn_random_derive(box->seed, 2, box->passes++); }
+
+/* model(x): evaluation, or training inside model:train(f) */
+static int module_call(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  nn_tensor *x = nnl_check_tensor(L, 2);
+  nn_pass pass = { .training = box->training };
+  if (pass.training) pass.seed = next_pass(box);
+  return run(L, box, x, &pass);
+}
+
+/* Reads taps = { path, ... } from the options at index into tap; returns how many. */
+static int read_taps(lua_State *L, nnl_module *box, int index, nn_tap *tap, int room) {
+  if (lua_getfield(L, index, "taps") == LUA_TNIL) return 0;
+  luaL_checktype(L, -1, LUA_TTABLE);
+  int count = (int)luaL_len(L, -1);
+  if (count > room) nnl_error(L, "forward: at most %d taps, got %d", room, count);
+  for (int i = 0; i < count; i++) {
+    lua_geti(L, -1, i + 1);
+    const char *path = luaL_checkstring(L, -1);
+    tap[i].module = nn_module_find(box->module, path);
+    if (!tap[i].module) nnl_error(L, "forward: the model has no layer \"%s\"", path);
+    lua_pop(L, 1);
+  }
+  return count;
+}
+
+enum { TAPS = 16 };
+
+/* model:forward(x [, { training = false, taps = { "layer4" }, seed = n }]) -> y, taps by name */
+static int module_forward(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  nn_tensor *x = nnl_check_tensor(L, 2);
+  nn_tap tap[TAPS] = { 0 };
+  nn_pass pass = { .training = box->training, .tap = tap };
+  lua_settop(L, 3);
+  if (lua_isnil(L, 3)) {
+    lua_newtable(L);
+    lua_replace(L, 3);
+  }
+  luaL_checktype(L, 3, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (strcmp(key, "training") != 0 && strcmp(key, "taps") != 0 && strcmp(key, "seed") != 0)
+      return nnl_error(L, "forward: unknown option \"%s\"; it takes training taps seed", key);
+  }
+  if (lua_getfield(L, 3, "training") != LUA_TNIL) pass.training = lua_toboolean(L, -1);
+  if (lua_getfield(L, 3, "seed") != LUA_TNIL) pass.seed = (uint64_t)luaL_checkinteger(L, -1);
+  else if (pass.training) pass.seed = next_pass(box);
+  pass.taps = read_taps(L, box, 3, tap, TAPS);
+  int names = lua_gettop(L);
+
+  nnl_tensor *out = nnl_tensor_box(L), *tapped[TAPS];
+  lua_newtable(L);
+  for (int i = 0; i < pass.taps; i++) {
+    lua_geti(L, names, i + 1);
+    tapped[i] = nnl_tensor_box(L);
+    lua_rawset(L, -3);
+  }
+
+  int status = nn_module_forward(box->module, x, &pass, &out->tensor);
+  for (int i = 0; i < pass.taps; i++) tapped[i]->tensor = tap[i].out;
+  if (status != NN_OK) return nnl_raise(L);
+  nnl_charge(out->tensor);
+  return 2;
+}
+
+/* model:train(f, ...) -> what f returns; inside, model(x) runs in training mode */
+static int module_train(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  luaL_checkany(L, 2);
+  bool was = box->training;
+  box->training = true;
+  int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  box->training = was;
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
+/* ---- tensors by name ---- */
+
+typedef struct {
+  lua_State *L;
+  bool parameters, buffers;  /* what to visit */
+  const char *prefix;        /* only paths at or below it */
+  int result;                /* stack index of the table to fill */
+  int seen;                  /* of the table of tensors met: a shared one counts once */
+  void (*add)(lua_State *L, int result, const char *path);  /* takes the boxed tensor on top */
+  bool requires_grad;        /* what freeze and unfreeze set */
+  int64_t elements;
+} visit;
+
+static bool below(const char *path, const char *prefix) {
+  size_t length = strlen(prefix);
+  return length == 0 || (strncmp(path, prefix, length) == 0 && (path[length] == '.' || path[length] == '\0'));
+}
+
+static bool wanted(const visit *v, const char *path, bool buffer) {
+  return (buffer ? v->buffers : v->parameters) && below(path, v->prefix);
+}
+
+/* The walk owns nothing, so an error may leave it by a jump. */
+static int push_one(void *context, const char *path, nn_tensor *t, bool buffer) {
+  visit *v = context;
+  if (!wanted(v, path, buffer)) return NN_OK;
+  if (lua_rawgetp(v->L, v->seen, t) == LUA_TNIL) {
+    nnl_tensor_box(v->L)->tensor = nn_tensor_retain(t);
+    v->add(v->L, v->result, path);
+    lua_pushboolean(v->L, true);
+    lua_rawsetp(v->L, v->seen, t);
+  }
+  lua_pop(v->L, 1);
+  return NN_OK;
+}
+
+static void add_tensor(lua_State *L, int result, const char *path) {
+  (void)path;
+  lua_rawseti(L, result, (lua_Integer)lua_rawlen(L, result) + 1);
+}
+
+static void add_named(lua_State *L, int result, const char *path) {
+  lua_createtable(L, 0, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "tensor");
+  lua_pushstring(L, path);
+  lua_setfield(L, -2, "name");
+  lua_rawseti(L, result, (lua_Integer)lua_rawlen(L, result) + 1);
+}
+
+static void add_by_name(lua_State *L, int result, const char *path) { lua_setfield(L, result, path); }
+
+static int push_tensors(lua_State *L, bool parameters, bool buffers, void (*add)(lua_State *, int, const char *)) {
+  nn_module *m = check_module(L, 1);
+  visit v = { .L = L, .parameters = parameters, .buffers = buffers, .prefix = luaL_optstring(L, 2, ""), .add = add };
+  luaL_checkstack(L, 10, NULL);
+  lua_newtable(L);
+  v.seen = lua_gettop(L);
+  lua_newtable(L);
+  v.result = lua_gettop(L);
+  nn_module_walk(m, &(nn_module_visitor){ .context = &v, .tensor = push_one });
+  return 1;
+}
+
+/* model:parameters([prefix]) -> list of tensors, in the order of the model */
+static int module_parameters(lua_State *L) { return push_tensors(L, true, false, add_tensor); }
+/* model:named_parameters([prefix]) -> list of { name, tensor } */
+static int module_named_parameters(lua_State *L) { return push_tensors(L, true, false, add_named); }
+/* model:buffers([prefix]) -> list of { name, tensor }: running statistics */
+static int module_buffers(lua_State *L) { return push_tensors(L, false, true, add_named); }
+/* model:state([prefix]) -> table from name to tensor, parameters and buffers */
+static int module_state(lua_State *L) { return push_tensors(L, true, true, add_by_name); }
+
+static int set_grad_one(void *context, const char *path, nn_tensor *t, bool buffer) {
+  visit *v = context;
+  if (!wanted(v, path, buffer)) return NN_OK;
+  v->elements++;
+  return nn_tensor_set_requires_grad(t, v->requires_grad);
+}
+
+static int set_grad(lua_State *L, bool on) {
+  visit v = { .parameters = true, .prefix = luaL_optstring(L, 2, ""), .requires_grad = on };
+  if (nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .context = &v, .tensor = set_grad_one }) != NN_OK)
+    return nnl_raise(L);
+  if (v.elements == 0 && *v.prefix) return nnl_error(L, "the model has no parameter at \"%s\"", v.prefix);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* model:freeze([prefix]), model:unfreeze([prefix]): parameters below the prefix no longer (or again) get gradients */
+static int module_freeze(lua_State *L) { return set_grad(L, false); }
+static int module_unfreeze(lua_State *L) { return set_grad(L, true); }
+
+static int clear_grad_one(void *context, const char *path, nn_tensor *t, bool buffer) {
+  (void)context, (void)path, (void)buffer;
+  nn_tensor_clear_grad(t);
+  return NN_OK;
+}
+
+static int module_zero_grad(lua_State *L) {
+  nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .tensor = clear_grad_one });
+  return 0;
+}
+
+static int count_one(void *context, const char *path, nn_tensor *t, bool buffer) {
+  visit *v = context;
+  if (wanted(v, path, buffer)) v->elements += nn_tensor_count(t);
+  return NN_OK;
+}
+
+/* model:count([prefix]) -> number of parameters */
+static int module_count(lua_State *L) {
+  visit v = { .parameters = true, .prefix = luaL_optstring(L, 2, "") };
+  nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .context = &v, .tensor = count_one });
+  lua_pushinteger(L, v.elements);
+  return 1;
+}
+
+/* model:initialise(seed): torchvision's initialisation, a function of the seed and each parameter's place */
+static int module_initialise(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  box->seed = (uint64_t)luaL_checkinteger(L, 2);
+  box->passes = 0;
+  if (nn_module_initialise(box->module, box->seed) != NN_OK) return nnl_raise(L);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- printing ---- */
+
+typedef struct {
+  luaL_Buffer b;
+  int64_t elements;
+} printing;
+
+static int print_module(void *context, const char *path, nn_module *m) {
+  printing *p = context;
+  int depth = 0;
+  const char *name = path;
+  for (const char *c = path; *c; c++)
+    if (*c == '.') depth++, name = c + 1;
+  if (!*path) return NN_OK;
+  luaL_addchar(&p->b, '\n');
+  for (int i = 0; i <= depth; i++) luaL_addstring(&p->b, "  ");
+  luaL_addstring(&p->b, name);
+  luaL_addstring(&p->b, ": ");
+  luaL_addstring(&p->b, nn_module_class_name(nn_module_class_of(m)));
+  return NN_OK;
+}
+
+static int print_tensor(void *context, const char *path, nn_tensor *t, bool buffer) {
+  printing *p = context;
+  char shape[80];
+  if (buffer) return NN_OK;
+  const char *dot = strrchr(path, '.');
+  luaL_addchar(&p->b, ' ');
+  luaL_addstring(&p->b, dot ? dot + 1 : path);
+  luaL_addchar(&p->b, ' ');
+  luaL_addstring(&p->b, nn_tensor_describe(t, shape, sizeof shape));
+  if (!nn_tensor_requires_grad(t)) luaL_addstring(&p->b, " frozen");
+  p->elements += nn_tensor_count(t);
+  return NN_OK;
+}
+
+static int module_tostring(lua_State *L) {
+  nn_module *m = check_module(L, 1);
+  printing p = { .elements = 0 };
+  char total[80];
+  luaL_buffinit(L, &p.b);
+  luaL_addstring(&p.b, nn_module_class_name(nn_module_class_of(m)));
+  nn_module_walk(m, &(nn_module_visitor){ .context = &p, .module = print_module, .tensor = print_tensor });
+  snprintf(total, sizeof total, "\n%lld parameters", (long long)p.elements);
+  luaL_addstring(&p.b, total);
+  luaL_pushresult(&p.b);
+  return 1;
+}
+
+/* ---- the metatable ---- */
+
+static int module_gc(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  nn_module_release(box->module);
+  box->module = NULL;
+  return 0;
+}
+
+/* Methods first, then the fields a script hung on the model. */
+static int module_index(lua_State *L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) return 0;
+  lua_pushvalue(L, 2);
+  lua_rawget(L, -2);
+  return 1;
+}
+
+static int module_newindex(lua_State *L) {
+  if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, 1);
+  }
+  lua_insert(L, 2);
+  lua_rawset(L, 2);
+  return 0;
+}
+
+/* nn.layers() -> list of { name, signature, doc } */
+static int layer_list(lua_State *L) {
+  int count = nn_module_class_count();
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    const nn_module_class *class = nn_module_class_at(i);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, nn_module_class_name(class));
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, nn_module_class_signature_text(class));
+    lua_setfield(L, -2, "signature");
+    lua_pushstring(L, nn_module_class_doc(class));
+    lua_setfield(L, -2, "doc");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+void nnl_open_modules(lua_State *L, int module) {
+  static const luaL_Reg events[] = {
+    { "__gc", module_gc }, { "__tostring", module_tostring }, { "__call", module_call },
+    { "__newindex", module_newindex }, { NULL, NULL },
+  };
+  static const luaL_Reg methods[] = {
+    { "forward", module_forward }, { "train", module_train }, { "parameters", module_parameters },
+    { "named_parameters", module_named_parameters }, { "buffers", module_buffers }, { "state", module_state },
+    { "freeze", module_freeze }, { "unfreeze", module_unfreeze }, { "zero_grad", module_zero_grad },
+    { "count", module_count }, { "initialise", module_initialise }, { NULL, NULL },
+  };
+  luaL_newmetatable(L, NNL_MODULE);
+  luaL_setfuncs(L, events, 0);
+  luaL_newlib(L, methods);
+  lua_pushcclosure(L, module_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  for (int i = 0; i < nn_module_class_count(); i++) {
+    const nn_module_class *class = nn_module_class_at(i);
+    lua_pushlightuserdata(L, (void *)class);
+    lua_pushcclosure(L, module_new, 1);
+    lua_setfield(L, module, nn_module_class_name(class));
+  }
+  lua_pushcfunction(L, layer_list);
+  lua_setfield(L, module, "layers");
+  lua_getfield(L, module, "next_seed");
+  lua_setfield(L, LUA_REGISTRYINDEX, "nn.next_seed");
+}

@@ -1,0 +1,57 @@
+/* module.h -- a layer or block: its parameters, its children, and one row that says how it is made and run.
+ *
+ * A module owns its tensors and holds references to its children. Its row gives the signature of its constructor and
+ * functions to build, initialise and run it; forward composes op rows, so that gradients come from the tape.
+ */
+#ifndef NN_MODULE_H
+#define NN_MODULE_H
+
+#include "nn.h"
+
+enum { NNI_NAME = 32, NNI_TENSORS = 4, NNI_PATH = 256 };
+
+typedef struct {
+  char name[NNI_NAME];
+  nn_tensor *tensor;
+  bool buffer;               /* a running statistic: no gradient */
+} nni_slot;
+
+typedef struct {
+  char name[NNI_NAME];
+  nn_module *module;
+} nni_child;
+
+struct nn_module {
+  int references;
+  const nn_module_class *class;
+  nn_param param[NN_MAX_PARAMS];
+  const nn_op *op;           /* the row it runs, when there is one */
+  nn_param op_param[NN_MAX_PARAMS];
+  nni_slot slot[NNI_TENSORS];
+  int slots;
+  nni_child *child;
+  int children, room;
+  uint64_t stream;           /* of its random draws; given by nn_module_initialise */
+};
+
+struct nn_module_class {
+  const char *name;
+  const char *signature;
+  const char *doc;
+  const char *op;            /* the op that forward runs, with the constructor's params unless build sets others */
+  bool container;
+  int (*build)(nn_module *m);                                     /* makes slots from m->param; may be NULL */
+  int (*initialise)(nn_module *m, uint64_t seed, uint64_t stream); /* fills the slots; NULL: there are none */
+  int (*forward)(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
+};
+
+/* The families; each array ends with a row whose name is NULL. */
+extern const nn_module_class nn_modules_layer[], nn_modules_block[];
+
+int nni_modules_start(void);
+/* Adds a float tensor of the given sizes as a parameter or buffer. */
+int nni_module_slot(nn_module *m, const char *name, bool buffer, int axes, const int64_t *size);
+/* Runs a child; its name leads the message when it fails. */
+int nni_child_forward(nni_child *c, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
+
+#endif
