@@ -27,10 +27,11 @@ NN = $(addprefix nn/, \
   core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
   tensor/tensor.c \
   autograd/absent.c autograd/op.c autograd/tape.c \
+  module/block.c module/layer.c module/module.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
-  absent.c b_nn.c b_op.c b_tensor.c nnl.c \
+  absent.c b_module.c b_nn.c b_op.c b_tensor.c nnl.c \
   )
 
 VM = $(addprefix vm/, \

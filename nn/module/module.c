@@ -22,7 +22,6 @@ int nni_modules_start(void) {
       if (classes == MAX_CLASSES) return nn_fail(NN_ESTATE, "more module rows than the table holds");
       int status = nn_signature_parse(c->signature, &table[classes].signature);
       if (status != NN_OK) return nn_fail_prefix(status, c->name);
-      if (c->op && !nn_op_find(c->op)) return nn_fail(NN_ESTATE, "%s: there is no op %s", c->name, c->op);
       table[classes++].class = c;
     }
   }
