@@ -224,55 +224,81 @@ bool nn_op_differentiable(const nn_op *op);
 /* Test aid: multiplies what this row's backward adds to input `input` by `factor`; NULL switches it off. */
 void nn_plant_error(const nn_op *op, int input, double factor);
 
-/* ---- modules (module/) -------------------------------------------------------------------------------------- */
+/* ---- files of data (data/, formats/, image/) ---------------------------------------------------------------- */
 
-typedef struct nn_module nn_module;
-typedef struct nn_module_class nn_module_class;
+/* Messages about a damaged file name the path, the offset and the field; records and offsets count from 0 there. */
 
-int nn_module_class_count(void);
-const nn_module_class *nn_module_class_at(int place);
-const char *nn_module_class_name(const nn_module_class *class);
-const char *nn_module_class_signature_text(const nn_module_class *class);
-const nn_signature *nn_module_class_signature(const nn_module_class *class);
-const char *nn_module_class_doc(const nn_module_class *class);
-bool nn_module_class_container(const nn_module_class *class);  /* takes children */
+/* An IDX file of unsigned bytes, raw or gzipped, 1 to 4 axes -> uint8. */
+int nn_idx_read(const char *path, nn_tensor **out);
+/* Images -> uint8 [N,H,W,C] (C = 1 for three axes), labels -> index [N], as many. *classes limits the labels; 0 takes
+ * any and is set to the largest + 1. */
+int nn_idx_read_pair(const char *images_path, const char *labels_path, int64_t *classes, nn_tensor **images,
+                     nn_tensor **labels);
+/* CIFAR's binary files (classes: 10 or 100), joined: images uint8 [N,32,32,3], labels and coarse labels index [N]
+ * (coarse: NULL for 10 classes). */
+int nn_cifar_read(const char *const *paths, int files, int classes, nn_tensor **images, nn_tensor **labels,
+                  nn_tensor **coarse);
 
-/* Parameters are uninitialised until nn_module_initialise. */
-nn_module *nn_module_new(const nn_module_class *class, const nn_param *params);
-/* The parent keeps a reference. A child has a name without dots, unlike its siblings'. */
-int nn_module_add(nn_module *parent, const char *name, nn_module *child);
-nn_module *nn_module_retain(nn_module *m);
-void nn_module_release(nn_module *m);
-const nn_module_class *nn_module_class_of(const nn_module *m);
-const nn_param *nn_module_params(const nn_module *m);
-/* torchvision's initialisation: a function of the seed and each parameter's place in the model. */
-int nn_module_initialise(nn_module *m, uint64_t seed);
+/* NumPy's array files: float, uint8, int32 (see formats/npy.c); index tensors are written as int32 counting from 0. */
+int nn_npy_read(const char *path, nn_tensor **out);
+int nn_npy_write(const char *path, nn_tensor *t);
+/* [H,W] or [H,W,C], C = 1, 3, 4, of uint8 or float in [0, 1] -> a PNG file. */
+int nn_image_save(const char *path, nn_tensor *image);
 
-/* Visits modules and their tensors in depth-first order; path is "layer1.0.conv1" or "layer1.0.conv1.weight". A status
- * other than NN_OK ends the walk and is returned. */
+/* ---- sets of images (data/batch.c, data/tint.c) ------------------------------------------------------------- */
+
+/* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */
+int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out);
+/* out[b] = images[rows[b]] / 255: uint8 [N,...] -> float [B,...]. */
+int nn_data_batch(nn_tensor *images, nn_tensor *rows, nn_tensor **out);
+/* Mean and standard deviation of each channel of uint8 images [N,H,W,C], as of pixels in [0, 1]; C at most
+ * NN_MAX_CHANNELS. */
+int nn_data_stats(nn_tensor *images, double *mean, double *deviation);
+/* `count` rows with every class in its proportion (largest remainder), drawn at random; both lists ascend. */
+int nn_data_stratify(nn_tensor *labels, int64_t count, uint64_t seed, uint64_t stream, nn_tensor **chosen,
+                     nn_tensor **rest);
+/* White digits (uint8 [N,H,W,1]) on red with probability `bias`, else on blue -> uint8 [N,H,W,3]; background:
+ * index [N], 0 red, 1 blue. */
+int nn_data_tint(nn_tensor *digits, double bias, uint64_t seed, uint64_t stream, nn_tensor **images,
+                 nn_tensor **background);
+
+#define NN_MAX_CHANNELS 16
+
+/* ---- perturbations (perturb/) ------------------------------------------------------------------------------- */
+
+typedef enum { NN_CONVENTION_PAPER, NN_CONVENTION_TORCHVISION, NN_CONVENTIONS } nn_convention;
+typedef enum { NN_SIGN_POSITIVE, NN_SIGN_NEGATIVE, NN_SIGN_RANDOM } nn_sign;  /* positive: as given */
+#define NN_PERTURB_LEVELS 4
+#define NN_PERTURB_VALUES 16
+
+typedef struct nn_perturbation nn_perturbation;  /* a row: an elementary perturbation */
+
 typedef struct {
-  void *context;
-  int (*module)(void *context, const char *path, nn_module *m);                        /* may be NULL */
-  int (*tensor)(void *context, const char *path, nn_tensor *t, bool buffer);           /* may be NULL */
-} nn_module_visitor;
-/* The walk owns nothing: a visitor may leave it by a jump. */
-int nn_module_walk(nn_module *m, const nn_module_visitor *visitor);
-nn_module *nn_module_find(nn_module *m, const char *path);  /* borrowed; NULL when there is none */
+  const char *name, *doc, *parameter, *unit;
+  double level[NN_PERTURB_LEVELS];  /* Table 1 of the paper */
+  double min, max;
+  bool factor;                      /* the other sign of v is 1/v instead of -v */
+} nn_perturbation_info;
 
-/* A tap reads the activation of one module during a pass; `out` is then a reference the caller owns. Its gradient is
- * kept when one flows. */
-typedef struct {
-  nn_module *module;
-  nn_tensor *out;
-} nn_tap;
+int nn_perturbation_count(void);
+const nn_perturbation *nn_perturbation_at(int place);
+const nn_perturbation *nn_perturbation_find(const char *name);  /* NULL when there is none */
+void nn_perturbation_describe(const nn_perturbation *row, nn_convention convention, nn_perturbation_info *info);
 
-typedef struct {
-  bool training;    /* batch statistics (which update the running ones) and dropout */
-  uint64_t seed;    /* of dropout's draws */
-  nn_tap *tap;
-  int taps;
-} nn_pass;
+typedef struct nn_perturb nn_perturb;  /* an immutable tree; one reference from each constructor, NULL on failure */
 
-int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
+/* One of `count` values, drawn for each image. */
+nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, nn_sign sign, const double *values,
+                           int count);
+nn_perturb *nn_perturb_sequence(nn_perturb *const *parts, int count);  /* of none: the identity */
+nn_perturb *nn_perturb_choice(nn_perturb *const *parts, int count);    /* one for each image, all equally likely */
+nn_perturb *nn_perturb_maybe(double probability, nn_perturb *part);
+nn_perturb *nn_perturb_retain(nn_perturb *p);
+void nn_perturb_release(nn_perturb *p);
+
+/* float [N,H,W,C] in [0, 1], C = 1 or 3, to a new tensor without history. Same (seed, step): same bits. */
+int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
+/* The choice among `parts` that node `node` makes for each image: index [images]. */
+int nn_perturb_pick(int64_t images, int parts, uint64_t seed, uint64_t step, uint64_t node, nn_tensor **out);
 
 #endif
