@@ -1,0 +1,18 @@
+/* colour.h -- colour changes of one image, in place.
+ *
+ * pixels: [count, channels] in [0, 1]; results are clipped to [0, 1]. Saturation and hue take three channels.
+ */
+#ifndef NNK_COLOUR_H
+#define NNK_COLOUR_H
+
+#include "nn.h"
+
+void nnk_add_clip(nn_real *pixels, int64_t elements, nn_real amount);
+void nnk_scale_clip(nn_real *pixels, int64_t elements, nn_real factor);
+void nnk_contrast_channels(nn_real *pixels, int64_t count, int channels, nn_real factor);
+void nnk_contrast_grey(nn_real *pixels, int64_t count, int channels, nn_real factor);
+void nnk_saturate_hsv(nn_real *pixels, int64_t count, nn_real factor);
+void nnk_saturate_blend(nn_real *pixels, int64_t count, nn_real factor);
+void nnk_rotate_hue(nn_real *pixels, int64_t count, double turns);
+
+#endif
