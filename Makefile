@@ -28,6 +28,8 @@ NN = $(addprefix nn/, \
   tensor/tensor.c \
   autograd/absent.c autograd/op.c autograd/tape.c \
   module/block.c module/layer.c module/module.c \
+  data/batch.c data/cifar.c data/idx.c data/tint.c formats/file.c formats/npy.c image/png.c \
+  perturb/colour.c perturb/perturb.c kernels/colour.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
@@ -40,6 +42,7 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
+  test_cifar.c test_colour.c test_idx.c test_npy.c test_png.c \
   )
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

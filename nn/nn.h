@@ -224,6 +224,57 @@ bool nn_op_differentiable(const nn_op *op);
 /* Test aid: multiplies what this row's backward adds to input `input` by `factor`; NULL switches it off. */
 void nn_plant_error(const nn_op *op, int input, double factor);
 
+/* ---- modules (module/) -------------------------------------------------------------------------------------- */
+
+typedef struct nn_module nn_module;
+typedef struct nn_module_class nn_module_class;
+
+int nn_module_class_count(void);
+const nn_module_class *nn_module_class_at(int place);
+const char *nn_module_class_name(const nn_module_class *class);
+const char *nn_module_class_signature_text(const nn_module_class *class);
+const nn_signature *nn_module_class_signature(const nn_module_class *class);
+const char *nn_module_class_doc(const nn_module_class *class);
+bool nn_module_class_container(const nn_module_class *class);  /* takes children */
+
+/* Parameters are uninitialised until nn_module_initialise. */
+nn_module *nn_module_new(const nn_module_class *class, const nn_param *params);
+/* The parent keeps a reference. A child has a name without dots, unlike its siblings'. */
+int nn_module_add(nn_module *parent, const char *name, nn_module *child);
+nn_module *nn_module_retain(nn_module *m);
+void nn_module_release(nn_module *m);
+const nn_module_class *nn_module_class_of(const nn_module *m);
+const nn_param *nn_module_params(const nn_module *m);
+/* torchvision's initialisation: a function of the seed and each parameter's place in the model. */
+int nn_module_initialise(nn_module *m, uint64_t seed);
+
+/* Visits modules and their tensors in depth-first order; path is "layer1.0.conv1" or "layer1.0.conv1.weight". A status
+ * other than NN_OK ends the walk and is returned. */
+typedef struct {
+  void *context;
+  int (*module)(void *context, const char *path, nn_module *m);                        /* may be NULL */
+  int (*tensor)(void *context, const char *path, nn_tensor *t, bool buffer);           /* may be NULL */
+} nn_module_visitor;
+/* The walk owns nothing: a visitor may leave it by a jump. */
+int nn_module_walk(nn_module *m, const nn_module_visitor *visitor);
+nn_module *nn_module_find(nn_module *m, const char *path);  /* borrowed; NULL when there is none */
+
+/* A tap reads the activation of one module during a pass; `out` is then a reference the caller owns. Its gradient is
+ * kept when one flows. */
+typedef struct {
+  nn_module *module;
+  nn_tensor *out;
+} nn_tap;
+
+typedef struct {
+  bool training;    /* batch statistics (which update the running ones) and dropout */
+  uint64_t seed;    /* of dropout's draws */
+  nn_tap *tap;
+  int taps;
+} nn_pass;
+
+int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
+
 /* ---- files of data (data/, formats/, image/) ---------------------------------------------------------------- */
 
 /* Messages about a damaged file name the path, the offset and the field; records and offsets count from 0 there. */
