@@ -142,7 +142,7 @@ $(OUT)/lists: FORCE
 # ---- tests ------------------------------------------------------------------------------------------------------
 
 # One command for each C test and each spec: a crash then costs the others nothing.
-SPECS        = $(sort $(wildcard tests/lua/*_spec.lua tests/cli/*_spec.lua))
+SPECS        = $(sort $(wildcard tests/lua/*_spec.lua tests/parity/*_spec.lua tests/cli/*_spec.lua))
 DOUBLE_SPECS = $(sort $(wildcard tests/double/*_spec.lua))
 suite        = $(patsubst tests/c/%.c,build/$(1)/tests/%,$(TESTS)) \
                $(foreach spec,$(SPECS),'build/$(1)/penumbra tests/run.lua $(spec)')
@@ -168,7 +168,7 @@ demo: release
 	@build/release/penumbra run scripts/paper/table4.lua
 
 bench: release
-	@for script in $(sort $(wildcard scripts/bench/*.lua)); do build/release/penumbra $$script || exit; done
+	@build/release/penumbra scripts/bench/run.lua
 
 install: release
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/penumbra

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "embedded.h"
 #include "nnl.h"
@@ -72,8 +73,18 @@ static int host_source(lua_State *L) {
   return 1;
 }
 
+/* host.clock() -> seconds that only move forward */
+static int host_clock(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  lua_pushnumber(L, (double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+  return 1;
+}
+
 static int open_host(lua_State *L) {
-  static const luaL_Reg functions[] = { { "modules", host_modules }, { "source", host_source }, { NULL, NULL } };
+  static const luaL_Reg functions[] = {
+    { "modules", host_modules }, { "source", host_source }, { "clock", host_clock }, { NULL, NULL },
+  };
   luaL_newlib(L, functions);
   return 1;
 }
