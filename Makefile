@@ -42,7 +42,7 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
-  test_cifar.c test_colour.c test_idx.c test_npy.c test_png.c \
+  test_cifar.c test_colour.c test_core.c test_idx.c test_npy.c test_png.c \
   )
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "embedded.h"
 #include "nnl.h"
@@ -73,18 +72,8 @@ static int host_source(lua_State *L) {
   return 1;
 }
 
-/* host.clock() -> seconds that only move forward */
-static int host_clock(lua_State *L) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  lua_pushnumber(L, (double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
-  return 1;
-}
-
 static int open_host(lua_State *L) {
-  static const luaL_Reg functions[] = {
-    { "modules", host_modules }, { "source", host_source }, { "clock", host_clock }, { NULL, NULL },
-  };
+  static const luaL_Reg functions[] = { { "modules", host_modules }, { "source", host_source }, { NULL, NULL } };
   luaL_newlib(L, functions);
   return 1;
 }
