@@ -146,6 +146,9 @@ int luaopen_nn(lua_State *L) {
   nnl_open_ops(L, module);
   nnl_open_modules(L, module);
   nnl_open_optimizers(L, module);
+  nnl_open_data(L, module);
+  nnl_open_image(L, module);
+  nnl_open_perturb(L, module);
   lua_settop(L, module);
   return 1;
 }

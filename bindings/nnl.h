@@ -58,5 +58,8 @@ void nnl_open_tensor_functions(lua_State *L, int module);
 void nnl_open_ops(lua_State *L, int module);   /* adds every row to the module and to the tensor methods */
 void nnl_open_modules(lua_State *L, int module);
 void nnl_open_optimizers(lua_State *L, int module);
+void nnl_open_data(lua_State *L, int module);
+void nnl_open_image(lua_State *L, int module);
+void nnl_open_perturb(lua_State *L, int module);
 
 #endif

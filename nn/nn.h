@@ -318,14 +318,13 @@ int nn_data_tint(nn_tensor *digits, double bias, uint64_t seed, uint64_t stream,
 /* ---- perturbations (perturb/) ------------------------------------------------------------------------------- */
 
 typedef enum { NN_CONVENTION_PAPER, NN_CONVENTION_TORCHVISION, NN_CONVENTIONS } nn_convention;
-typedef enum { NN_SIGN_POSITIVE, NN_SIGN_NEGATIVE, NN_SIGN_RANDOM } nn_sign;  /* positive: as given */
 #define NN_PERTURB_LEVELS 4
 #define NN_PERTURB_VALUES 16
 
 typedef struct nn_perturbation nn_perturbation;  /* a row: an elementary perturbation */
 
 typedef struct {
-  const char *name, *doc, *parameter, *unit;
+  const char *name, *doc, *parameter;
   double level[NN_PERTURB_LEVELS];  /* Table 1 of the paper */
   double min, max;
   bool factor;                      /* the other sign of v is 1/v instead of -v */
@@ -338,8 +337,8 @@ void nn_perturbation_describe(const nn_perturbation *row, nn_convention conventi
 
 typedef struct nn_perturb nn_perturb;  /* an immutable tree; one reference from each constructor, NULL on failure */
 
-/* One of `count` values, drawn for each image. */
-nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, nn_sign sign, const double *values,
+/* One of `count` values, drawn for each image; with random_sign, in half of the images the other sign of it. */
+nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, bool random_sign, const double *values,
                            int count);
 nn_perturb *nn_perturb_sequence(nn_perturb *const *parts, int count);  /* of none: the identity */
 nn_perturb *nn_perturb_choice(nn_perturb *const *parts, int count);    /* one for each image, all equally likely */
@@ -349,7 +348,5 @@ void nn_perturb_release(nn_perturb *p);
 
 /* float [N,H,W,C] in [0, 1], C = 1 or 3, to a new tensor without history. Same (seed, step): same bits. */
 int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
-/* The choice among `parts` that node `node` makes for each image: index [images]. */
-int nn_perturb_pick(int64_t images, int parts, uint64_t seed, uint64_t step, uint64_t node, nn_tensor **out);
 
 #endif

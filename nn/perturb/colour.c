@@ -44,25 +44,24 @@ const nn_perturbation nni_perturbations[] = {
   { .name = "brightness",
     .doc = "Lighter or darker: adds amount/255 (paper), or multiplies (torchvision).",
     .form = {
-      [NN_CONVENTION_PAPER] =
-        { "amount", "steps of 1/255", { 16, 32, 48, 64 }, -255, 255, false, brightness_add },
+      [NN_CONVENTION_PAPER] = { "amount", { 16, 32, 48, 64 }, -255, 255, false, brightness_add },
       [NN_CONVENTION_TORCHVISION] =
-        { "factor", "factor", { 1 + 16 / 127.5, 1 + 32 / 127.5, 1 + 48 / 127.5, 1 + 64 / 127.5 }, 0, 255, true,
+        { "factor", { 1 + 16 / 127.5, 1 + 32 / 127.5, 1 + 48 / 127.5, 1 + 64 / 127.5 }, 0, 255, true,
           brightness_scale } } },
   { .name = "contrast",
     .doc = "Stretches about each channel's mean (paper), or about the mean grey (torchvision).",
     .form = {
-      [NN_CONVENTION_PAPER] = { "factor", "factor", TABLE_1_FACTORS, 0, 255, true, contrast_channels },
-      [NN_CONVENTION_TORCHVISION] = { "factor", "factor", TABLE_1_FACTORS, 0, 255, true, contrast_grey } } },
+      [NN_CONVENTION_PAPER] = { "factor", TABLE_1_FACTORS, 0, 255, true, contrast_channels },
+      [NN_CONVENTION_TORCHVISION] = { "factor", TABLE_1_FACTORS, 0, 255, true, contrast_grey } } },
   { .name = "saturation",
     .doc = "Multiplies the saturation in HSV (paper), or blends with the grey image (torchvision).",
     .form = {
-      [NN_CONVENTION_PAPER] = { "factor", "factor", TABLE_1_FACTORS, 0, 255, true, saturation_hsv },
-      [NN_CONVENTION_TORCHVISION] = { "factor", "factor", TABLE_1_FACTORS, 0, 255, true, saturation_blend } } },
+      [NN_CONVENTION_PAPER] = { "factor", TABLE_1_FACTORS, 0, 255, true, saturation_hsv },
+      [NN_CONVENTION_TORCHVISION] = { "factor", TABLE_1_FACTORS, 0, 255, true, saturation_blend } } },
   { .name = "hue",
     .doc = "Turns the hue in HSV; one turn is the whole circle.",
     .form = {
-      [NN_CONVENTION_PAPER] = { "turns", "turns", TABLE_1_TURNS, -1, 1, false, hue_turn },
-      [NN_CONVENTION_TORCHVISION] = { "turns", "turns", TABLE_1_TURNS, -0.5, 0.5, false, hue_turn } } },
+      [NN_CONVENTION_PAPER] = { "turns", TABLE_1_TURNS, -1, 1, false, hue_turn },
+      [NN_CONVENTION_TORCHVISION] = { "turns", TABLE_1_TURNS, -0.5, 0.5, false, hue_turn } } },
   { .name = NULL },
 };

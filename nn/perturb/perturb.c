@@ -25,7 +25,7 @@ struct nn_perturb {
   const nni_perturb_form *form;
   int values;           /* ROW: one of them is drawn when there are several */
   double value[NN_PERTURB_VALUES];
-  nn_sign sign;
+  bool random_sign;
   double probability;   /* MAYBE */
   int parts;
   nn_perturb *part[];
@@ -49,7 +49,7 @@ const nn_perturbation *nn_perturbation_find(const char *name) {
 
 void nn_perturbation_describe(const nn_perturbation *row, nn_convention convention, nn_perturbation_info *info) {
   const nni_perturb_form *form = &row->form[convention];
-  *info = (nn_perturbation_info){ .name = row->name, .doc = row->doc, .parameter = form->parameter, .unit = form->unit,
+  *info = (nn_perturbation_info){ .name = row->name, .doc = row->doc, .parameter = form->parameter,
                                   .min = form->min, .max = form->max, .factor = form->factor };
   memcpy(info->level, form->level, sizeof info->level);
 }
@@ -77,7 +77,7 @@ static nn_perturb *node_new(node_kind kind, nn_perturb *const *parts, int count)
   return p;
 }
 
-nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, nn_sign sign, const double *values,
+nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, bool random_sign, const double *values,
                            int count) {
   const nni_perturb_form *form = &row->form[convention];
   if (count < 1 || count > NN_PERTURB_VALUES) {
@@ -87,11 +87,11 @@ nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention,
   }
   for (int i = 0; i < count; i++) {
     if (!(values[i] >= form->min && values[i] <= form->max)) {
-      nn_fail(NN_EARGUMENT, "%s: %s: %g to %g (%s) expected, got %g", row->name, form->parameter, form->min, form->max,
-              form->unit, values[i]);
+      nn_fail(NN_EARGUMENT, "%s: %s: %g to %g expected, got %g", row->name, form->parameter, form->min, form->max,
+              values[i]);
       return NULL;
     }
-    if (form->factor && sign != NN_SIGN_POSITIVE && values[i] < 1 / form->max) {
+    if (form->factor && random_sign && values[i] < 1 / form->max) {
       nn_fail(NN_EARGUMENT, "%s: the other sign of %s %g would be 1/%g", row->name, form->parameter, values[i],
               values[i]);
       return NULL;
@@ -100,7 +100,7 @@ nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention,
   nn_perturb *p = node_new(ROW, NULL, 0);
   if (!p) return NULL;
   p->form = form;
-  p->sign = sign;
+  p->random_sign = random_sign;
   p->values = count;
   memcpy(p->value, values, (size_t)count * sizeof *values);
   return p;
@@ -148,23 +148,8 @@ static double unit(uint32_t word) { return word * 0x1p-32; }
 
 static double draw_value(const nn_perturb *p, const uint32_t draw[4]) {
   double value = p->value[pick(draw[0], p->values)];
-  bool other = p->sign == NN_SIGN_NEGATIVE || (p->sign == NN_SIGN_RANDOM && draw[1] >> 31);
-  if (!other) return value;
+  if (!p->random_sign || draw[1] >> 31) return value;
   return p->form->factor ? 1 / value : -value;
-}
-
-int nn_perturb_pick(int64_t images, int parts, uint64_t seed, uint64_t step, uint64_t node, nn_tensor **out) {
-  nn_tensor *chosen = nn_tensor_new(NN_INDEX, 1, &images);
-  if (!chosen) return NN_EMEMORY;
-  int32_t *to = nn_tensor_write(chosen);
-  uint64_t key = draw_key(seed, step);
-  for (int64_t n = 0; n < images; n++) {
-    uint32_t draw[4];
-    nn_random_block(key, node, (uint64_t)n, draw);
-    to[n] = pick(draw[0], parts);
-  }
-  *out = chosen;
-  return NN_OK;
 }
 
 /* ---- applying ---- */
@@ -184,7 +169,7 @@ static void walk(const apply_job *job, const nn_perturb *p, uint64_t node, uint6
   uint64_t child = node + 1;
   switch (p->kind) {
     case ROW:
-      if (p->values > 1 || p->sign == NN_SIGN_RANDOM) nn_random_block(job->key, node, n, draw);
+      if (p->values > 1 || p->random_sign) nn_random_block(job->key, node, n, draw);
       else draw[0] = draw[1] = 0;
       p->form->apply(image, job->pixels, job->channels, draw_value(p, draw));
       break;

@@ -7,7 +7,6 @@
 /* What a perturbation's number means in one convention. */
 typedef struct {
   const char *parameter;            /* "amount", "factor", "turns" */
-  const char *unit;                 /* how the number is meant, for help and errors */
   double level[NN_PERTURB_LEVELS];  /* Table 1 of the paper */
   double min, max;
   bool factor;                      /* 1 changes nothing and the other sign of v is 1/v; else 0 and -v */
