@@ -27,6 +27,8 @@ NN = $(addprefix nn/, \
   core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
   tensor/tensor.c \
   autograd/absent.c autograd/op.c autograd/tape.c \
+  kernels/conv.c kernels/gemm.c kernels/norm.c kernels/pool.c \
+  ops/conv.c ops/matmul.c ops/norm.c ops/pool.c \
   module/block.c module/layer.c module/module.c \
   data/batch.c data/cifar.c data/idx.c data/tint.c formats/file.c formats/npy.c image/png.c \
   perturb/colour.c perturb/perturb.c kernels/colour.c \
@@ -42,7 +44,7 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
-  test_cifar.c test_colour.c test_core.c test_idx.c test_npy.c test_png.c \
+  test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_npy.c test_png.c \
   )
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
