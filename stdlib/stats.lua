@@ -467,13 +467,62 @@ local function differences(first, second)
   return out
 end
 
+-- The mean over seeds of a quantity known per seed and, where `items` is not nil, per seed and test item: items[s][i].
+-- Seeds and items are crossed: var = s_seeds^2 / S + s_items^2 / N, which counts their interaction twice and so errs
+-- to the wide side; degrees of freedom after Satterthwaite.
+local function crossed(by_seed, items, level)
+  local seeds = #by_seed
+  local between, within, df = M.variance(by_seed) / seeds, 0.0, seeds - 1
+  local n = items and #items[1]
+  if n and n > 1 then
+    local mean = {}
+    for i = 1, n do
+      local sum = 0.0
+      for s = 1, seeds do sum = sum + items[s][i] end
+      mean[i] = sum / seeds
+    end
+    within = M.variance(mean) / n
+    local total = between + within
+    if total > 0 then df = total ^ 2 / (between ^ 2 / (seeds - 1) + within ^ 2 / (n - 1)) end
+  end
+  local value, se = M.mean(by_seed), sqrt(between + within)
+  local half = M.t_quantile(two_sided(level), df) * se
+  return M.new { value = value, low = value - half, high = value + half, level = level, se = se, df = df,
+                 n = n or seeds, method = n and "seeds and items" or "seeds" }
+end
+
+-- The items of every seed, or nil unless all have the same number of them.
+local function common_items(intervals)
+  local n, items = nil, {}
+  for s, interval in ipairs(intervals) do
+    items[s] = interval.items
+    n = n or (items[s] and #items[s])
+    if not items[s] or #items[s] ~= n then return nil end
+  end
+  return items
+end
+
+--- One quantity measured with several seeds on the same test items: the mean over seeds, its interval over both.
+--- A single seed is returned as it is.
+---@param intervals Interval[]
+---@param options? { level?: number }
+---@return Interval
+function M.combine(intervals, options)
+  if #intervals == 0 then error("stats.combine: expected at least one interval, got none", 2) end
+  if #intervals == 1 then return intervals[1] end
+  local values = {}
+  for s, interval in ipairs(intervals) do values[s] = interval.value end
+  local mean = crossed(values, common_items(intervals), options and options.level or 0.95)
+  mean.unit, mean.seeds = intervals[1].unit, #intervals
+  return mean
+end
+
 --- One quantity of two variants: first minus second, paired as far as the data allow. Each side is a list of
 --- Intervals, one per seed, in the same order of seeds.
 ---   one seed, with items:   over test items (Bonett and Price where the items are right or wrong, else t)
----   several seeds, items:   seeds and items are crossed; var = s_seeds^2 / S + s_items^2 / N, which counts their
----                           interaction twice and so errs to the wide side; degrees of freedom after Satterthwaite
+---   several seeds, items:   over both, crossed
 ---   several seeds, no items: t over the seeds' differences
----   one seed, no items:     the two intervals' widths added in squares; `paired` is false
+---   one seed, no items:     the two intervals' widths added in squares
 ---@param first Interval[]
 ---@param second Interval[]
 ---@param options? { level?: number }
@@ -483,47 +532,30 @@ function M.compare(first, second, options)
   if seeds == 0 or seeds ~= #second then
     error(format("stats.compare: expected the same seeds twice, got %d and %d", seeds, #second), 2)
   end
-  local by_seed, items = {}, first[1].items and #first[1].items
+  local by_seed, items = {}, {}
+  local a, b = common_items(first), common_items(second)
+  if a and b and #a[1] ~= #b[1] then a = nil end
   for s = 1, seeds do
     by_seed[s] = first[s].value - second[s].value
-    for _, side in ipairs { first[s], second[s] } do
-      if not side.items or #side.items ~= items then items = nil end
-    end
+    items[s] = a and b and differences(a[s], b[s])
   end
   local difference
-  if items and items > 1 and seeds == 1 then
-    local a, b = first[1].items, second[1].items
-    if binary(a) and binary(b) then
-      difference = M.paired_proportions(a, b, { level = level })
+  if a and b and seeds == 1 and #a[1] > 1 then
+    if binary(a[1]) and binary(b[1]) then
+      difference = M.paired_proportions(a[1], b[1], { level = level })
       for _, field in ipairs { "value", "low", "high", "se", "resolvable" } do
         difference[field] = difference[field] * 100
       end
     else
-      difference = M.interval(differences(a, b), { level = level })
+      difference = M.interval(items[1], { level = level })
       difference.items = nil
-      difference.resolvable = M.resolvable(difference.se, items - 1, level)
+      difference.resolvable = M.resolvable(difference.se, #a[1] - 1, level)
     end
     difference.over = "items"
   elseif seeds > 1 then
-    local between = M.variance(by_seed) / seeds
-    local within, df = 0.0, seeds - 1
-    if items and items > 1 then
-      local mean = {}
-      for i = 1, items do
-        local sum = 0.0
-        for s = 1, seeds do sum = sum + first[s].items[i] - second[s].items[i] end
-        mean[i] = sum / seeds
-      end
-      within = M.variance(mean) / items
-      local total = between + within
-      if total > 0 then df = total ^ 2 / (between ^ 2 / (seeds - 1) + within ^ 2 / (items - 1)) end
-    end
-    local value, se = M.mean(by_seed), sqrt(between + within)
-    local q = M.t_quantile(two_sided(level), df)
-    difference = M.new { value = value, low = value - q * se, high = value + q * se, level = level, se = se,
-                         n = items or seeds, method = "paired" }
-    difference.over = items and "seeds and items" or "seeds"
-    difference.resolvable = M.resolvable(se, df, level)
+    difference = crossed(by_seed, a and b and items or nil, level)
+    difference.over = difference.method
+    difference.resolvable = M.resolvable(difference.se, difference.df, level)
   else
     local value = by_seed[1]
     local half = sqrt(first[1]:half() ^ 2 + second[1]:half() ^ 2)

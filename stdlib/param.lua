@@ -1,0 +1,175 @@
+--- Parameters of a recipe: what they may be, their defaults, how they are read from the command line.
+---   data    = param.choice { "cifar100", "cifar10", default = "cifar100", doc = "data set" }
+---   alpha   = param.number { 1.0, min = 0, doc = "weight of the continuity term" }
+---   epochs  = param.integer { 30, min = 1 }
+---   augment = param.flag { true }
+---   seed    = param.seed { 1 }
+---   levels  = param.list { { 1, 2 }, of = param.integer { min = 1, max = 4 } }
+---   weights = param.path { "resnet18.pt" }
+--- The first value is the default (also `default =`). A parameter without a default must be given.
+local json = require "json"
+local spec = require "spec"
+
+local M = {}
+
+local format, concat = string.format, table.concat
+
+---@class Param
+---@field kind string
+---@field default any
+---@field doc? string
+---@field expects string    # "a number of at least 0"
+---@field place integer     # order of creation: parameters are shown in the order they were written
+local Param = {}
+Param.__index = Param
+Param.__name = "Param"
+
+local created = 0
+
+function M.is_param(value)
+  return getmetatable(value) == Param
+end
+
+-- A value as it is written on the command line.
+local function show(value)
+  if type(value) == "table" then
+    local parts = {}
+    for i, element in ipairs(value) do parts[i] = show(element) end
+    return concat(parts, ",")
+  end
+  if math.type(value) == "float" then return (json.encode(value):gsub("%.0$", "")) end
+  return tostring(value)
+end
+M.show = show
+
+--- A value of the parameter, or nil and what was expected instead: `expects a number of at least 0, got -1`.
+---@param value any
+---@return any value, string? problem
+function Param:check(value)
+  local fine, kept, note, culprit = self.test(value)
+  if fine then return kept end
+  if culprit == nil then culprit = value end
+  return nil, format("expects %s, got %s%s", self.expects, spec.shown(culprit), note or "")
+end
+
+--- The value a text stands for, or nil and what was expected instead.
+---@param text string
+---@return any value, string? problem
+function Param:parse(text)
+  local value = self.read(text)
+  if value == nil then value = text end -- the check then says what was expected, and shows the text
+  return self:check(value)
+end
+
+local common = { default = spec.any(), doc = spec.text() }
+
+local function make(kind, options, fields, rule, read, level)
+  local given = fields
+  for key, field in pairs(common) do given[key] = field end
+  local checked = spec.check("param." .. kind, options, given, (level or 0) + 1)
+  created = created + 1
+  local self = setmetatable({ kind = kind, doc = checked.doc, place = created, read = read, expects = rule.expects,
+                              test = rule.test }, Param)
+  self.default = checked.default
+  if self.default == nil then self.default = checked[1] end
+  if self.default ~= nil then
+    local value, problem = self:check(self.default)
+    if value == nil then error(format("param.%s: the default %s", kind, problem), 3 + (level or 0)) end
+    self.default = value
+  end
+  return self
+end
+
+local function bounded(options)
+  local out = {}
+  for key, value in pairs(type(options) == "table" and options or {}) do
+    if key ~= 1 and key ~= "default" and key ~= "doc" then out[key] = value end
+  end
+  return out
+end
+
+--- A number, kept as a float.
+---@param options? table  # the default first; min, max, above, below, doc
+---@return Param
+function M.number(options)
+  local number = spec.number()
+  local rule = spec.number(bounded(options))
+  local test = rule.test
+  rule.test = function(x)
+    local fine, kept = test(x)
+    return fine, fine and kept + 0.0 or nil
+  end
+  return make("number", options, { spec.number(), min = number, max = number, above = number, below = number }, rule,
+    tonumber)
+end
+
+--- An integer.
+---@param options? table  # the default first; min, max, doc
+---@return Param
+function M.integer(options)
+  return make("integer", options, { spec.integer(), min = spec.integer(), max = spec.integer() },
+    spec.integer(bounded(options)), tonumber)
+end
+
+--- The seed of a run: everything random in it follows from this number. A study treats runs that differ only in
+--- their seed as repetitions of one another.
+---@param options? table  # the default first
+---@return Param
+function M.seed(options)
+  return make("seed", options, { spec.integer() }, spec.integer { min = 0 }, tonumber)
+end
+
+local flags = { ["true"] = true, yes = true, on = true, ["1"] = true,
+                ["false"] = false, no = false, off = false, ["0"] = false }
+
+--- true or false; on the command line also yes, no, on, off.
+---@param options? table  # the default first
+---@return Param
+function M.flag(options)
+  return make("flag", options, { spec.flag() }, spec.flag(), function(text) return flags[text:lower()] end)
+end
+
+--- One of the values listed; without `default =` the first of them.
+---@param options table
+---@return Param
+function M.choice(options)
+  local fields = {}
+  for i in ipairs(type(options) == "table" and options or {}) do fields[i] = spec.any() end
+  if #fields == 0 then error("param.choice: expected the values to choose from", 2) end
+  local values = { table.unpack(options) }
+  local self = make("choice", options, fields, spec.choice(values), function(text)
+    for _, value in ipairs(values) do
+      if show(value) == text then return value end
+    end
+  end)
+  self.choices = values
+  return self
+end
+
+--- A list; `of` is the parameter its elements are checked by. Written with commas: levels=1,2.
+---@param options table  # the default first; of, doc
+---@return Param
+function M.list(options)
+  local element = type(options) == "table" and options.of
+  local rule = spec.list { element and { expects = element.expects, test = element.test } }
+  return make("list", options, { spec.table(), of = spec.value { "Param", M.is_param } }, rule, function(text)
+    local out = {}
+    for part in text:gmatch("[^,]+") do
+      local value = element and element.read(part)
+      if value == nil and element then value = part end
+      if not element then value = tonumber(part) or part end
+      out[#out + 1] = value
+    end
+    return out
+  end)
+end
+
+--- The name of a file or folder.
+---@param options? table  # the default first
+---@return Param
+function M.path(options)
+  return make("path", options, { spec.text() }, spec.text { pattern = "^[^%z]+$", expects = "a file name" },
+    function(text) return text end)
+end
+
+return M

@@ -1,0 +1,314 @@
+--- Plans: experiments as values. In a recipe `loss.cross_entropy() + 1.0 * loss.continuity{ perturb = p }` computes
+--- nothing; it gives a value that remembers what was written. Such a value prints as it was written, in one
+--- canonical form, which is what a plan is hashed by; and it can be built: the real constructors are then called,
+--- each once, however often the value is used.
+---
+---   data.colour_mnist{ bias = 0.95 }     a call of a constructor
+---   set.train, set.classes               a field of what it will build
+---   set.train:take(500)                  a method of it
+---   2 * a + b, a | b, a >> b             operators
+local hash = require "hash"
+local json = require "json"
+local spec = require "spec"
+
+local M = {}
+
+local format, concat, sort = string.format, table.concat, table.sort
+
+--- The modules a plan may name.
+M.modules = { "data", "models", "perturb", "attack", "loss", "optim", "probe" }
+
+-- What a value remembers: { op = "call" | "field" | "method" | "operator", ... }. It stands outside the value, whose
+-- own fields are all free to mean fields of what it will build.
+local inside = setmetatable({}, { __mode = "k" })
+local Value = { __name = "plan value" }
+
+---@return boolean
+function M.is_value(value)
+  return inside[value] ~= nil
+end
+
+-- "recipe.lua:31", the line of the recipe that is being run; level 2 is the caller's caller
+local function place(level)
+  local info = debug.getinfo(level + 1, "Sl")
+  return info and info.currentline > 0 and format("%s:%d", info.short_src, info.currentline) or nil
+end
+
+local function node(fields)
+  local value = setmetatable({}, Value)
+  inside[value] = fields
+  return value
+end
+
+-- Only what can be printed and read back may stand in a plan.
+local function check_argument(value, where, depth)
+  local kind = type(value)
+  if inside[value] or kind == "number" or kind == "string" or kind == "boolean" or kind == "nil" then return end
+  if kind ~= "table" or getmetatable(value) then
+    return format("%s holds %s; a plan holds only constructors, numbers, strings, flags and lists of them", where,
+      spec.shown(value))
+  end
+  if depth > 50 then return where .. " contains itself" end
+  for key, element in pairs(value) do
+    if type(key) ~= "string" and math.type(key) ~= "integer" then
+      return format("%s has a key that is no name", where)
+    end
+    local problem = check_argument(element, where .. "." .. tostring(key), depth + 1)
+    if problem then return problem end
+  end
+end
+
+local function arguments(name, ...)
+  local list = { n = select("#", ...), ... }
+  for i = 1, list.n do
+    local problem = check_argument(list[i], name, 0)
+    if problem then error(format("%s: %s", name, problem), 3) end
+  end
+  return list
+end
+
+Value.__index = function(self, name)
+  if type(name) ~= "string" then
+    error(format("%s is a plan: it has no elements yet", M.text(self)), 2)
+  end
+  return node { op = "field", of = self, name = name, place = place(2) }
+end
+
+Value.__newindex = function(self)
+  error(format("%s is a plan: its fields cannot be set", M.text(self)), 2)
+end
+
+Value.__call = function(self, object, ...)
+  local this = inside[self]
+  if this.op ~= "field" or not rawequal(object, this.of) then
+    error(format("%s is a plan: only its methods can be called", M.text(self)), 2)
+  end
+  return node { op = "method", of = object, name = this.name, arguments = arguments(this.name, ...), place = place(2) }
+end
+
+-- Binding strength: a looser operand inside a tighter operator needs parentheses. All four associate to the left.
+local strength = { ["|"] = 1, [">>"] = 2, ["+"] = 3, ["*"] = 4 }
+
+local function operator(symbol)
+  return function(a, b)
+    for _, side in ipairs { a, b } do
+      if not inside[side] and type(side) ~= "number" then
+        error(format("%s: expected plan values or numbers, got %s", symbol, spec.shown(side)), 2)
+      end
+    end
+    return node { op = "operator", symbol = symbol, a, b, place = place(2) }
+  end
+end
+
+Value.__add, Value.__mul, Value.__bor, Value.__shr = operator "+", operator "*", operator "|", operator ">>"
+Value.__tostring = function(self) return M.text(self) end
+
+-- ---- text ----
+
+local text
+
+local function word(name)
+  return type(name) == "string" and name:find("^[%a_][%w_]*$") ~= nil
+end
+
+-- A table's elements: places first, then names in order.
+local function fields_text(t)
+  local parts, names = {}, {}
+  for i = 1, #t do parts[i] = text(t[i]) end
+  for key in pairs(t) do
+    if not (math.type(key) == "integer" and key >= 1 and key <= #t) then names[#names + 1] = key end
+  end
+  sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, key in ipairs(names) do
+    parts[#parts + 1] = format("%s = %s", word(key) and key or format("[%s]", text(key)), text(t[key]))
+  end
+  return #parts == 0 and "{}" or "{ " .. concat(parts, ", ") .. " }"
+end
+
+local function call_text(list)
+  if list.n == 1 and type(list[1]) == "table" and not inside[list[1]] then return fields_text(list[1]) end
+  local parts = {}
+  for i = 1, list.n do parts[i] = text(list[i]) end
+  return "(" .. concat(parts, ", ") .. ")"
+end
+
+local function operand(value, outer, right)
+  local this = inside[value]
+  local shown = text(value)
+  if this and this.op == "operator" then
+    local inner = strength[this.symbol]
+    if inner < outer or (right and inner == outer) then return "(" .. shown .. ")" end
+  end
+  return shown
+end
+
+function text(value)
+  local this = inside[value]
+  if not this then
+    if type(value) == "table" then return fields_text(value) end
+    if type(value) == "string" then return json.encode(value) end
+    if type(value) == "number" then
+      if value ~= value then return "(0/0)" end
+      if value == math.huge or value == -math.huge then return value > 0 and "(1/0)" or "(-1/0)" end
+      return json.encode(value)
+    end
+    return tostring(value)
+  end
+  if this.op == "call" then return this.module .. "." .. this.name .. call_text(this.arguments) end
+  if this.op == "field" then return text(this.of) .. "." .. this.name end
+  if this.op == "method" then return text(this.of) .. ":" .. this.name .. call_text(this.arguments) end
+  local s = strength[this.symbol]
+  return format("%s %s %s", operand(this[1], s), this.symbol, operand(this[2], s, true))
+end
+
+--- The canonical text of a plan value, or of a table of them: equal plans give equal texts.
+---@param value any
+---@return string
+function M.text(value)
+  return text(value)
+end
+
+--- The plan's name in the world: SHA-256 of its text, as 64 hexadecimal digits.
+---@param value any
+---@return string
+function M.hash(value)
+  return hash.sha256(text(value))
+end
+
+--- Calls visit(module, name) for each constructor in a value.
+---@param value any
+---@param visit fun(module: string, name: string)
+function M.walk(value, visit)
+  local this = inside[value]
+  if this then
+    if this.op == "call" then visit(this.module, this.name) end
+    if this.of then M.walk(this.of, visit) end
+    for _, part in ipairs(this) do M.walk(part, visit) end
+    for i = 1, this.arguments and this.arguments.n or 0 do M.walk(this.arguments[i], visit) end
+  elseif type(value) == "table" then
+    for _, part in pairs(value) do M.walk(part, visit) end
+  end
+end
+
+-- ---- the names a recipe sees ----
+
+local function namespace(module)
+  return setmetatable({}, {
+    __name = module,
+    __index = function(_, name)
+      -- Where the real module is at hand a misspelt name is an error at once; it is not needed to read a recipe.
+      local found, real = pcall(require, module)
+      if found and type(real) == "table" and real[name] == nil then
+        error(format('%s has no "%s"%s', module, tostring(name), spec.suggest(name, spec.names(real))), 2)
+      end
+      local full = module .. "." .. tostring(name)
+      return function(...)
+        return node { op = "call", module = module, name = name, arguments = arguments(full, ...), place = place(2) }
+      end
+    end,
+    __newindex = function() error(module .. " cannot be changed in a recipe", 2) end,
+  })
+end
+
+--- The constructors, as names for a recipe's world.
+---@return table<string, table>
+function M.world()
+  local world = {}
+  for _, module in ipairs(M.modules) do world[module] = namespace(module) end
+  -- A number of pixel steps is a number at once, so that recipes can compute with it.
+  rawset(world.perturb, "px", function(steps) return steps / 255 end)
+  world.px = world.perturb.px
+  return world
+end
+
+-- ---- building ----
+
+-- The message of an error raised below, without our own file and line; the recipe's line goes before it.
+local function explain(this, what, message)
+  message = tostring(message)
+  local own = debug.getinfo(1, "S").short_src
+  if message:sub(1, #own) == own then message = message:gsub("^.-:%d+: ", "", 1) end
+  if not message:find(what, 1, true) then message = what .. ": " .. message end
+  error(this.place and this.place .. ": " .. message or message, 0)
+end
+
+-- Calls a constructor or method; nil, message is a failure too.
+local function invoke(this, what, f, ...)
+  local result = table.pack(pcall(f, ...))
+  if not result[1] then explain(this, what, result[2]) end
+  if result[2] == nil then explain(this, what, result[3] or "gave nothing") end
+  return result[2]
+end
+
+local apply = {
+  ["+"] = function(a, b) return a + b end,
+  ["*"] = function(a, b) return a * b end,
+  ["|"] = function(a, b) return a | b end,
+  [">>"] = function(a, b) return a >> b end,
+}
+
+--- A builder: `build(value)` gives the real thing, the same one each time for the same value. `given` maps values to
+--- what stands for them.
+---@return fun(value: any): any
+function M.builder()
+  local made = {}
+  local build
+
+  local function all(list)
+    local out = { n = list.n }
+    for key, element in pairs(list) do
+      if key ~= "n" then out[key] = build(element) end
+    end
+    return out
+  end
+
+  function build(value)
+    local this = inside[value]
+    if not this then
+      if type(value) ~= "table" then return value end
+      local out = {}
+      for key, element in pairs(value) do out[key] = build(element) end
+      return out
+    end
+    if made[value] ~= nil then return made[value] end
+    local result
+    if this.op == "call" then
+      local full = this.module .. "." .. this.name
+      local real = invoke(this, full, require, this.module)[this.name]
+      if real == nil then explain(this, full, "there is no such constructor") end
+      local list = all(this.arguments)
+      result = invoke(this, full, real, table.unpack(list, 1, list.n))
+    elseif this.op == "field" then
+      local object = build(this.of)
+      result = object[this.name]
+      if result == nil then explain(this, text(value), format('there is no field "%s"', this.name)) end
+    elseif this.op == "method" then
+      local object, list = build(this.of), all(this.arguments)
+      local method = object[this.name]
+      if method == nil then explain(this, text(value), format('there is no method "%s"', this.name)) end
+      result = invoke(this, this.name, method, object, table.unpack(list, 1, list.n))
+    else
+      result = invoke(this, this.symbol, apply[this.symbol], build(this[1]), build(this[2]))
+    end
+    made[value] = result
+    return result
+  end
+
+  return build
+end
+
+--- The optimiser's value with the parameters it shall move, where the recipe left them out:
+--- `optim.adam{ lr = 1e-3 }` becomes `optim.adam{ parameters, lr = 1e-3 }`.
+---@param value any
+---@param parameters any  # a plan value or the real parameters
+---@return any value
+function M.with_parameters(value, parameters)
+  local this = inside[value]
+  local options = this and this.op == "call" and this.arguments[1]
+  if type(options) ~= "table" or inside[options] or options[1] ~= nil then return value end
+  local copy = { parameters }
+  for key, element in pairs(options) do copy[key] = element end
+  return node { op = "call", module = this.module, name = this.name, arguments = { n = 1, copy }, place = this.place }
+end
+
+return M

@@ -1,0 +1,547 @@
+--- Studies: many runs of one recipe, and what they say together.
+---   study{ title =, recipe = "colour_mnist",
+---          grid = { variant = { "plain", "C" }, seed = { 1, 2, 3 } },
+---          scales = { demo = { epochs = 3, seed = { 1 } }, ... }, scale = "demo",
+---          show = { rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }), chart.bars{ ... } },
+---          claims = { claim{ "C beats plain", "accuracy", C = ">", "plain" } } }
+--- Runs that differ only in a seed are repetitions: they share one row, and pair with the same seeds of another row.
+--- This file computes nothing but statistics; run.lua makes the runs.
+local param = require "param"
+local spec = require "spec"
+local stats = require "stats"
+local text = require "text"
+
+local M = {}
+
+local format, concat, sort = string.format, table.concat, table.sort
+
+-- ---- shapes a study file uses ----
+
+---@class Rows
+local Rows = {}
+Rows.__index = Rows
+Rows.__name = "rows"
+
+M.rows = {}
+
+--- A table with one row for each value of a grid parameter; columns are added with `:column`.
+---@param axis string
+---@return Rows
+function M.rows.by(axis)
+  if type(axis) ~= "string" then error("rows.by: expected the name of a parameter, got " .. spec.shown(axis), 2) end
+  return setmetatable({ axis = axis, columns = {} }, Rows)
+end
+
+local column_fields = { title = spec.text(), paper = spec.table { default = {} } }
+
+--- Adds a column: a metric, under its own name or a title. `paper` holds the paper's values by row; they stand in a
+--- column beside ours, and in charts of the metric. Gives the rows, so that columns chain.
+---@param metric string
+---@param options? { title?: string, paper?: table }
+---@return Rows
+function Rows:column(metric, options)
+  local column = spec.check("column", options, column_fields)
+  if type(metric) ~= "string" then error("column: expected the name of a metric, got " .. spec.shown(metric), 2) end
+  column.metric = metric
+  self.columns[#self.columns + 1] = column
+  return self
+end
+
+local Chart = { __name = "chart" }
+
+local chart_fields = {
+  x = spec.text { required = true },
+  y = spec.text { required = true },
+  title = spec.text(), label = spec.text(), name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
+}
+
+local function charter(kind)
+  return function(options)
+    local chart = spec.check("chart." .. kind, options, chart_fields)
+    chart.kind = kind
+    chart.name = chart.name or chart.y
+    chart.title = chart.title or format("%s by %s", chart.y, chart.x)
+    return setmetatable(chart, Chart)
+  end
+end
+
+--- Charts: y (a metric) over x (a grid parameter), with intervals, the seeds as dots and the paper's value as a
+--- marker. bars stand on zero; points need not; lines are for a parameter that is a number.
+M.chart = { bars = charter "bars", points = charter "points", lines = charter "lines" }
+
+local Claim = { __name = "claim" }
+
+--- A claim to be judged: claim{ "C beats plain", "accuracy", C = ">", "plain" } says that the metric of the runs with C
+--- is above that of the runs with plain. The one named field is the left side and its value the direction. A third
+--- form names the parameter and fixes others: claim{ ..., axis = "variant", where = { alpha = 1 } }.
+---@param options table
+---@return table claim
+function M.claim(options)
+  if type(options) ~= "table" then error("claim: expected a table, got " .. spec.shown(options), 2) end
+  local claim = { title = options[1], metric = options[2], right = options[3], axis = options.axis,
+                  where = options.where or {} }
+  for place, what in ipairs { "a title", "a metric", "the right side" } do
+    if options[place] == nil then error(format("claim: [%d] is required: %s", place, what), 2) end
+  end
+  for key, value in pairs(options) do
+    if value == ">" or value == "<" then
+      if claim.left ~= nil then error(format('claim "%s": more than one left side', claim.title), 2) end
+      claim.left, claim.direction = key, value
+    elseif type(key) == "number" and key > 3 or type(key) == "string" and key ~= "axis" and key ~= "where" then
+      error(format('claim "%s": %s expects ">" or "<", got %s', claim.title, tostring(key), spec.shown(value)), 2)
+    end
+  end
+  if claim.left == nil then
+    error(format('claim "%s": the left side is missing: write it as C = ">" or C = "<"', claim.title), 2)
+  end
+  return setmetatable(claim, Claim)
+end
+
+-- ---- the study ----
+
+---@class Study
+---@field title string
+---@field recipe Recipe
+---@field axes string[]     # the grid's parameters, seeds last
+---@field seed? string      # the one that is a seed
+local Study = {}
+Study.__index = Study
+Study.__name = "Study"
+
+function M.is_study(value)
+  return getmetatable(value) == Study
+end
+
+local fields = {
+  title = spec.text { required = true },
+  about = spec.text(),
+  recipe = spec.text { required = true, pattern = "^[%w_-]+$", expects = "the name of a recipe beside the study" },
+  grid = spec.table { required = true },
+  scales = spec.table { default = {} },
+  scale = spec.text(),
+  show = spec.list { spec.any { spec.value { "rows" }, spec.value { "chart" } }, default = {} },
+  claims = spec.list { spec.value { "claim" }, default = {} },
+  sensible = spec.table(),
+  notes = spec.list { spec.text(), default = {} },
+}
+
+--- A study from its parts; in a study file, `return study{ ... }`.
+---@param options table
+---@return Study
+function M.new(options)
+  local self = setmetatable(spec.check("study", options, fields), Study)
+  self.recipe_name, self.recipe = self.recipe, nil
+  if self.scale and not self.scales[self.scale] then
+    error(format('study: scale "%s" is not among the scales%s', self.scale,
+      spec.suggest(self.scale, spec.names(self.scales))), 2)
+  end
+  if self.sensible and (type(self.sensible.metric) ~= "string" or type(self.sensible.min) ~= "number") then
+    error("study: sensible expects { metric =, min = } and the row it is about", 2)
+  end
+  return self
+end
+
+-- A setting of one parameter, for all runs or as an axis: a list of values.
+local function axis_values(recipe, key, value)
+  local this = recipe.params[key]
+  if not this then
+    return nil, format('unknown parameter "%s"%s', key, spec.suggest(key, recipe:names()))
+  end
+  -- A list is an axis, unless the parameter itself is one: then only a list of lists is.
+  local many = type(value) == "table" and (this.kind ~= "list" or type(value[1]) == "table")
+  local out, seen = {}, {}
+  for i, element in ipairs(many and value or { value }) do
+    local kept, problem = this:check(element)
+    if kept == nil then return nil, format("%s %s", key, problem) end
+    if seen[param.show(kept)] then return nil, format("%s holds %s twice", key, param.show(kept)) end
+    out[i], seen[param.show(kept)] = kept, true
+  end
+  if #out == 0 then return nil, format("%s has no values", key) end
+  return out, nil, many
+end
+
+-- "1..3" and "plain,C" of the command line.
+local function read_setting(this, value)
+  local from, to = value:match("^(%d+)%.%.(%d+)$")
+  if from and (this.kind == "integer" or this.kind == "seed") then
+    local out = {}
+    for n = math.tointeger(from), math.tointeger(to) do out[#out + 1] = n end
+    return out
+  end
+  local parts = {}
+  if this.kind == "list" or not value:find(",", 1, true) then
+    local kept, problem = this:parse(value)
+    return kept, problem
+  end
+  for part in value:gmatch("[^,]+") do
+    local kept, problem = this:parse(part)
+    if kept == nil then return nil, problem end
+    parts[#parts + 1] = kept
+  end
+  return parts
+end
+
+--- Joins the study with its recipe and checks everything that names a parameter.
+---@param recipe Recipe
+---@return boolean? ok, string? message
+function Study:attach(recipe)
+  self.recipe = recipe
+  for _, key in ipairs(spec.names(self.grid)) do
+    local _, problem = axis_values(recipe, key, self.grid[key])
+    if problem then return nil, "grid: " .. problem end
+  end
+  for _, name in ipairs(spec.names(self.scales)) do
+    for _, key in ipairs(spec.names(self.scales[name])) do
+      local _, problem = axis_values(recipe, key, self.scales[name][key])
+      if problem then return nil, format("scale %s: %s", name, problem) end
+    end
+  end
+  local function known(axis, where)
+    if self.grid[axis] == nil then
+      return nil, format('%s: "%s" is not in the grid%s', where, tostring(axis),
+        spec.suggest(axis, spec.names(self.grid)))
+    end
+    return true
+  end
+  for _, shown in ipairs(self.show) do
+    local ok, message = known(shown.axis or shown.x, "show")
+    if not ok then return nil, message end
+  end
+  for _, claim in ipairs(self.claims) do
+    if not claim.axis then
+      for _, axis in ipairs(recipe:names()) do
+        if self.grid[axis] and recipe.params[axis].kind ~= "seed" and not claim.axis then claim.axis = axis end
+      end
+    end
+    local ok, message = known(claim.axis, format('claim "%s"', claim.title))
+    if not ok then return nil, message end
+    for _, side in ipairs { claim.left, claim.right } do
+      local _, problem = recipe.params[claim.axis]:check(side)
+      if problem then return nil, format('claim "%s": %s %s', claim.title, claim.axis, problem) end
+    end
+  end
+  return true
+end
+
+---@class Expansion
+---@field points table[]                # { values = resolved parameters }, in the order they are run
+---@field axes string[]                 # parameters with more than one value or in the grid, seeds last
+---@field values table<string, any[]>   # their values
+---@field seed? string                  # the seed's name, when it is an axis
+---@field scale? string
+
+--- The runs of the study at a scale, with settings from the command line (texts) over it.
+---@param settings? table<string, string>
+---@return Expansion? expansion, string? message
+function Study:expand(settings)
+  local recipe, given, scale = self.recipe, {}, self.scale
+  local file_name = self.path and self.path:match("[^/]*$") or "the study"
+  settings = settings or {}
+  if settings.scale and not recipe.params.scale then
+    scale = settings.scale
+    if not self.scales[scale] then
+      return nil, format('unknown scale "%s" in %s%s', scale, file_name,
+        spec.suggest(scale, spec.names(self.scales)))
+    end
+  end
+  for key, value in pairs(self.grid) do given[key] = value end
+  for key, value in pairs(scale and self.scales[scale] or {}) do given[key] = value end
+  for _, key in ipairs(spec.names(settings)) do
+    if key ~= "scale" or recipe.params.scale then
+      local this = recipe.params[key]
+      if not this then
+        local known = recipe:names()
+        known[#known + 1] = "scale"
+        return nil, format('unknown parameter "%s" in %s%s', key, file_name, spec.suggest(key, known))
+      end
+      local kept, problem = read_setting(this, settings[key])
+      if kept == nil then return nil, format("%s: %s %s", file_name, key, problem) end
+      given[key] = kept
+    end
+  end
+  local expansion = { points = {}, axes = {}, values = {}, scale = scale }
+  local fixed = {}
+  for _, key in ipairs(recipe:names()) do
+    if given[key] ~= nil then
+      local values, problem, many = axis_values(recipe, key, given[key])
+      if not values then return nil, problem end
+      if many or self.grid[key] ~= nil then
+        expansion.values[key] = values
+        if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key
+        else expansion.axes[#expansion.axes + 1] = key end
+      else
+        fixed[key] = values[1]
+      end
+    end
+  end
+  -- Seeds vary slowest: the first seed's full comparison is there before the second seed begins.
+  local order = { expansion.seed, table.unpack(expansion.axes) }
+  expansion.axes[#expansion.axes + 1] = expansion.seed
+  local function fill(depth, chosen)
+    if depth > #order then
+      local values, problem = recipe:resolve(chosen)
+      if not values then return problem end
+      expansion.points[#expansion.points + 1] = { values = values }
+      return
+    end
+    for _, value in ipairs(expansion.values[order[depth]]) do
+      local deeper = {}
+      for key, kept in pairs(chosen) do deeper[key] = kept end
+      deeper[order[depth]] = value
+      local problem = fill(depth + 1, deeper)
+      if problem then return problem end
+    end
+  end
+  local problem = fill(1, fixed)
+  if problem then return nil, problem end
+  return expansion
+end
+
+--- What tells a run from the others of its study: "C, seed 2".
+---@param expansion Expansion
+---@param point table
+---@return string
+function M.label(expansion, point)
+  local parts = {}
+  for _, axis in ipairs(expansion.axes) do
+    if #expansion.values[axis] > 1 or axis ~= expansion.seed then
+      local value = param.show(point.values[axis])
+      parts[#parts + 1] = (axis == expansion.seed or tonumber(value)) and axis .. " " .. value or value
+    end
+  end
+  return concat(parts, ", ")
+end
+
+-- ---- what the runs say ----
+
+local function same(a, b)
+  return param.show(a) == param.show(b)
+end
+
+-- The points with these values, ordered by seed. Points need `metrics` to count.
+local function select_points(expansion, where)
+  local out = {}
+  for _, point in ipairs(expansion.points) do
+    local fits = point.metrics ~= nil
+    for key, value in pairs(where) do
+      if point.values[key] == nil or not same(point.values[key], value) then fits = false end
+    end
+    if fits then out[#out + 1] = point end
+  end
+  if expansion.seed then
+    sort(out, function(a, b) return a.values[expansion.seed] < b.values[expansion.seed] end)
+  end
+  return out
+end
+
+-- The metric of the points, one Interval per seed; nil with a reason when other parameters vary too, or none has it.
+local function metric_of(expansion, points, metric)
+  local intervals, seeds = {}, {}
+  for _, point in ipairs(points) do
+    local key = expansion.seed and point.values[expansion.seed] or 0
+    if seeds[key] then return nil, "other parameters vary too" end
+    seeds[key] = true
+    local interval = point.metrics[metric]
+    if not interval then return nil, format('there is no metric "%s"%s', metric,
+      spec.suggest(metric, spec.names(point.metrics))) end
+    intervals[#intervals + 1] = interval
+  end
+  if #intervals == 0 then return nil, "not run" end
+  return intervals
+end
+
+-- What the paper says about a metric by the values of an axis, from the study's columns.
+local function paper_values(study, metric)
+  for _, shown in ipairs(study.show) do
+    for _, column in ipairs(shown.columns or {}) do
+      if column.metric == metric and next(column.paper) ~= nil then return column.paper end
+    end
+  end
+  return {}
+end
+
+local function unit_title(title, unit)
+  return unit and unit ~= "" and format("%s (%s)", title, unit) or title
+end
+
+--- One shown table: { columns, rows } for text.table, and the same as plain data.
+local function make_table(shown, expansion)
+  local columns, rows, data = { shown.axis }, {}, {}
+  for _, column in ipairs(shown.columns) do
+    local unit
+    for _, point in ipairs(expansion.points) do
+      local interval = point.metrics and point.metrics[column.metric]
+      unit = unit or interval and interval.unit
+    end
+    columns[#columns + 1] = unit_title(column.title or column.metric, unit)
+    if next(column.paper) ~= nil then columns[#columns + 1] = "paper" end
+  end
+  for i, value in ipairs(expansion.values[shown.axis]) do
+    local name = param.show(value)
+    local points = select_points(expansion, { [shown.axis] = value })
+    local row, record = { name }, { [shown.axis] = name }
+    for _, column in ipairs(shown.columns) do
+      local intervals, why = metric_of(expansion, points, column.metric)
+      local cell = intervals and stats.combine(intervals)
+      row[#row + 1] = cell and tostring(cell) or (why == "not run" and "–" or why)
+      record[column.metric] = cell and { value = cell.value, low = cell.low, high = cell.high, unit = cell.unit,
+                                         seeds = #intervals }
+      if next(column.paper) ~= nil then
+        local paper = column.paper[value]
+        row[#row + 1] = paper and format("%.2f", paper) or "–"
+        if record[column.metric] then record[column.metric].paper = paper end
+      end
+    end
+    rows[i], data[i] = row, record
+  end
+  return { by = shown.axis, columns = columns, rows = rows, data = data }
+end
+
+--- What plot.lua needs for a chart, or nil and why not.
+local function make_chart(study, shown, expansion)
+  local categories, values, dots, marks, lines = {}, {}, {}, {}, {}
+  local paper, unit, any = paper_values(study, shown.y), nil, false
+  for i, value in ipairs(expansion.values[shown.x] or {}) do
+    local points = select_points(expansion, { [shown.x] = value })
+    local intervals, why = metric_of(expansion, points, shown.y)
+    if not intervals and why ~= "not run" then return nil, why end
+    categories[i] = param.show(value)
+    values[i] = intervals and stats.combine(intervals) or false
+    marks[i] = paper[value] or false
+    dots[i] = {}
+    if intervals then
+      any, unit = true, unit or intervals[1].unit
+      if #intervals > 1 then dots[i] = intervals end
+      if type(value) == "number" then lines[#lines + 1] = { value, values[i] } end
+    end
+  end
+  if not any then return nil, "no run has the metric" end
+  local options = { title = shown.title, y = { label = unit_title(shown.label or shown.y, unit) },
+                    note = "with 95 % intervals" }
+  if shown.kind == "lines" then
+    options.x, options.series = { label = shown.x }, { { name = shown.y, points = lines } }
+  else
+    options.categories = categories
+    options.series = { { name = "ours", values = values, dots = dots } }
+    if next(paper) ~= nil then options.marker = { name = "the paper", values = marks } end
+  end
+  return options
+end
+
+local function signed(x, decimals)
+  return (format("%+." .. decimals .. "f", x):gsub("^%-(0%.?0*)$", "+%1"))
+end
+
+--- The verdict on a claim. The difference is the left side minus the right one, so a claim with ">" holds when its
+--- whole interval is above zero, fails when the whole interval is below, and is not resolved otherwise.
+local function judge(study, claim, expansion)
+  local verdict = { title = claim.title, metric = claim.metric, left = claim.left, right = claim.right,
+                    direction = claim.direction, axis = claim.axis }
+  local function none(why)
+    verdict.verdict, verdict.why = "no verdict", why
+    return verdict
+  end
+  local sides = {}
+  for place, value in ipairs { claim.left, claim.right } do
+    local where = { [claim.axis] = value }
+    for key, kept in pairs(claim.where) do where[key] = kept end
+    local points = select_points(expansion, where)
+    local intervals, why = metric_of(expansion, points, claim.metric)
+    if not intervals then return none(format("%s: %s", param.show(value), why)) end
+    sides[place] = { intervals = intervals, points = points }
+  end
+  -- Only seeds both sides have can be paired.
+  local pairs_of = { {}, {} }
+  for i, point in ipairs(sides[1].points) do
+    for j, other in ipairs(sides[2].points) do
+      local seed = expansion.seed
+      if not seed or point.values[seed] == other.values[seed] then
+        table.insert(pairs_of[1], sides[1].intervals[i])
+        table.insert(pairs_of[2], sides[2].intervals[j])
+      end
+    end
+  end
+  if #pairs_of[1] == 0 then return none("no seed was run on both sides") end
+  local difference = stats.compare(pairs_of[1], pairs_of[2])
+  verdict.difference = { value = difference.value, low = difference.low, high = difference.high,
+                         level = difference.level, unit = difference.unit, p = difference.p }
+  verdict.over, verdict.seeds, verdict.resolvable = difference.over, difference.seeds, difference.resolvable
+  local paper = paper_values(study, claim.metric)
+  if paper[claim.left] and paper[claim.right] then verdict.paper = paper[claim.left] - paper[claim.right] end
+  local sensible = study.sensible
+  if sensible then
+    local where = {}
+    for key, value in pairs(sensible) do
+      if key ~= "metric" and key ~= "min" then where[key] = value end
+    end
+    local intervals = metric_of(expansion, select_points(expansion, where), sensible.metric)
+    local reached = intervals and stats.combine(intervals).value
+    if not reached or reached < sensible.min then
+      local names = {}
+      for _, key in ipairs(spec.names(where)) do names[#names + 1] = param.show(where[key]) end
+      return none(reached and format("%s of %s is %.4g, under %g: too little was learned", sensible.metric,
+        concat(names, ", "), reached, sensible.min) or format("%s was not run", concat(names, ", ")))
+    end
+  end
+  local low, high = difference.low, difference.high
+  if claim.direction == "<" then low, high = -high, -low end
+  verdict.verdict = low > 0 and "holds" or high < 0 and "fails" or "not resolved"
+  return verdict
+end
+
+--- Everything the runs say: tables, charts (as plot.lua takes them) and verdicts. Points carry `metrics`.
+---@param expansion Expansion
+---@return { tables: table[], charts: table[], claims: table[] }
+function Study:evaluate(expansion)
+  local out = { tables = {}, charts = {}, claims = {} }
+  for _, shown in ipairs(self.show) do
+    if getmetatable(shown) == Rows then
+      out.tables[#out.tables + 1] = make_table(shown, expansion)
+    else
+      local options, why = make_chart(self, shown, expansion)
+      out.charts[#out.charts + 1] = { kind = shown.kind, name = shown.name, options = options, why = why }
+    end
+  end
+  for i, claim in ipairs(self.claims) do out.claims[i] = judge(self, claim, expansion) end
+  return out
+end
+
+local over_text = {
+  items = "over the test items, one seed: another training may differ by more",
+  ["seeds and items"] = "over seeds and test items",
+  seeds = "over seeds",
+  intervals = "from the two intervals, unpaired",
+}
+
+--- The verdicts as lines for the terminal.
+---@param claims table[]
+---@return string
+function M.claims_text(claims)
+  local rows, notes, seen = {}, {}, {}
+  for i, claim in ipairs(claims) do
+    local d = claim.difference
+    local shown, least, paper = "", "", ""
+    if d then
+      local interval = stats.new { value = d.value, low = d.low, high = d.high }
+      local decimals = interval:decimals()
+      shown = format("%s [%s, %s]", signed(d.value, decimals), signed(d.low, decimals), signed(d.high, decimals))
+      least = format("%." .. decimals .. "f", claim.resolvable)
+      if claim.paper then paper = signed(claim.paper, 2) end
+      local note = over_text[claim.over]
+      if not seen[note] then
+        notes[#notes + 1], seen[note] = note, true
+      end
+    end
+    rows[i] = { claim.title, claim.verdict, format("%s %s %s", param.show(claim.left), claim.direction,
+      param.show(claim.right)), unit_title(claim.metric, d and d.unit), shown, least, paper }
+  end
+  local lines = { text.table({ "claim", { title = "verdict", align = "left" }, { title = "that is", align = "left" },
+    { title = "in", align = "left" }, "difference [95 %]", "could see", "paper" }, rows) }
+  for _, claim in ipairs(claims) do
+    if claim.why then lines[#lines + 1] = format("%s: no verdict: %s", claim.title, claim.why) end
+  end
+  if #notes > 0 then lines[#lines + 1] = "intervals " .. concat(notes, "; ") end
+  return concat(lines, "\n")
+end
+
+return M

@@ -1,0 +1,340 @@
+-- Recipes, studies and runs, with small stand-ins for what computes: they "train" by formula, so that every number
+-- the machinery should find is known.
+local file = require "file"
+local json = require "json"
+local stats = require "stats"
+
+local real = {}
+local stand_ins = {}
+local trained = {}
+
+local function hit(i, rate, salt)
+  return (i * 7919 + salt * 131) % 1000 < rate * 1000
+end
+
+stand_ins.data = { digits = function(options)
+  if options.broken then return nil, "digits.idx: short", "format" end
+  local function part(name, size)
+    return { name = name, size = size, take = function(self, n) return part(self.name, math.min(n, self.size)) end }
+  end
+  return { train = part("train", 1000), test = part("test", 2000), classes = 10 }
+end }
+stand_ins.models = { net = function(options)
+  return { classes = options.classes, seed = options.seed,
+           parameters = function() return { "w", "b" } end }
+end }
+local Loss = {}
+Loss.__index = Loss
+Loss.__add = function(a, b) return setmetatable({ c = a.c + b.c }, Loss) end
+Loss.__mul = function(a, b) return setmetatable({ c = type(a) == "number" and a * b.c or b * a.c }, Loss) end
+stand_ins.loss = {
+  cross_entropy = function() return setmetatable({ c = 0 }, Loss) end,
+  continuity = function(options)
+    assert(options.perturb.name == "colour")
+    return setmetatable({ c = 1 }, Loss)
+  end,
+}
+stand_ins.perturb = { colour = function(options) return { name = "colour", levels = options.levels } end }
+stand_ins.optim = { adam = function(options)
+  assert(options[1][1] == "w", "adam: expected the parameters first")
+  return { lr = options.lr }
+end }
+stand_ins.probe = { accuracy = function()
+  return function(model, part)
+    local outcomes = {}
+    for i = 1, part.size do outcomes[i] = hit(i, 0.90 + 0.03 * model.c, model.seed) end
+    local share = stats.percentage(outcomes)
+    return setmetatable({ metrics = { accuracy = share }, rows = { { class = 1, accuracy = share } } },
+      { __tostring = function() return "accuracy " .. tostring(share) end })
+  end
+end }
+stand_ins.train = { run = function(built, context)
+  trained[#trained + 1] = { c = built.loss.c, seed = built.seed, lr = built.optimizer.lr, size = built.data.train.size,
+                            folder = context.folder }
+  for epoch = 1, built.epochs do
+    context.progress { done = epoch, total = built.epochs, images = epoch * built.data.train.size }
+    context.record { epoch = epoch, loss = 1 / epoch }
+  end
+  built.model.c = built.loss.c
+  local results = {}
+  for name, probe in pairs(built.probes) do results[name] = probe(built.model, built.data.test) end
+  return { probes = results, images = built.epochs * built.data.train.size, steps = built.epochs, seconds = 1.5 }
+end }
+
+local recipe_text = [[
+return recipe {
+  title = "A toy",
+  about = "Nothing is learned here.",
+  params = {
+    variant = param.choice { "plain", "C", "none", default = "plain" },
+    alpha = param.number { 1.0, min = 0, doc = "weight" },
+    epochs = param.integer { 2, min = 1 },
+    limit = param.integer { 500, min = 1 },
+    seed = param.seed { 1 },
+  },
+  unstated = { "everything" },
+  plan = function(p)
+    local set = data.digits { bias = 0.95 }
+    return {
+      data = { train = set.train:take(p.limit), test = set.test },
+      model = models.net { classes = set.classes, seed = p.seed },
+      loss = p.variant == "C" and loss.cross_entropy() + p.alpha * loss.continuity { perturb = perturb.colour {} }
+        or loss.cross_entropy(),
+      optimizer = optim.adam { lr = 1e-3 },
+      epochs = p.epochs, seed = p.seed,
+      probes = { accuracy = probe.accuracy() },
+    }
+  end,
+}
+]]
+
+local study_text = [[
+return study {
+  title = "Toy study", recipe = "toy",
+  grid = { variant = { "plain", "C" }, seed = { 1, 2, 3 } },
+  scale = "small",
+  scales = { small = { epochs = 1 }, one = { seed = { 1 } } },
+  sensible = { metric = "accuracy", variant = "plain", min = 50 },
+  show = { rows.by("variant"):column("accuracy", { paper = { plain = 96.01, C = 97.54 } }):column("seconds"),
+           chart.points { x = "variant", y = "accuracy" } },
+  claims = { claim { "C beats plain", "accuracy", C = ">", "plain" },
+             claim { "plain beats C", "accuracy", plain = ">", "C" },
+             claim { "C is slower", "seconds", C = ">", "plain" } },
+  notes = { "toy data" },
+}
+]]
+
+describe("recipes and studies", function()
+  local folder, world, run, plan
+  local said, complained
+
+  -- Runs the command with its output caught.
+  local function main(...)
+    said, complained = {}, {}
+    local stdout, stderr = io.stdout, io.stderr
+    local function catch(into)
+      return { write = function(self, ...)
+        for _, part in ipairs { ... } do into[#into + 1] = part end
+        return self
+      end, flush = function() end }
+    end
+    rawset(io, "stdout", catch(said))
+    rawset(io, "stderr", catch(complained))
+    local ok, code = pcall(run.main, { ... })
+    rawset(io, "stdout", stdout)
+    rawset(io, "stderr", stderr)
+    said, complained = table.concat(said), table.concat(complained)
+    if not ok then error(code, 0) end
+    return code
+  end
+
+  local function write(name, text)
+    assert(file.write(folder .. "/" .. name .. ".lua", text))
+    return folder .. "/" .. name .. ".lua"
+  end
+
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    assert(file.make_folder(folder))
+    for name, module in pairs(stand_ins) do
+      real[name] = package.loaded[name]
+      package.loaded[name] = module
+    end
+    world, run, plan = require "world", require "run", require "plan"
+    write("toy", recipe_text)
+    write("toys", study_text)
+  end)
+  teardown(function()
+    for name in pairs(stand_ins) do package.loaded[name] = real[name] end
+    os.execute("rm -r '" .. folder .. "'")
+  end)
+  before_each(function() trained = {} end)
+
+  it("prints a plan in one canonical form, whatever the order it was written in", function()
+    local toy = assert(world.load(folder .. "/toy.lua"))
+    local made = assert(toy:make_plan(assert(toy:resolve { variant = "C" })))
+    assert.equal('{ batch = 128, data = { test = data.digits{ bias = 0.95 }.test, train = '
+      .. 'data.digits{ bias = 0.95 }.train:take(500) }, epochs = 2, '
+      .. 'loss = loss.cross_entropy() + 1.0 * loss.continuity{ perturb = perturb.colour{} }, '
+      .. 'model = models.net{ classes = data.digits{ bias = 0.95 }.classes, seed = 1 }, '
+      .. 'optimizer = optim.adam{ lr = 0.001 }, probes = { accuracy = probe.accuracy() }, seed = 1 }', plan.text(made))
+    assert.equal(64, #plan.hash(made))
+    assert.not_equal(plan.hash(made), plan.hash(toy:make_plan(toy:resolve { variant = "C", seed = 2 })))
+    assert.equal(plan.hash(made), plan.hash(toy:make_plan(toy:resolve({ variant = "C", alpha = "1" }, true))))
+  end)
+
+  it("keeps the meaning of operators", function()
+    local w = plan.world()
+    local a, b, c = w.perturb.colour { n = 1 }, w.perturb.colour { n = 2 }, w.perturb.colour { n = 3 }
+    local function bare(value) return (plan.text(value):gsub("perturb%.colour{ n = (%d) }", "%1")) end
+    assert.equal("1 | 2 >> 3", bare(a | b >> c))
+    assert.equal("(1 | 2) >> 3", bare((a | b) >> c))
+    assert.equal("1 | (2 | 3)", bare(a | (b | c)))
+    assert.equal("2 * (1 + 2)", bare(2 * (a + b)))
+    assert.equal("2 * 1 + 2", bare(2 * a + b))
+  end)
+
+  it("reads nothing but plans", function()
+    local cases = {
+      { "os.exit()", '"os" is not known in a recipe' },
+      { "io.open('x')", '"io" is not known' },
+      { "require 'os'", '"require" is not known' },
+      { "load('x')", '"load" is not known' },
+      { "return 1", "expected the file to return recipe{...} or study{...}, got 1" },
+      { "return recipe{ title = 'x', plan = 3 }", "bad.lua: recipe: plan expects a function, got 3" },
+      { "return recipe{ title = 'x', plam = 3 }", 'unknown option "plam"; did you mean "plan"?' },
+      { "return recipe{ title = 'x', params = { a = 1 }, plan = type }", "recipe: parameter a expects param.number" },
+      { "param.number{ -1, min = 0 }", "param.number: the default expects a number of at least 0, got -1" },
+      { "local x = \n= 3", "bad.lua:2:" },
+      { "loss.cross_entrpy()", 'bad.lua:1: loss has no "cross_entrpy"; did you mean "cross_entropy"?' },
+      { "loss.cross_entropy{ f = type }", "a plan holds only constructors" },
+      { "\27Lua", "bad.lua: attempt to load a binary chunk" },
+    }
+    for _, case in ipairs(cases) do
+      local value, message, code = world.load(write("bad", case[1]))
+      assert.is_nil(value)
+      assert.matches(case[2], message, 1, true)
+      assert.equal("format", code)
+    end
+    local value, message, code = world.load(folder .. "/missing.lua")
+    assert.is_nil(value)
+    assert.matches("missing.lua", message, 1, true)
+    assert.equal("io", code)
+    -- One recipe cannot change the world of the next.
+    assert(not world.load(write("bad", "string.format = nil; math.pi = 3; return 1")))
+    assert.equal("function", type(string.format))
+  end)
+
+  it("says what is wrong with a parameter", function()
+    local cases = {
+      { "alhpa=1", 'unknown parameter "alhpa" in toy.lua; did you mean "alpha"?' },
+      { "alpha=-1", "toy.lua: alpha expects a number of at least 0, got -1" },
+      { "alpha=much", 'toy.lua: alpha expects a number of at least 0, got "much"' },
+      { "epochs=1.5", "toy.lua: epochs expects an integer of at least 1, got 1.5" },
+      { "variant=D", 'toy.lua: variant expects one of "plain", "C", "none", got "D"' },
+      { "epochs", 'expected key=value, got "epochs"' },
+      { "--frsh", "unknown option --frsh" },
+    }
+    for _, case in ipairs(cases) do
+      assert.equal(2, main(folder .. "/toy.lua", case[1], "--out", folder .. "/runs"))
+      assert.matches(case[2], complained, 1, true)
+      assert.equal(0, #trained)
+    end
+    assert.equal(1, main(folder .. "/missing.lua"))
+    assert.equal(2, main())
+  end)
+
+  it("runs a recipe once and finds it again", function()
+    local out = folder .. "/once"
+    assert.equal(0, main(folder .. "/toy.lua", "variant=C", "limit=300", "--out", out, "--quiet"))
+    assert.equal(1, #trained)
+    assert.same({ 1.0, 1, 1e-3, 300 }, { trained[1].c, trained[1].seed, trained[1].lr, trained[1].size })
+    assert.matches("A toy", said, 1, true)
+    assert.matches("unstated in the paper, we chose\n  · everything", said, 1, true)
+    assert.matches("accuracy 93", said, 1, true)
+    local made = trained[1].folder
+    for _, name in ipairs { "recipe.lua", "plan.txt", "params.json", "environment.json", "metrics.jsonl",
+                            "results.json", "items.json", "tables/accuracy.txt" } do
+      assert.is_true(file.exists(made .. "/" .. name), name)
+    end
+    assert.equal(recipe_text, file.read(made .. "/recipe.lua"))
+    local results = json.read(made .. "/results.json")
+    assert.matches("toy%-" .. results.plan_hash:sub(1, 8) .. "$", made)
+    assert.equal(2, select(2, file.read(made .. "/metrics.jsonl"):gsub("\n", "")))
+    local first = said
+    assert.equal(0, main(folder .. "/toy.lua", "limit=300", "variant=C", "--out", out, "--quiet"))
+    assert.equal(1, #trained)
+    assert.matches("was there already", said, 1, true)
+    assert.equal(first:match("metric .*"), said:match("metric .*"))
+    -- A run without its results was not finished.
+    os.remove(made .. "/results.json")
+    assert.equal(0, main(folder .. "/toy.lua", "limit=300", "variant=C", "--out", out, "--quiet"))
+    assert.equal(2, #trained)
+    assert.equal(0, main(folder .. "/toy.lua", "limit=300", "variant=C", "--out", out, "--quiet", "--fresh"))
+    assert.equal(3, #trained)
+    assert.equal(2, select(2, file.read(made .. "/metrics.jsonl"):gsub("\n", "")))
+  end)
+
+  it("runs a study, shares its runs, judges its claims", function()
+    local out = folder .. "/study"
+    assert.equal(0, main(folder .. "/toys.lua", "--out", out, "--quiet"))
+    assert.equal(6, #trained)
+    -- All variants of one seed before the next seed.
+    local order = {}
+    for i, one in ipairs(trained) do order[i] = one.seed .. ":" .. one.c end
+    assert.same({ "1:0", "1:1.0", "2:0", "2:1.0", "3:0", "3:1.0" }, order)
+    assert.matches("C beats plain%s+holds", said)
+    assert.matches("plain beats C%s+fails", said)
+    assert.matches("C is slower%s+not resolved", said)
+    assert.matches("note: toy data", said, 1, true)
+    assert.matches("plain%s+90%.%d+ ± %d%.%d+%s+96%.01", said)
+    local made = said:match("(%S+)/report.txt")
+    local results = assert(json.read(made .. "/results.json"))
+    assert.equal("holds", results.claims[1].verdict)
+    assert.equal("seeds and items", results.claims[1].over)
+    assert.is_true(math.abs(results.claims[1].difference.value - 3) < 0.2)
+    assert.is_true(math.abs(results.claims[1].paper - 1.53) < 1e-9)
+    assert.equal(6, #results.runs)
+    if require "plot".program() then assert.is_true(file.exists(made .. "/figures/accuracy.svg")) end
+    -- A killed study goes on: only what is missing is made.
+    trained = {}
+    os.remove(results.runs[4].folder .. "/results.json")
+    assert.equal(0, main(folder .. "/toys.lua", "--out", out, "--quiet"))
+    assert.equal(1, #trained)
+    -- Another study over some of the same runs finds them.
+    trained = {}
+    assert.equal(0, main(folder .. "/toys.lua", "--out", out, "--quiet", "seed=2..4", "variant=C"))
+    assert.equal(1, #trained)
+    assert.matches("C beats plain: no verdict: plain: not run", said, 1, true)
+  end)
+
+  it("takes scales and settings", function()
+    local out = folder .. "/scales"
+    assert.equal(0, main(folder .. "/toys.lua", "scale=one", "alpha=2", "--out", out, "--quiet"))
+    assert.equal(2, #trained)
+    assert.equal(2.0, trained[2].c)
+    assert.matches("another training may differ by more", said, 1, true)
+    assert.equal(2, main(folder .. "/toys.lua", "scale=smal", "--out", out))
+    assert.matches('unknown scale "smal" in toys.lua; did you mean "small"?', complained, 1, true)
+    assert.equal(2, main(folder .. "/toys.lua", "seed=1,x", "--out", out))
+    assert.matches('toys.lua: seed expects an integer of at least 0, got "x"', complained, 1, true)
+    assert.equal(2, main(folder .. "/toys.lua", "sed=1", "--out", out))
+    assert.matches('unknown parameter "sed" in toys.lua; did you mean "seed"?', complained, 1, true)
+  end)
+
+  it("gives no verdict where too little was learned", function()
+    local path = write("weak", (study_text:gsub("min = 50", "min = 95")))
+    assert.equal(0, main(path, "--out", folder .. "/study", "--quiet"))
+    assert.matches("C beats plain: no verdict: accuracy of plain is 90", said, 1, true)
+    assert.is_nil(said:find("holds", 1, true))
+  end)
+
+  it("refuses studies that name what is not there", function()
+    local cases = {
+      { "variant = {", "varaint = {", 'grid: unknown parameter "varaint"; did you mean "variant"?' },
+      { '"plain", "C" }, seed', '"plain", "D" }, seed', 'grid: variant expects one of "plain", "C", "none", got "D"' },
+      { 'C = ">", "plain"', 'D = ">", "plain"', 'claim "C beats plain": variant expects one of' },
+      { 'rows.by("variant")', 'rows.by("alpha")', 'show: "alpha" is not in the grid' },
+      { 'epochs = 1 }, one', 'epochs = 0 }, one', "scale small: epochs expects an integer of at least 1, got 0" },
+      { 'scale = "small"', 'scale = "large"', 'study: scale "large" is not among the scales; known: one, small' },
+      { 'recipe = "toy"', 'recipe = "tox"', "tox.lua" },
+    }
+    for _, case in ipairs(cases) do
+      local from, to = study_text:find(case[1], 1, true)
+      local changed = study_text:sub(1, from - 1) .. case[2] .. study_text:sub(to + 1)
+      local value, message = world.load(write("wrong", changed))
+      assert.is_nil(value, case[2])
+      assert.matches(case[3], message, 1, true)
+    end
+  end)
+
+  it("names the recipe's line when a constructor refuses", function()
+    local path = write("refuse", (recipe_text:gsub("bias = 0.95", "broken = true")))
+    local _, message = pcall(main, path, "--out", folder .. "/refused", "--quiet")
+    assert.equal("refuse.lua:13: data.digits: digits.idx: short", message)
+    path = write("refuse", (recipe_text:gsub("set.classes", "set.clases")))
+    _, message = pcall(main, path, "--out", folder .. "/refused", "--quiet")
+    assert.equal('refuse.lua:16: data.digits{ bias = 0.95 }.clases: there is no field "clases"', message)
+  end)
+end)
