@@ -39,7 +39,7 @@ BINDINGS = $(addprefix bindings/, \
   )
 
 VM = $(addprefix vm/, \
-  interrupt.c main.c repl.c state.c \
+  host.c interrupt.c main.c repl.c state.c \
   )
 
 # Each is a program of its own, linked with nn and cmocka.

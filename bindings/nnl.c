@@ -27,7 +27,13 @@ static int raise_text(lua_State *L, const char *message) {
   return lua_error(L);
 }
 
-int nnl_raise(lua_State *L) { return raise_text(L, nn_error()); }
+int nnl_raise(lua_State *L) {
+  const char *message = nn_error();
+  /* Raised here, an interrupt is served; otherwise the host's hook would raise it once more in the error's handler. */
+  const char *word = strstr(message, "interrupted");
+  if (word && strcmp(word, "interrupted") == 0) nn_interrupt_clear();
+  return raise_text(L, message);
+}
 
 int nnl_error(lua_State *L, const char *format, ...) {
   char message[512];

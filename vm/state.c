@@ -50,39 +50,11 @@ static int search_embedded(lua_State *L) {
   return 2;
 }
 
-/* host.modules() -> the names of the embedded modules */
-static int host_modules(lua_State *L) {
-  lua_newtable(L);
-  for (int i = 0; vm_modules[i].name != NULL; i++) {
-    lua_pushstring(L, vm_modules[i].name);
-    lua_rawseti(L, -2, i + 1);
-  }
-  return 1;
-}
-
-/* host.source(module or path) -> its text, or nil; the help reads the comments in it */
-static int host_source(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  for (const vm_module *m = vm_modules; m->name != NULL; m++) {
-    if (strcmp(m->name, name) != 0 && strcmp(m->path, name) != 0) continue;
-    lua_pushlstring(L, m->text, m->size);
-    return 1;
-  }
-  lua_pushnil(L);
-  return 1;
-}
-
-static int open_host(lua_State *L) {
-  static const luaL_Reg functions[] = { { "modules", host_modules }, { "source", host_source }, { NULL, NULL } };
-  luaL_newlib(L, functions);
-  return 1;
-}
-
 static void open_modules(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_nn);
   lua_setfield(L, -2, "nn");
-  lua_pushcfunction(L, open_host);
+  lua_pushcfunction(L, vm_open_host);
   lua_setfield(L, -2, "host");
   lua_pop(L, 1);
 

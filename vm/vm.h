@@ -27,6 +27,11 @@ int vm_call(lua_State *L, int arguments, int results);
 /* Prints the error value on the top of the stack as `penumbra: message`, and pops it. */
 void vm_report(lua_State *L);
 
+/* ---- host.c ---- */
+
+/* The loader of require "host". */
+int vm_open_host(lua_State *L);
+
 /* ---- interrupt.c ---- */
 
 /* Makes coroutine.resume and coroutine.wrap tell which coroutine runs, so that an interrupt reaches it. */

@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -84,13 +85,19 @@ static void stop_helpers(void) {
   helpers = 0;
 }
 
-/* As many as asked for, or as can be had: a system that refuses a thread only costs speed. */
+/* As many as asked for, or as can be had: a system that refuses a thread only costs speed. Signals are the main
+ * thread's: a read that waits there has to notice Ctrl-C. */
 static void start_helpers(void) {
+  if (helpers == nn_threads() - 1) return;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   while (helpers < nn_threads() - 1) {
     void *seen = (void *)(uintptr_t)atomic_load(&generation);
     if (pthread_create(&helper[helpers], NULL, helper_main, seen) != 0) break;
     if (helpers++ == 0) atexit(stop_helpers);
   }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int nn_parallel_for(int64_t count, int64_t grain, nn_chunk work, void *context) {

@@ -1,0 +1,292 @@
+--- Help: on the program, on operations and layers (from their rows), on modules and their functions (from the comments
+--- in their source). `penumbra help TOPIC` prints it, and so do help(...) and ?topic at the prompt.
+local host = require "host"
+local nn = require "nn"
+local spec = require "spec"
+local text = require "text"
+
+local M = {}
+
+local topics = {}
+
+topics.overview = [==[
+Penumbra runs experiments on the semantic continuity of neural networks: does a change that keeps the meaning of an
+image also keep the model's answer? Models, perturbations, losses and probes are values that a Lua script composes.
+
+  penumbra                        the prompt
+  penumbra script.lua [args]      run a script
+  penumbra -e 'code'              run a piece of code
+  penumbra run FILE key=value     run a recipe or a study
+  penumbra help TOPIC             more on one of these topics:
+
+    command       options, arguments, exit codes
+    prompt        what the prompt understands
+    ops           the operations on tensors; `help conv2d` explains one
+    layers        the layers of a model; `help Conv2d` explains one
+    modules       the Lua modules; `help perturb` explains one, `help perturb.hue` a function of it
+    environment   the environment variables it reads
+]==]
+
+topics.command = [==[
+penumbra [options] [script [args] | command [args]]
+
+  -e CODE        run CODE (may be given more than once); every module is there by its name
+  --threads N    threads to compute with, 1 to 256; results are the same with any number
+  --traceback    show where in the script an error came from
+  --version      version, Lua, BLAS, processor, threads
+  --help, -h     the overview
+  --             what follows is no option
+
+  run FILE key=value...    run a recipe or a study with these parameters
+  help [TOPIC]             help
+
+A script gets its arguments in `arg` and `...`, and `require` finds modules beside it. `-` is standard input as a
+script. Without a script, a command or -e, penumbra is a prompt; reading from a pipe it runs what it reads, entry by
+entry, and shows no prompt.
+
+Exit codes: 0 done; 1 an error in the script, or no such script; 2 a wrong command line; 130 interrupted by Ctrl-C.
+A script chooses others with os.exit.
+]==]
+
+topics.prompt = [==[
+At the prompt an expression prints its value, and `_` is the last value. An unfinished entry goes on at `>>`. Every
+module is there by its name (nn, data, models, ...), without `require`; `local` at the start of an entry makes a global,
+so that the lines of a script can be typed as they are.
+
+  help()           the overview
+  help(nn.conv2d)  help on an operation, a module, or a function of one; also help "conv2d"
+  ?conv2d          the same
+  Ctrl-C           stops what runs, or drops the entry
+  Ctrl-D           leaves
+]==]
+
+topics.environment = [==[
+  PENUMBRA_DATA       a folder in which data sets are looked for by name
+  PENUMBRA_PATH       a folder whose modules replace those inside the program (while developing them)
+  PENUMBRA_TRACEBACK  1: as --traceback
+  PENUMBRA_CPU        avx2 or portable: use no newer instructions than these
+  LUA_PATH, LUA_CPATH where `require` looks for other modules
+]==]
+
+--- One line of a list: a name, and the first sentence about it as far as it fits.
+local function entry(name, about)
+  local sentence = about:gsub("\n", " "):match "^(.-[.;])%s" or about:gsub("\n", " ")
+  local line = ("  %-20s %s"):format(name, (sentence:gsub("[.;]$", "")))
+  return text.cut(line:gsub("%s+$", ""), 120)
+end
+
+-- ---- rows ----
+
+--- The arguments in a signature: { name, notes (kind, default, bounds), option, optional }. See nn.ops().
+local function read_signature(signature)
+  local list, option = {}, false
+  for word in signature:gsub("[{}]", " %0 "):gmatch "[^%s,]+" do
+    local name, kind = word:match "^([%w_]+):(.+)$"
+    if word == "{" then
+      option = true
+    elseif name then
+      local plain, default = kind:match "^(.-)=(.*)$"
+      plain = plain or kind
+      local notes = { (plain:gsub("%?$", ""):gsub("|", " | ")) }
+      if default then notes[2] = "default " .. default end
+      list[#list + 1] = { name = name, notes = notes, option = option, optional = plain:find "%?$" ~= nil }
+    elseif word ~= "}" then
+      table.insert(list[#list].notes, (word:gsub("^[<>]=?", "%0 ")))
+    end
+  end
+  return list
+end
+
+--- The call as a user writes it: "nn.conv2d(x, weight, bias?, {stride, padding})".
+local function call_text(name, arguments)
+  local plain, named = {}, {}
+  for _, a in ipairs(arguments) do
+    table.insert(a.option and named or plain, a.name .. (a.optional and not a.option and "?" or ""))
+  end
+  if #named > 0 then plain[#plain + 1] = "{" .. table.concat(named, ", ") .. "}" end
+  return "nn." .. name .. "(" .. table.concat(plain, ", ") .. ")"
+end
+
+local function row_text(row)
+  local arguments = read_signature(row.signature)
+  local lines = { call_text(row.name, arguments), "", "  " .. row.doc, "" }
+  for _, a in ipairs(arguments) do
+    lines[#lines + 1] = ("  %-16s %s"):format(a.name, table.concat(a.notes, ", "))
+  end
+  if #arguments == 0 then lines[#lines] = nil end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function find_row(name)
+  for _, list in ipairs { nn.ops(), nn.layers() } do
+    for _, row in ipairs(list) do
+      if row.name == name then return row end
+    end
+  end
+end
+
+local function rows_text(title, rows)
+  local lines = { title, "" }
+  local sorted = table.move(rows, 1, #rows, 1, {})
+  table.sort(sorted, function(a, b) return a.name < b.name end)
+  for _, row in ipairs(sorted) do lines[#lines + 1] = entry(row.name, row.doc) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- ---- modules ----
+
+--- What the comments of a module say: { about = text, functions = { { name, arguments, doc }, ... } }.
+local function read_module(name)
+  local source = host.source(name)
+  if not source then return nil end
+  local found = { functions = {} }
+  local block = {}
+  for line in (source .. "\n"):gmatch "(.-)\n" do
+    local comment = line:match "^%-%-%-?%s?(.*)$"
+    if comment then
+      block[#block + 1] = comment
+    else
+      found.about = found.about or table.concat(block, "\n")
+      local fname, arguments = line:match "^function M[.:]([%w_]+)%s*%((.-)%)"
+      if fname then
+        found.functions[#found.functions + 1] = { name = fname, arguments = arguments, doc = block }
+      end
+      block = {}
+    end
+  end
+  return found
+end
+
+--- The comment without its annotations, and these as readable lines below it.
+local function doc_text(doc)
+  local lines, notes = {}, {}
+  for _, line in ipairs(doc) do
+    local kind, rest = line:match "^@(%w+)%s*(.*)$"
+    if kind == "param" then notes[#notes + 1] = "  " .. rest:gsub("^(%S+)%s+", "%1: ", 1)
+    elseif kind == "return" then notes[#notes + 1] = "  returns " .. rest
+    elseif not kind then lines[#lines + 1] = "  " .. line end
+  end
+  if #notes > 0 then lines[#lines + 1] = "" end
+  table.move(notes, 1, #notes, #lines + 1, lines)
+  return table.concat(lines, "\n")
+end
+
+local function function_text(module, f)
+  return ("%s.%s(%s)\n\n%s\n"):format(module, f.name, f.arguments, doc_text(f.doc))
+end
+
+local function module_text(name)
+  local found = read_module(name)
+  if not found then return nil end
+  local lines = { name .. "\n\n  " .. found.about:gsub("\n", "\n  ") }
+  if #found.functions > 0 then lines[#lines + 1] = "" end
+  for _, f in ipairs(found.functions) do
+    local call = ("%s.%s(%s)"):format(name, f.name, f.arguments)
+    local about = table.concat(f.doc, "\n"):match "^[^@]*"
+    lines[#lines + 1] = #call <= 20 and entry(call, about) or "  " .. call .. "\n" .. entry("", about)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function module_names()
+  local names = host.modules()
+  table.sort(names)
+  return names
+end
+
+local function modules_text()
+  local lines = { "Modules, for require; at the prompt each is there by its name.", "" }
+  lines[#lines + 1] = entry("nn", "Tensors, gradients, operations (help ops), layers (help layers)")
+  for _, name in ipairs(module_names()) do lines[#lines + 1] = entry(name, read_module(name).about) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- ---- finding ----
+
+local function find(topic)
+  if topics[topic] then return topics[topic] end
+  if topic == "ops" then
+    return rows_text("Operations, as nn.name(...); those that begin with a tensor are also its methods.", nn.ops())
+  end
+  if topic == "layers" then return rows_text("Layers, as nn.Name(...).", nn.layers()) end
+  if topic == "modules" then return modules_text() end
+
+  local row = find_row(topic:match "^nn%.(.*)$" or topic)
+  if row then return row_text(row) end
+  local about = module_text(topic)
+  if about then return about end
+  local module, name = topic:match "^(.*)%.([%w_]+)$"
+  for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
+    if f.name == name then return function_text(module, f) end
+  end
+end
+
+--- What a topic could have been: the functions of a module when it names one, else everything.
+local function known(topic)
+  local names = {}
+  local module = topic:match "^(.*)%.[%w_]+$"
+  local found = module and read_module(module)
+  if found then
+    for _, f in ipairs(found.functions) do names[#names + 1] = module .. "." .. f.name end
+    return names
+  end
+  for name in pairs(topics) do names[#names + 1] = name end
+  table.move(module_names(), 1, #host.modules(), #names + 1, names)
+  for _, list in ipairs { { { name = "ops" }, { name = "layers" }, { name = "modules" } }, nn.ops(), nn.layers() } do
+    for _, row in ipairs(list) do names[#names + 1] = row.name end
+  end
+  return names
+end
+
+--- The name under which a function or module is known, or nil.
+local function name_of(value)
+  for _, list in ipairs { nn.ops(), nn.layers() } do
+    for _, row in ipairs(list) do
+      if nn[row.name] == value then return row.name end
+    end
+  end
+  if value == nn then return "ops" end
+  for _, name in ipairs(module_names()) do
+    local module = package.loaded[name]
+    if module ~= nil and module == value then return name end
+    for key, field in pairs(type(module) == "table" and module or {}) do
+      if field == value and type(value) == "function" then return name .. "." .. key end
+    end
+  end
+end
+
+--- The text on a topic. Raises when there is none, naming the nearest.
+---@param topic? string  # none: the overview
+---@return string
+function M.text(topic)
+  topic = topic or "overview"
+  local found = find(topic)
+  if found then return found end
+  local nearest = spec.nearest(topic, known(topic))
+  error(('help: no topic "%s"%s'):format(topic, nearest and ('; did you mean "%s"?'):format(nearest) or ""), 0)
+end
+
+--- `penumbra help [topic]`.
+---@param arguments string[]
+---@return integer exit_code
+function M.main(arguments)
+  local ok, found = pcall(M.text, arguments[1])
+  if not ok then
+    io.stderr:write("penumbra: ", found, "\n")
+    return 2
+  end
+  io.stdout:write(found)
+  return 0
+end
+
+return setmetatable(M, {
+  __call = function(_, value)
+    if value == "" then value = nil end
+    local topic = value
+    if value ~= nil and type(value) ~= "string" then
+      topic = name_of(value)
+      if not topic then error("help: nothing is written about this " .. type(value), 2) end
+    end
+    io.stdout:write(M.text(topic))
+  end,
+})

@@ -1,0 +1,51 @@
+/* host.c -- require "host": what the standard library asks of the program it lives in. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "embedded.h"
+#include "vm.h"
+
+/* host.modules() -> the names of the embedded modules */
+static int modules(lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; vm_modules[i].name != NULL; i++) {
+    lua_pushstring(L, vm_modules[i].name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* host.source(module or path) -> the text of an embedded module, or nil; the help reads the comments in it */
+static int source(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  for (const vm_module *m = vm_modules; m->name != NULL; m++) {
+    if (strcmp(m->name, name) != 0 && strcmp(m->path, name) != 0) continue;
+    lua_pushlstring(L, m->text, m->size);
+    return 1;
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+/* host.clock() -> seconds that only move forward, from no particular moment */
+static int clock_seconds(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  lua_pushnumber(L, (lua_Number)now.tv_sec + 1e-9 * (lua_Number)now.tv_nsec);
+  return 1;
+}
+
+/* host.terminal(stream) -> whether standard input (0), output (1) or error (2) is a terminal */
+static int terminal(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+int vm_open_host(lua_State *L) {
+  static const luaL_Reg functions[] = {
+    { "modules", modules }, { "source", source }, { "clock", clock_seconds }, { "terminal", terminal }, { NULL, NULL },
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}
