@@ -190,6 +190,24 @@ function M.walk(value, visit)
   end
 end
 
+--- The first option of this name that a constructor in the value was given: the perturbation inside a loss.
+---@param value any
+---@param name string
+---@return any option
+function M.find_option(value, name)
+  local this = inside[value]
+  if not this then return nil end
+  for i = 1, this.arguments and this.arguments.n or 0 do
+    local options = this.arguments[i]
+    if type(options) == "table" and not inside[options] and options[name] ~= nil then return options[name] end
+  end
+  for _, part in ipairs(this) do
+    local found = M.find_option(part, name)
+    if found ~= nil then return found end
+  end
+  return this.of and M.find_option(this.of, name)
+end
+
 -- ---- the names a recipe sees ----
 
 local function namespace(module)
@@ -247,8 +265,7 @@ local apply = {
   [">>"] = function(a, b) return a >> b end,
 }
 
---- A builder: `build(value)` gives the real thing, the same one each time for the same value. `given` maps values to
---- what stands for them.
+--- A builder: `build(value)` gives the real thing, the same one each time for the same value.
 ---@return fun(value: any): any
 function M.builder()
   local made = {}
@@ -295,20 +312,6 @@ function M.builder()
   end
 
   return build
-end
-
---- The optimiser's value with the parameters it shall move, where the recipe left them out:
---- `optim.adam{ lr = 1e-3 }` becomes `optim.adam{ parameters, lr = 1e-3 }`.
----@param value any
----@param parameters any  # a plan value or the real parameters
----@return any value
-function M.with_parameters(value, parameters)
-  local this = inside[value]
-  local options = this and this.op == "call" and this.arguments[1]
-  if type(options) ~= "table" or inside[options] or options[1] ~= nil then return value end
-  local copy = { parameters }
-  for key, element in pairs(options) do copy[key] = element end
-  return node { op = "call", module = this.module, name = this.name, arguments = { n = 1, copy }, place = this.place }
 end
 
 return M

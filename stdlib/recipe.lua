@@ -107,6 +107,8 @@ local plan_fields = {
   batch = spec.integer { min = 1, default = 128 },
   seed = spec.integer { min = 0, default = 1 },
   clip = spec.number { above = 0 },
+  average = spec.number { min = 0, max = 1 },
+  validation = spec.value { "a part of a data set", is_plan_value },
   probes = spec.table { default = {} },
 }
 

@@ -9,7 +9,10 @@
 --- A run whose folder is complete is not made again: its results are read.
 ---
 --- The plan's values are built here; what happens with them is train.lua's part:
----   require "train".run(plan, context) -> outcome
+---   require "train".run(plan, context) -> { probes =, images =, steps =, seconds = }
+--- It calls context.progress{ done =, total =, images =, epoch =, note = } and context.record(row) as it goes. A
+--- probe's result has `metrics`, Intervals by name (their `items` let runs be compared item by item), `rows`, and
+--- prints as a table.
 local file = require "file"
 local json = require "json"
 local param = require "param"
@@ -25,35 +28,6 @@ local world = require "world"
 local M = {}
 
 local format, concat, sort = string.format, table.concat, table.sort
-
----@class BuiltPlan  # the plan with real values; train.run may keep nothing of it
----@field data table                      # a data set, or { train =, test = }
----@field model table
----@field loss table
----@field optimizer table                 # made over model:parameters()
----@field schedule? table
----@field augment? table                  # a perturbation of every training image
----@field epochs integer
----@field batch integer
----@field seed integer                    # of the order of batches and of the draws of perturbations
----@field clip? number                    # bound of the gradient's norm
----@field probes table<string, function>  # probe(model, data.test) -> ProbeResult, run after training
-
----@class TrainContext
----@field progress fun(state: { done: number, total: number, images?: integer, note?: string })
----   # call after each step: done and total in any unit (images, with evaluation in it), images through the network
----@field record fun(row: table)          # one row for metrics.jsonl: { epoch =, step =, loss =, ... }
----@field folder string                   # the run's folder
-
----@class TrainOutcome
----@field probes table<string, ProbeResult>
----@field images integer                  # images through the network in training, x and x' counted each
----@field steps integer
----@field seconds number                  # of training, without probes
-
----@class ProbeResult  # what a probe returns; tostring(result) is its table for people
----@field metrics table<string, Interval> # `items` in them lets runs be compared item by item
----@field rows? table[]                   # the table as data
 
 -- ---- the command's words ----
 
@@ -157,6 +131,8 @@ end
 
 -- ---- one run ----
 
+local SAMPLES = 16 -- images in a row of samples.png
+
 ---@class Job
 ---@field recipe Recipe
 ---@field values table
@@ -201,7 +177,28 @@ local function collect(outcome)
   return metrics
 end
 
--- Builds the plan, trains, probes, writes the folder. report(share, note) is called as it goes.
+-- What the network sees: a row of training images, one of them changed as the loss changes them, one of test images.
+-- With stand-ins for the data (or none that has pictures) there is nothing to show.
+local function samples(built, change, folder)
+  local train, test = built.data.train, built.data.test
+  if not (train.batches and test and test.batches) then return true end
+  local image = require "image"
+  local count = math.min(SAMPLES, #train, #test)
+  local rows = {}
+  local x, y = train:take(count):batches { size = count }()
+  rows[1] = x
+  if change then rows[2] = change(x, { labels = y, model = built.model, seed = built.seed, step = 0 }) end
+  rows[#rows + 1] = test:take(count):batches { size = count }()
+  local pictures = {}
+  for _, row in ipairs(rows) do
+    for i = 1, count do pictures[#pictures + 1] = row[i] end
+  end
+  local ok, message, code = file.make_folder(folder .. "/figures")
+  if not ok then return nil, message, code end
+  return image.save(folder .. "/figures/samples.png", image.enlarge(image.grid(pictures, { columns = count }), 3))
+end
+
+-- Builds the plan, trains, probes, writes the folder. report(share, state) is called as it goes.
 local function execute(job, report)
   local folder = job.folder
   must(file.make_folder(folder))
@@ -215,18 +212,15 @@ local function execute(job, report)
 
   local made, build = job.plan, plan.builder()
   local built = {}
-  for key, value in pairs(made) do
-    if key ~= "optimizer" and key ~= "data" and key ~= "model" then built[key] = build(value) end
-  end
   -- Data and model last: a mistake in a small value shows before the large ones are made.
+  for key, value in pairs(made) do
+    if key ~= "data" and key ~= "model" then built[key] = build(value) end
+  end
   built.data, built.model = build(made.data), build(made.model)
-  built.optimizer = build(plan.with_parameters(made.optimizer, made.model:parameters()))
+  must(samples(built, build(plan.find_option(made.loss, "perturb")), folder))
 
   local outcome = require "train".run(built, {
-    folder = folder,
-    progress = function(state)
-      report(state.total > 0 and state.done / state.total or 0, state.images, state.note)
-    end,
+    progress = function(state) report(state.total > 0 and state.done / state.total or 0, state) end,
     record = function(row) must(file.append_line(folder .. "/metrics.jsonl", json.encode(plain(row)))) end,
   })
 
@@ -266,13 +260,15 @@ local function make_all(jobs, options, say)
     else
       made = made + 1
       local label = todo > 1 and format("%d/%d %s", made, todo, job.label) or job.label
-      local started, seen = progress.clock(), 0
+      local started = progress.clock()
       bar:update(before, label)
-      local ok, results = pcall(execute, job, function(share, images, words)
-        seen = images or seen
-        local elapsed = progress.clock() - started
-        local rate = seen > 0 and elapsed > 0 and format("%.0f images/s", seen / elapsed) or ""
-        bar:update(before + share * job.cost, label, words and rate ~= "" and words .. "  " .. rate or words or rate)
+      local ok, results = pcall(execute, job, function(share, state)
+        local words = state.note or ""
+        if state.epoch then
+          local rate = state.images / math.max(1e-9, progress.clock() - started)
+          words = format("epoch %d/%d  %.0f images/s  %s", state.epoch, job.plan.epochs, rate, words)
+        end
+        bar:update(before + share * job.cost, label, words)
       end)
       if not ok then
         bar:clear()
@@ -402,13 +398,13 @@ local function run_study(this, options, settings, say)
     report[#report + 1] = line
     say(line)
   end
-  local axes, varies = {}, {}
-  for i, axis in ipairs(expansion.axes) do axes[i], varies[axis] = axis, true end
+  local varies = {}
+  for _, axis in ipairs(expansion.axes) do varies[axis] = #expansion.values[axis] > 1 end
   both(heading(this, expansion.scale and "scale " .. expansion.scale))
   both(parameters(base, expansion.points[1].values, varies))
   if #base.unstated > 0 then both(ledger(base)) end
   both("")
-  both(format("%d run%s over %s", #jobs, #jobs == 1 and "" or "s", concat(axes, " and ")))
+  both(format("%d run%s", #jobs, #jobs == 1 and "" or "s"))
   make_all(jobs, options, both)
   for i, job in ipairs(jobs) do expansion.points[i].metrics = job.results.metrics end
 

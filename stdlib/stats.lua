@@ -212,7 +212,7 @@ end
 ---@return integer
 function Interval:decimals()
   local half = self:half()
-  local size = half > 0 and half or abs(self.value) / 1000
+  local size = half > 0 and half or abs(self.value) / 100
   if size ~= size or size == 0 or size == math.huge then return 2 end
   -- Rounding may carry into the next power of ten (0.0996 prints as 0.10), hence the small push.
   return math.max(0, math.min(9, 1 - floor(math.log(size * 1.005, 10))))

@@ -11,7 +11,7 @@ return study {
     demo = { epochs = 3 },
     small = { epochs = 10, seed = { 1, 2, 3 }, variant = { "plain", "AUG", "C", "plain2x" } },
     paper = { epochs = 30, network = "resnet18", seed = { 1, 2, 3, 4, 5 },
-              variant = { "plain", "AUG", "C", "plain2x" }, probe_limit = 10000 },
+              variant = { "plain", "AUG", "C", "plain2x" }, limit = 60000, probe_limit = 10000 },
   },
   sensible = { metric = "accuracy", variant = "plain", min = 80 },
   show = {

@@ -20,8 +20,7 @@ stand_ins.data = { digits = function(options)
   return { train = part("train", 1000), test = part("test", 2000), classes = 10 }
 end }
 stand_ins.models = { net = function(options)
-  return { classes = options.classes, seed = options.seed,
-           parameters = function() return { "w", "b" } end }
+  return { classes = options.classes, seed = options.seed }
 end }
 local Loss = {}
 Loss.__index = Loss
@@ -35,10 +34,7 @@ stand_ins.loss = {
   end,
 }
 stand_ins.perturb = { colour = function(options) return { name = "colour", levels = options.levels } end }
-stand_ins.optim = { adam = function(options)
-  assert(options[1][1] == "w", "adam: expected the parameters first")
-  return { lr = options.lr }
-end }
+stand_ins.optim = { adam = function(options) return { lr = options.lr } end }
 stand_ins.probe = { accuracy = function()
   return function(model, part)
     local outcomes = {}
@@ -49,10 +45,9 @@ stand_ins.probe = { accuracy = function()
   end
 end }
 stand_ins.train = { run = function(built, context)
-  trained[#trained + 1] = { c = built.loss.c, seed = built.seed, lr = built.optimizer.lr, size = built.data.train.size,
-                            folder = context.folder }
+  trained[#trained + 1] = { c = built.loss.c, seed = built.seed, lr = built.optimizer.lr, size = built.data.train.size }
   for epoch = 1, built.epochs do
-    context.progress { done = epoch, total = built.epochs, images = epoch * built.data.train.size }
+    context.progress { done = epoch, total = built.epochs, images = epoch * built.data.train.size, epoch = epoch }
     context.record { epoch = epoch, loss = 1 / epoch }
   end
   built.model.c = built.loss.c
@@ -233,7 +228,7 @@ describe("recipes and studies", function()
     assert.matches("A toy", said, 1, true)
     assert.matches("unstated in the paper, we chose\n  · everything", said, 1, true)
     assert.matches("accuracy 93", said, 1, true)
-    local made = trained[1].folder
+    local made = said:match("(%S+/toy%-%x+)")
     for _, name in ipairs { "recipe.lua", "plan.txt", "params.json", "environment.json", "metrics.jsonl",
                             "results.json", "items.json", "tables/accuracy.txt" } do
       assert.is_true(file.exists(made .. "/" .. name), name)
