@@ -26,9 +26,12 @@ endif
 NN = $(addprefix nn/, \
   core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
   tensor/tensor.c \
-  autograd/absent.c autograd/op.c autograd/tape.c \
-  kernels/conv.c kernels/gemm.c kernels/norm.c kernels/pool.c \
-  ops/conv.c ops/matmul.c ops/norm.c ops/pool.c \
+  autograd/op.c autograd/tape.c \
+  kernels/arithmetic.c kernels/conv.c kernels/dropout.c kernels/elementwise.c kernels/gather.c kernels/gemm.c \
+  kernels/loss.c kernels/norm.c kernels/pointwise.c kernels/pool.c kernels/reduce.c kernels/resize.c \
+  kernels/softmax.c \
+  ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
+  ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   module/block.c module/layer.c module/module.c \
   data/batch.c data/cifar.c data/idx.c data/tint.c formats/file.c formats/npy.c image/png.c \
   perturb/colour.c perturb/perturb.c kernels/colour.c \

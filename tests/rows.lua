@@ -85,15 +85,18 @@ end
 
 --- The cases of a row, ready to call.
 ---@param op table # an element of nn.ops()
----@return { text: string, tensors: table[], call: fun(): any }[]
+---@return { text: string, tensors: table[], places: integer[], call: fun(): any }[] # places: of the tensors among the
+--- inputs of the row
 function M.cases(op)
   local cases = {}
   for text in op.check:gmatch("[^;]+") do
     if text:find("%S") then
-      local given, tensors, arguments, options, count = parse(text), {}, {}, {}, 0
+      local given, tensors, places, arguments, options, count = parse(text), {}, {}, {}, {}, 0
+      local inputs = 0
       for place, arg in ipairs(op.args) do
         local g = given[arg.name]
         given[arg.name] = nil
+        if arg.kind == "tensor" or arg.kind == "any" or arg.kind == "index" then inputs = inputs + 1 end
         if not g then
           assert(arg.optional, ("%s: case %q lacks %s"):format(op.name, text, arg.name))
           if not arg.option then count = count + 1 end
@@ -102,6 +105,8 @@ function M.cases(op)
           for part in g.text:gmatch("[^+]+") do
             list[#list + 1] = draw(numbers(part), g.how, 100 * place + #list)
             tensors[#tensors + 1] = list[#list]
+            inputs = inputs + 1
+            places[#tensors] = inputs
           end
           count = count + 1
           arguments[count] = list
@@ -112,6 +117,7 @@ function M.cases(op)
           count = count + 1
           arguments[count] = draw(numbers(g.text), g.how, 100 * place)
           tensors[#tensors + 1] = arguments[count]
+          places[#tensors] = inputs
         elseif arg.option then
           options[arg.name] = value_of(arg, g.text)
         else
@@ -121,7 +127,7 @@ function M.cases(op)
       end
       for name in pairs(given) do error(("%s: case %q names %s, which it has not"):format(op.name, text, name)) end
       cases[#cases + 1] = {
-        text = text, tensors = tensors, arguments = arguments, count = count, options = next(options) and options,
+        text = text, tensors = tensors, places = places, arguments = arguments, count = count, options = next(options) and options,
         call = function()
           local list = table.move(arguments, 1, count, 1, {})
           local n = count

@@ -47,7 +47,7 @@ for _, op in ipairs(nn.ops()) do
         for i, t in ipairs(case.tensors) do
           if t.requires_grad then
             inputs = math.max(inputs, i)
-            nn.plant_error(op.name, i, 1.001)
+            nn.plant_error(op.name, case.places[i], 1.001)
             local found = worst(case)
             nn.plant_error()
             if found.error > 100 * TOLERANCE then caught[i] = true end

@@ -1,0 +1,157 @@
+/* elementwise.c -- walking operands together, line by line. */
+#include <string.h>
+
+#include "kernels/elementwise.h"
+
+static bool merges(const nnk_walk *w, int operands, int64_t size, const int64_t *step) {
+  for (int k = 0; k < operands; k++)
+    if (w->stride[k][w->axes - 1] != size * step[k]) return false;
+  return true;
+}
+
+nnk_walk nnk_walk_over(int axes, const int64_t *size, int operands, const int64_t stride[][NN_MAX_AXES]) {
+  nnk_walk w = { .count = 1 };
+  for (int i = 0; i < axes; i++) {
+    int64_t step[NNK_OPERANDS];
+    w.count *= size[i];
+    if (size[i] == 1) continue;
+    for (int k = 0; k < operands; k++) step[k] = stride[k][i];
+    if (w.axes == 0 || !merges(&w, operands, size[i], step)) {
+      w.size[w.axes++] = size[i];
+    } else {
+      w.size[w.axes - 1] *= size[i];
+    }
+    for (int k = 0; k < operands; k++) w.stride[k][w.axes - 1] = step[k];
+  }
+  if (w.axes == 0) {
+    w.axes = 1;
+    w.size[0] = 1;
+    for (int k = 0; k < operands; k++) w.stride[k][0] = 1;
+  }
+  return w;
+}
+
+nnk_walk nnk_walk_flat(int64_t count) {
+  return (nnk_walk){ .axes = 1, .count = count, .size = { count }, .stride = { { 1 }, { 1 }, { 1 } } };
+}
+
+/* A place in the walk: each axis's position, and each operand's offset. */
+typedef struct {
+  int64_t position[NN_MAX_AXES], offset[NNK_OPERANDS];
+} cursor;
+
+static cursor cursor_at(const nnk_walk *w, int64_t place) {
+  cursor c = { { 0 }, { 0 } };
+  for (int i = w->axes - 1; i >= 0; i--) {
+    c.position[i] = place % w->size[i];
+    place /= w->size[i];
+    for (int k = 0; k < NNK_OPERANDS; k++) c.offset[k] += c.position[i] * w->stride[k][i];
+  }
+  return c;
+}
+
+/* Moves n elements on within a line, to the next line at its end. */
+static void cursor_move(cursor *c, const nnk_walk *w, int64_t n) {
+  for (int i = w->axes - 1; i >= 0; i--, n = 1) {
+    c->position[i] += n;
+    for (int k = 0; k < NNK_OPERANDS; k++) c->offset[k] += n * w->stride[k][i];
+    if (c->position[i] < w->size[i]) return;
+    for (int k = 0; k < NNK_OPERANDS; k++) c->offset[k] -= c->position[i] * w->stride[k][i];
+    c->position[i] = 0;
+  }
+}
+
+typedef struct {
+  const nnk_walk *walk;
+  nnk_line *line;
+  nn_real *out;
+  const nn_real *dy;
+  const nn_real *const *x;
+  const nn_real *number;
+} job;
+
+static void run_piece(void *context, int64_t begin, int64_t end) {
+  const job *j = context;
+  const nnk_walk *w = j->walk;
+  int last = w->axes - 1;
+  int64_t stride[NNK_OPERANDS];
+  for (int k = 0; k < NNK_OPERANDS; k++) stride[k] = w->stride[k][last];
+  cursor c = cursor_at(w, begin);
+  while (begin < end) {
+    int64_t n = nnk_min(w->size[last] - c.position[last], end - begin);
+    const nn_real *x[NNK_OPERANDS];
+    for (int k = 0; k < NNK_OPERANDS; k++) x[k] = j->x[k] ? j->x[k] + c.offset[k] : NULL;
+    j->line(j->out + begin, j->dy ? j->dy + begin : NULL, x, stride, n, j->number);
+    cursor_move(&c, w, n);
+    begin += n;
+  }
+}
+
+int nnk_walk_run(const nnk_walk *walk, nnk_line *line, nn_real *out, const nn_real *dy, const nn_real *const x[],
+                 const nn_real number[]) {
+  job j = { walk, line, out, dy, x, number };
+  return nn_parallel_for(walk->count, NNK_GRAIN, run_piece, &j);
+}
+
+/* ---- moving blocks ---- */
+
+typedef struct {
+  const nnk_walk *walk;  /* operand 0 is `to`, operand 1 `from` */
+  char *to;
+  const char *from;
+  size_t bytes;
+  bool add;
+} move;
+
+static void move_line(const move *m, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t n) {
+  if (m->add) {
+    nn_real *out = (nn_real *)(void *)to;
+    const nn_real *in = (const nn_real *)(const void *)from;
+    for (int64_t i = 0; i < n; i++) out[i * to_step] += in[i * from_step];
+  } else if (to_step == 1 && from_step == 1) {
+    memcpy(to, from, (size_t)n * m->bytes);
+  } else if (m->bytes == sizeof(uint32_t)) {
+    uint32_t *out = (uint32_t *)(void *)to;
+    const uint32_t *in = (const uint32_t *)(const void *)from;
+    for (int64_t i = 0; i < n; i++) out[i * to_step] = in[i * from_step];
+  } else {
+    ptrdiff_t out_bytes = to_step * (ptrdiff_t)m->bytes, in_bytes = from_step * (ptrdiff_t)m->bytes;
+    for (int64_t i = 0; i < n; i++) memcpy(to + i * out_bytes, from + i * in_bytes, m->bytes);
+  }
+}
+
+static void move_piece(void *context, int64_t begin, int64_t end) {
+  const move *m = context;
+  const nnk_walk *w = m->walk;
+  int last = w->axes - 1;
+  cursor c = cursor_at(w, begin);
+  while (begin < end) {
+    int64_t n = nnk_min(w->size[last] - c.position[last], end - begin);
+    move_line(m, m->to + c.offset[0] * (ptrdiff_t)m->bytes, w->stride[0][last],
+              m->from + c.offset[1] * (ptrdiff_t)m->bytes, w->stride[1][last], n);
+    cursor_move(&c, w, n);
+    begin += n;
+  }
+}
+
+static int move_all(void *to, const int64_t *to_stride, const void *from, const int64_t *from_stride, int axes,
+                    const int64_t *size, size_t bytes, bool add) {
+  int64_t stride[2][NN_MAX_AXES];
+  for (int i = 0; i < axes; i++) {
+    stride[0][i] = to_stride[i];
+    stride[1][i] = from_stride[i];
+  }
+  nnk_walk walk = nnk_walk_over(axes, size, 2, stride);
+  move m = { &walk, to, from, bytes, add };
+  return nn_parallel_for(walk.count, NNK_GRAIN, move_piece, &m);
+}
+
+int nnk_copy_strided(void *to, const int64_t *to_stride, const void *from, const int64_t *from_stride, int axes,
+                     const int64_t *size, size_t bytes) {
+  return move_all(to, to_stride, from, from_stride, axes, size, bytes, false);
+}
+
+int nnk_add_strided(nn_real *to, const int64_t *to_stride, const nn_real *from, const int64_t *from_stride, int axes,
+                    const int64_t *size) {
+  return move_all(to, to_stride, from, from_stride, axes, size, sizeof(nn_real), true);
+}
