@@ -34,8 +34,8 @@ static int conv2d_shape(nn_call *c) {
     return nn_fail(NN_ESHAPE, "groups expects a divisor of %lld input and %lld output channels, got %lld",
                    (long long)x->size[3], (long long)w->size[3], (long long)groups);
   if (w->size[2] != x->size[3] / groups)
-    return nn_fail(NN_ESHAPE, "weight expects %lld input channels%s, got %lld", (long long)(x->size[3] / groups),
-                   groups > 1 ? " per group" : "", (long long)w->size[2]);
+    return nn_fail(NN_ESHAPE, "weight expects %lld input channels, got %lld", (long long)(w->size[2] * groups),
+                   (long long)x->size[3]);
   if (b->axes >= 0 && (b->axes != 1 || b->size[0] != w->size[3]))
     return nn_fail(NN_ESHAPE, "bias expects 1 axis of %lld output channels", (long long)w->size[3]);
   c->y_shape = (nn_shape){ NN_REAL, 4, { x->size[0], out_size(c, x->size[1], w->size[0]),

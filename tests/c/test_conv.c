@@ -170,13 +170,13 @@ static int apply_sizes(const int64_t *x_size, const int64_t *w_size, const int64
 static void test_messages(void **state) {
   (void)state;
   assert_int_equal(apply_sizes(SIZES(8, 28, 28, 1), SIZES(3, 3, 3, 16), NULL, 0, 1), NN_ESHAPE);
-  assert_string_equal(nn_error(), "conv2d: weight expects 1 input channels, got 3 (x [8x28x28x1], weight [3x3x3x16])");
+  assert_string_equal(nn_error(), "conv2d: weight expects 3 input channels, got 1 (x [8x28x28x1], weight [3x3x3x16])");
   ASSERT_FAILED(apply_sizes(SIZES(8, 28, 1), SIZES(3, 3, 1, 16), NULL, 0, 1), NN_ESHAPE,
                 "x expects 4 axes", "got 3");
   ASSERT_FAILED(apply_sizes(SIZES(2, 9, 9, 6), SIZES(3, 3, 6, 4), NULL, 0, 4), NN_ESHAPE,
                 "groups expects a divisor of 6");
   ASSERT_FAILED(apply_sizes(SIZES(2, 9, 9, 6), SIZES(3, 3, 6, 4), NULL, 0, 2), NN_ESHAPE,
-                "3 input channels per group, got 6");
+                "weight expects 12 input channels, got 6");
   ASSERT_FAILED(apply_sizes(SIZES(2, 9, 9, 6), SIZES(3, 3, 6, 4), SIZES(5), 0, 1), NN_ESHAPE,
                 "bias expects 1 axis of 4");
   ASSERT_FAILED(apply_sizes(SIZES(2, 3, 9, 6), SIZES(5, 5, 6, 4), NULL, 0, 1), NN_ESHAPE,
