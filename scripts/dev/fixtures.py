@@ -117,7 +117,7 @@ def lua(value, indent=""):
     if isinstance(value, (int, np.integer)):
         return str(int(value))
     if isinstance(value, float):
-        return "%.17g" % value
+        return repr(value)
     if isinstance(value, str):
         return '"%s"' % value
     if isinstance(value, dict):
@@ -162,10 +162,14 @@ def ops():
     book, cases = Book("ops", np.float32), []
 
     def case(op, title, arguments, options, function):
-        """arguments: {name: (size, low, high) | {"index": count, "below": n}}; function(tensors...) -> y."""
+        """arguments: {name: size | (size, low, high) | {"index": count, "below": n} | a number}, in the order of the
+        op's signature; function(tensors...) -> y."""
         draw, tensors, spec = Draw(1), {}, []
         for name, a in arguments.items():
             stream = "/".join([op, title, name])
+            if isinstance(a, int):
+                spec.append({"value": a})
+                continue
             if isinstance(a, dict):
                 tensors[name] = torch.from_numpy(draw.index(stream, a["index"], a["below"]))
                 spec.append({"name": name, "size": [a["index"]], "below": a["below"]})
@@ -215,17 +219,20 @@ def ops():
     conv("depthwise, two outputs each", [1, 6, 6, 3], [3, 3, 1, 6], groups=3, stride=2, padding=1)
     conv("kernel as large as the image", [3, 4, 4, 3], [4, 4, 3, 5], True)
 
-    for kind, function in (("max_pool2d", F.max_pool2d), ("avg_pool2d", F.avg_pool2d)):
-        for title, size, options in (
-            ("2", [2, 6, 8, 3], {"kernel": 2, "stride": 2}),
-            ("3 stride 2 padding 1", [2, 9, 8, 3], {"kernel": 3, "stride": 2, "padding": 1}),
-            ("3 stride 1 padding 1", [1, 5, 6, 2], {"kernel": 3, "stride": 1, "padding": 1}),
-            ("2 stride 3", [1, 7, 9, 2], {"kernel": 2, "stride": 3}),
-        ):
-            o = options
-            case(kind, title, {"x": size}, options,
-                 lambda x: function(x, o["kernel"], o["stride"], o.get("padding", 0)))
-    case("global_avg_pool2d", "", {"x": [3, 5, 7, 4]}, {}, lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1))
+    pools = (
+        ("2", [2, 6, 8, 3], 2, {}),
+        ("3 stride 2 padding 1", [2, 9, 8, 3], 3, {"stride": 2, "padding": 1}),
+        ("3 stride 1 padding 1", [1, 5, 6, 2], 3, {"stride": 1, "padding": 1}),
+        ("2 stride 3", [1, 7, 9, 2], 2, {"stride": 3}),
+    )
+    for title, x, size, o in pools:
+        case("max_pool2d", title, {"x": x, "size": size}, o, lambda x: F.max_pool2d(x, size, **o))
+        case("avg_pool2d", title, {"x": x, "size": size}, o, lambda x: F.avg_pool2d(x, size, **o))
+    case("avg_pool2d", "padding not counted", {"x": [1, 6, 7, 2], "size": 3},
+         {"stride": 2, "padding": 1, "count_padding": False},
+         lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False))
+    case("global_avg_pool", "", {"x": [3, 5, 7, 4]}, {}, lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1))
+    case("global_max_pool", "", {"x": [3, 5, 7, 4]}, {}, lambda x: F.adaptive_max_pool2d(x, 1).flatten(1))
 
     case("linear", "bias", {"x": [5, 7], "weight": [4, 7], "bias": [4]}, {}, F.linear)
     case("linear", "no bias", {"x": [3, 6], "weight": [5, 6]}, {}, F.linear)
@@ -235,13 +242,39 @@ def ops():
         case("cross_entropy", title, {"logits": ([6, 10], -4.0, 4.0), "target": {"index": 6, "below": 10}},
              {"smoothing": smoothing}, lambda z, y: F.cross_entropy(z, y, label_smoothing=smoothing))
 
-    wide = ([4, 33], -4.0, 4.0)
-    case("gelu", "", {"x": wide}, {}, F.gelu)
-    case("tanh", "", {"x": wide}, {}, torch.tanh)
-    case("sigmoid", "", {"x": wide}, {}, torch.sigmoid)
+    rows = ([5, 7], -4.0, 4.0)
+    case("kl_divergence", "", {"p_logits": rows, "q_logits": rows}, {"temperature": 2.0},
+         lambda p, q: F.kl_div(F.log_softmax(q / 2, 1), F.log_softmax(p / 2, 1), log_target=True,
+                               reduction="batchmean"))
+    case("hinge", "", {"logits": rows, "target": {"index": 5, "below": 7}}, {"margin": 0.5, "over": "mean"},
+         lambda z, y: F.multi_margin_loss(z, y, margin=0.5))
+    case("squared_distance", "", {"a": rows, "b": rows}, {"reduction": "mean_all"}, F.mse_loss)
+
+    wide, positive = ([4, 33], -4.0, 4.0), ([4, 33], 0.1, 4.0)
+    for name in ("exp", "tanh", "sigmoid", "relu", "abs"):
+        case(name, "", {"x": wide}, {}, getattr(torch, name))
+    for name in ("log", "sqrt"):
+        case(name, "", {"x": positive}, {}, getattr(torch, name))
     case("leaky_relu", "", {"x": wide}, {"slope": 0.1}, lambda x: F.leaky_relu(x, 0.1))
-    case("softmax", "", {"x": wide}, {"axis": 2}, lambda x: F.softmax(x, 1))
-    case("log_softmax", "first axis", {"x": ([9, 5], -4.0, 4.0)}, {"axis": 1}, lambda x: F.log_softmax(x, 0))
+    case("gelu", "", {"x": wide}, {}, F.gelu)
+    case("gelu", "tanh", {"x": wide}, {"approximate": "tanh"}, lambda x: F.gelu(x, approximate="tanh"))
+    case("clamp", "", {"x": wide}, {"min": -1.5, "max": 2.5}, lambda x: torch.clamp(x, -1.5, 2.5))
+    case("pow", "broadcast", {"a": ([3, 1, 5], 0.1, 3.0), "b": ([4, 1], -2.0, 2.0)}, {}, torch.pow)
+    case("div", "broadcast", {"a": [2, 3, 4], "b": ([3, 1], 0.5, 2.0)}, {}, torch.div)
+
+    for title, axis in (("last axis", -1), ("first axis", 1)):
+        place = axis - 1 if axis > 0 else axis
+        case("softmax", title, {"x": wide, "axis": axis}, {}, lambda x: F.softmax(x, place))
+        case("log_softmax", title, {"x": wide, "axis": axis}, {}, lambda x: F.log_softmax(x, place))
+    case("variance", "unbiased", {"x": [3, 4, 5], "axis": 2}, {}, lambda x: x.var(1))
+    case("variance", "biased, all", {"x": [3, 4, 5]}, {"unbiased": False}, lambda x: x.var(unbiased=False))
+    case("norm", "", {"x": [3, 4, 5], "axis": 3}, {}, lambda x: x.norm(dim=2))
+    case("norm", "p = 3", {"x": [3, 4, 5], "axis": 1}, {"p": 3.0}, lambda x: x.norm(p=3, dim=0))
+
+    for title, x, size, aligned in (("up", [2, 4, 5, 3], (9, 7), False), ("down", [1, 9, 8, 2], (4, 5), False),
+                                    ("corners aligned", [1, 4, 5, 3], (7, 9), True)):
+        case("resize", title, {"x": x, "height": size[0], "width": size[1]}, {"align_corners": aligned},
+             lambda x: F.interpolate(x, size, mode="bilinear", align_corners=aligned))
 
     # Batch norm by itself, because a training step has results beside y: the running statistics (unbiased variance).
     norms = []
@@ -349,7 +382,7 @@ def network(book, title, kind, stem, classes, size, training, dtype):
     loss = F.cross_entropy(logits, y)
     loss.backward()
     entry = {"title": title, "model": kind, "stem": stem, "classes": classes, "size": size, "training": training,
-             "seed": 1, "input_seed": seed}
+             "seed": 1, "input_seed": seed, "projections": PROJECTIONS}
     if distance is not None:  # torch's own float run, as a check that the search did its work
         entry["margin"] = round(distance, 1)
         model32.load_state_dict(initial)
