@@ -1,0 +1,406 @@
+--- Perturbations: changes of an image that keep its meaning, as values.
+---
+---   local p = perturb.brightness(32) | perturb.contrast(1.5)    one of the two for each image, equally likely
+---   local q = perturb.maybe(0.5, perturb.hue(0.2)) >> p          first this, then that
+---   local x2 = p(x, y, model, { seed = 1, step = 7 })            equal seed and step: equal bits
+---
+--- x is a float tensor [N x H x W x C] in [0, 1], C = 1 or 3. Every draw is made for each image apart. A value built
+--- from the colour operations runs in C, in one pass over the batch; perturb.new adds one written in Lua.
+local nn = require "nn"
+local spec = require "spec"
+
+local M = {}
+
+local core = nn.perturb
+local format, concat = string.format, table.concat
+
+---@class Perturbation  # call it: p(x [, y, model, { seed =, step = }]) -> x'; combine it: p >> q, p | q
+---@field kind string   # "row", "sequence", "choice", "maybe" or "new"
+---@field text string   # what it prints
+---@field tree? userdata # its form in C; absent when a part is written in Lua
+local Perturbation = { __name = "perturbation" }
+Perturbation.__index = Perturbation
+
+--- Is the value a perturbation?
+---@param value any
+---@return boolean
+function M.is(value)
+  return getmetatable(value) == Perturbation
+end
+
+--- Pixel steps as a share of the range: px(8) is 8/255.
+---@param steps number
+---@return number
+function M.px(steps)
+  return steps / 255
+end
+
+local function check(who, value)
+  if not M.is(value) then error(format("%s: expected a perturbation, got %s", who, spec.shown(value)), 3) end
+  return value
+end
+
+local function new(fields)
+  return setmetatable(fields, Perturbation)
+end
+
+--- The trees of all parts, or nil when one has none.
+local function trees_of(parts)
+  local trees = {}
+  for i, part in ipairs(parts) do
+    if not part.tree then return nil end
+    trees[i] = part.tree
+  end
+  return trees
+end
+
+-- ---- the colour operations ----
+
+local rows, names = {}, {}
+for i, row in ipairs(core.rows()) do
+  rows[row.name] = row
+  names[i] = row.name
+end
+
+-- "+32", "-32", "±32" or "×1.5", "×1.5^±1"
+local function value_text(form, value, random)
+  if form.factor then return format("×%.6g%s", value, random and "^±1" or "") end
+  if random then return format("±%.6g", math.abs(value)) end
+  return format("%+.6g", value)
+end
+
+local function row_text(row, form, convention, values, random)
+  local shown = {}
+  for i, value in ipairs(values) do shown[i] = value_text(form, value, random) end
+  local text = #shown == 1 and shown[1] or "{" .. concat(shown, ", ") .. "}"
+  if form.parameter == "amount" then text = text .. "/255" end
+  return format("%s(%s%s)", row.name, text, convention == "paper" and "" or ", " .. convention)
+end
+
+-- A call in parentheses is no tail call: the errors of make_row find the line of the caller's caller.
+
+local row_options = {
+  convention = spec.choice { "paper", "torchvision", default = "paper" },
+  sign = spec.choice { "positive", "negative", "random", default = "positive" },
+}
+
+-- `values`: a number, or a list of which one is drawn for each image.
+local function make_row(name, values, options, level)
+  options = spec.check("perturb." .. name, options, row_options, 1 + (level or 0))
+  local row, random = rows[name], options.sign == "random"
+  local form = row[options.convention]
+  if type(values) == "number" then values = { values } end
+  if type(values) ~= "table" or #values == 0 then
+    error(format("perturb.%s: expected a number (%s) or a list of them, got %s", name, form.parameter,
+      spec.shown(values)), 3 + (level or 0))
+  end
+  local list = {}
+  for i, value in ipairs(values) do
+    if type(value) ~= "number" then
+      error(format("perturb.%s: expected numbers in the list, got %s", name, spec.shown(value)), 3 + (level or 0))
+    end
+    -- The other sign of a factor is its inverse: 1.5 and 1/1.5 are equally far from no change.
+    list[i] = options.sign ~= "negative" and value or form.factor and 1 / value or -value
+  end
+  return new { kind = "row", name = name, values = list, convention = options.convention, random = random,
+               tree = core.row(name, options.convention, random, list),
+               text = row_text(row, form, options.convention, list, random) }
+end
+
+---@class PerturbOptions
+---@field convention? "paper"|"torchvision"
+---@field sign? "positive"|"negative"|"random"  # positive: as written
+
+--- Brightness: adds amount/255; in torchvision's convention the number is a factor instead. Results are clipped to
+--- [0, 1]. A list of numbers: one of them for each image.
+---@param amount number|number[]
+---@param options? PerturbOptions
+---@return Perturbation
+function M.brightness(amount, options) return (make_row("brightness", amount, options)) end
+
+--- Contrast: stretches about each channel's mean; in torchvision's convention about the mean of the grey image.
+---@param factor number|number[]
+---@param options? PerturbOptions  # with a random sign: factor or 1/factor
+---@return Perturbation
+function M.contrast(factor, options) return (make_row("contrast", factor, options)) end
+
+--- Saturation: multiplies S in HSV; in torchvision's convention moves away from the grey image. Grey stays as it is.
+---@param factor number|number[]
+---@param options? PerturbOptions  # with a random sign: factor or 1/factor
+---@return Perturbation
+function M.saturation(factor, options) return (make_row("saturation", factor, options)) end
+
+--- Hue: turns the colour circle; 1 is a whole turn. Grey stays as it is.
+---@param turns number|number[]
+---@param options? PerturbOptions
+---@return Perturbation
+function M.hue(turns, options) return (make_row("hue", turns, options)) end
+
+--- The names of the four colour operations, in the paper's order.
+---@return string[]
+function M.names()
+  return { table.unpack(names) }
+end
+
+-- ---- levels: Table 1 of the paper ----
+
+local function check_name(who, name)
+  if not rows[name] then
+    error(format('%s: unknown perturbation "%s"%s', who, tostring(name), spec.suggest(name, names)), 3)
+  end
+end
+
+local level_kind = spec.integer { min = 1, max = 4 }
+
+--- One operation at a level of the paper's Table 1 (1 to 4), or at one of several for each image.
+---@param name string  # "brightness", "contrast", "saturation" or "hue"
+---@param level integer|integer[]
+---@param options? PerturbOptions
+---@return Perturbation
+function M.level(name, level, options)
+  check_name("perturb.level", name)
+  local levels = type(level) == "table" and level or { level }
+  local convention = type(options) == "table" and options.convention == "torchvision" and "torchvision" or "paper"
+  local values = {}
+  for i, k in ipairs(levels) do
+    local fine, whole = level_kind.test(k)
+    if not fine then error(format("perturb.level: expected %s, got %s", level_kind.expects, spec.shown(k)), 2) end
+    values[i] = rows[name][convention].levels[whole]
+  end
+  return (make_row(name, values, options))
+end
+
+local level_list = spec.any { spec.choice { "paper" }, spec.list { level_kind, min = 1 } }
+
+--- Each operation at each level: `for name, level, change in perturb.levels("paper") do`.
+---@param levels? "paper"|integer[]  # "paper", the default: 1 to 4
+---@param options? PerturbOptions
+---@return fun(): string, integer, Perturbation
+function M.levels(levels, options)
+  local fine, list = level_list.test(levels == nil and "paper" or levels)
+  if not fine then error(format("perturb.levels: expected %s, got %s", level_list.expects, spec.shown(levels)), 2) end
+  if list == "paper" then list = { 1, 2, 3, 4 } end
+  local at = 0
+  return function()
+    local name, level = names[at // #list + 1], list[at % #list + 1]
+    at = at + 1
+    if name then return name, level, M.level(name, level, options) end
+  end
+end
+
+local name_list = spec.list { spec.choice { table.unpack(names) }, min = 1 }
+
+---@class ColourChoice: PerturbOptions
+---@field levels? integer[]           # { 1, 2 }
+---@field only? string[]              # the operations to choose from
+---@field without? string|string[]    # operations to leave out
+
+--- One of the four operations at a random level, for each image: what trains the constraint (C).
+---@param options? ColourChoice
+---@return Perturbation
+function M.colour(options)
+  options = spec.check("perturb.colour", options, {
+    levels = spec.list { level_kind, min = 1, default = { 1, 2 } },
+    only = name_list,
+    without = spec.any { spec.choice { table.unpack(names) }, name_list },
+    convention = row_options.convention,
+    sign = row_options.sign,
+  })
+  local left_out, parts = {}, {}
+  for _, name in ipairs(type(options.without) == "table" and options.without or { options.without }) do
+    left_out[name] = true
+  end
+  for _, name in ipairs(options.only or names) do
+    if not left_out[name] then
+      parts[#parts + 1] = M.level(name, options.levels, { convention = options.convention, sign = options.sign })
+    end
+  end
+  if #parts == 0 then error("perturb.colour: nothing is left of the operations", 2) end
+  return M.choice(parts)
+end
+
+-- ---- putting together ----
+
+local function sequence_of(parts)
+  if #parts == 1 then return parts[1] end
+  local shown = {}
+  for i, part in ipairs(parts) do shown[i] = part.kind == "choice" and "(" .. part.text .. ")" or part.text end
+  local trees = trees_of(parts)
+  return new { kind = "sequence", parts = parts, tree = trees and core.sequence(trees),
+               text = #parts == 0 and "identity" or concat(shown, " >> ") }
+end
+
+-- `grouped`: stays one alternative inside a larger choice.
+local function choice_of(parts, grouped)
+  local shown = {}
+  for i, part in ipairs(parts) do shown[i] = part.kind == "choice" and "(" .. part.text .. ")" or part.text end
+  local trees = trees_of(parts)
+  return new { kind = "choice", parts = parts, grouped = grouped, tree = trees and core.choice(trees),
+               text = concat(shown, " | ") }
+end
+
+local function append(list, value, kind)
+  if value.kind == kind and not value.grouped then
+    table.move(value.parts, 1, #value.parts, #list + 1, list)
+  else
+    list[#list + 1] = value
+  end
+  return list
+end
+
+--- a >> b: first a, then b.
+function Perturbation.__shr(a, b)
+  return sequence_of(append(append({}, check("perturb >>", a), "sequence"), check("perturb >>", b), "sequence"))
+end
+
+--- a | b: one of them for each image. `a | b | c` is an equal choice of three.
+function Perturbation.__bor(a, b)
+  return choice_of(append(append({}, check("perturb |", a), "choice"), check("perturb |", b), "choice"))
+end
+
+local function check_list(who, list)
+  if type(list) ~= "table" or M.is(list) or #list == 0 then
+    error(format("%s: expected a list of perturbations, got %s", who, spec.shown(list)), 3)
+  end
+  local copy = {}
+  for i, value in ipairs(list) do
+    if not M.is(value) then
+      error(format("%s: expected perturbations, got %s at place %d", who, spec.shown(value), i), 3)
+    end
+    copy[i] = value
+  end
+  return copy
+end
+
+--- One of the list for each image, equally likely. Inside a larger choice it counts as one.
+---@param list Perturbation[]
+---@return Perturbation
+function M.choice(list)
+  local parts = check_list("perturb.choice", list)
+  return #parts == 1 and parts[1] or choice_of(parts, true)
+end
+
+--- All of the list, one after the other.
+---@param list Perturbation[]
+---@return Perturbation
+function M.sequence(list)
+  local parts = {}
+  for _, part in ipairs(check_list("perturb.sequence", list)) do append(parts, part, "sequence") end
+  return sequence_of(parts)
+end
+
+--- Changes nothing.
+---@return Perturbation
+function M.identity()
+  return sequence_of {}
+end
+
+--- The perturbation for a share of the images, drawn for each; the others stay as they are.
+---@param probability number  # 0 to 1
+---@param part Perturbation
+---@return Perturbation
+function M.maybe(probability, part)
+  if type(probability) ~= "number" or not (probability >= 0 and probability <= 1) then
+    error(format("perturb.maybe: expected a probability from 0 to 1, got %s", spec.shown(probability)), 2)
+  end
+  check("perturb.maybe", part)
+  return new { kind = "maybe", probability = probability, parts = { part },
+               tree = part.tree and core.maybe(probability, part.tree),
+               text = format("maybe(%.6g, %s)", probability, part.text) }
+end
+
+--- A perturbation written in Lua: `apply(x, y, model, draw)` gives x' of x's shape; x is a whole batch, draw.seed is an
+--- integer that differs for each place, seed and step. The name says all about it: put the parameters into it.
+---@param options { name: string, apply: fun(x, y, model, draw): any }
+---@return Perturbation
+function M.new(options)
+  options = spec.check("perturb.new", options, {
+    name = spec.text { pattern = "%S", expects = "a name", required = true },
+    apply = spec.callable { required = true },
+  })
+  return new { kind = "new", text = options.name, apply = options.apply }
+end
+
+-- ---- applying ----
+
+local run
+
+-- Keeps the draws of the parts of a value, and those made here, apart.
+local function seed_of(seed, part)
+  return nn.derive(seed, 0x70617274, part)
+end
+
+local function same_shape(a, b)
+  local p, q = a.shape, b.shape
+  if #p ~= #q then return false end
+  for i, size in ipairs(p) do
+    if size ~= q[i] then return false end
+  end
+  return true
+end
+
+local function run_new(p, x, y, model, seed)
+  local out = p.apply(x, y, model, { seed = seed })
+  if type(out) ~= "userdata" or out.type ~= "float" or not same_shape(out, x) then
+    error(format("%s: apply must give a float tensor of x's shape", p.text), 0)
+  end
+  return out.requires_grad and out:detach() or out
+end
+
+-- group[k] holds the places of the images that take part k, 0 of those that stay. Each part sees its images only.
+local function run_groups(p, x, y, model, seed, group)
+  local changed, order = {}, {}
+  for k = 0, #p.parts do
+    local places = group[k]
+    if places then
+      local index = nn.tensor(places, { type = "index" })
+      local part = nn.data.rows(x, index)
+      if k > 0 then part = run(p.parts[k], part, y and nn.data.rows(y, index), model, seed_of(seed, k)) end
+      changed[#changed + 1] = part
+      table.move(places, 1, #places, #order + 1, order)
+    end
+  end
+  local back = {}
+  for at, place in ipairs(order) do back[place] = at end
+  return nn.data.rows(nn.cat(changed, 1), nn.tensor(back, { type = "index" }))
+end
+
+local function run_choice(p, x, y, model, seed)
+  local group = {}
+  for n = 1, #x do
+    local drawn = nn.random(seed, 0, n)
+    local k = p.kind == "choice" and math.floor(drawn * #p.parts) + 1 or drawn < p.probability and 1 or 0
+    group[k] = group[k] or {}
+    table.insert(group[k], n)
+  end
+  return run_groups(p, x, y, model, seed, group)
+end
+
+function run(p, x, y, model, seed)
+  if p.tree then return core.apply(p.tree, x, seed, 0) end
+  if p.kind == "new" then return run_new(p, x, y, model, seed) end
+  if p.kind ~= "sequence" then return #x > 0 and run_choice(p, x, y, model, seed) or x end
+  for k, part in ipairs(p.parts) do x = run(part, x, y, model, seed_of(seed, k)) end
+  return x
+end
+
+local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer { default = 0 } }
+
+--- p(x [, y, model, { seed = 1, step = 0 }]) -> x', a new tensor without gradient history.
+function Perturbation.__call(p, x, y, model, draw)
+  draw = spec.check("perturb", draw, draw_options)
+  if p.tree then return core.apply(p.tree, x, draw.seed, draw.step) end
+  return run(p, x, y, model, nn.derive(draw.seed, 0x6c7561, draw.step))
+end
+
+function Perturbation.__tostring(p)
+  return p.text
+end
+
+--- The perturbation in one canonical line: equal values give equal texts.
+---@return string
+function Perturbation:describe()
+  return self.text
+end
+
+return M

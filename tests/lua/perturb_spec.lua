@@ -1,0 +1,154 @@
+local nn = require "nn"
+local perturb = require "perturb"
+
+-- A few images of every kind of pixel.
+local function images(channels)
+  return nn.uniform({ 6, 3, 4, channels or 3 }, { seed = 5 })
+end
+
+local function same(a, b)
+  local p, q = a:reshape({ a:count() }):tolist(), b:reshape({ b:count() }):tolist()
+  assert.equal(#p, #q)
+  for i = 1, #p do
+    if p[i] ~= q[i] then return false end
+  end
+  return true
+end
+
+describe("perturb", function()
+  it("prints one canonical line", function()
+    local a, b, c = perturb.brightness(32), perturb.contrast(1.5), perturb.hue(-0.2)
+    assert.equal("brightness(+32/255)", tostring(a))
+    assert.equal("brightness(+32/255) | contrast(×1.5) | hue(-0.2)", tostring(a | b | c))
+    assert.equal("brightness(+32/255) | contrast(×1.5) | hue(-0.2)", tostring(a | (b | c)))
+    assert.equal("brightness(+32/255) >> contrast(×1.5) | hue(-0.2)", tostring(a >> b | c))
+    assert.equal("brightness(+32/255) >> (contrast(×1.5) | hue(-0.2))", (a >> (b | c)):describe())
+    assert.equal("maybe(0.25, brightness(+32/255) | hue(-0.2))", tostring(perturb.maybe(0.25, a | c)))
+    assert.equal("(brightness(+32/255) | contrast(×1.5)) | hue(-0.2)", tostring(perturb.choice { a, b } | c))
+    assert.equal("identity", tostring(perturb.identity()))
+    assert.equal("hue(-0.2)", tostring(perturb.identity() >> c))
+    assert.equal("brightness({±16, ±32}/255)", tostring(perturb.brightness({ 16, 32 }, { sign = "random" })))
+    assert.equal("contrast(×1.5^±1, torchvision)",
+      tostring(perturb.contrast(1.5, { sign = "random", convention = "torchvision" })))
+    assert.equal("contrast(×0.5)", tostring(perturb.contrast(2, { sign = "negative" })))
+  end)
+
+  it("has the levels of Table 1", function()
+    local seen = {}
+    for name, level, change in perturb.levels("paper") do seen[#seen + 1] = { name, level, tostring(change) } end
+    assert.equal(16, #seen)
+    assert.same({ "brightness", 1, "brightness(+16/255)" }, seen[1])
+    assert.same({ "contrast", 4, "contrast(×2)" }, seen[8])
+    assert.same({ "hue", 4, "hue(+0.4)" }, seen[16])
+    seen = {}
+    for name, level in perturb.levels { 2 } do seen[#seen + 1] = name .. level end
+    assert.same({ "brightness2", "contrast2", "saturation2", "hue2" }, seen)
+    assert.equal("saturation({×1.25, ×1.75})", tostring(perturb.level("saturation", { 1, 3 })))
+    assert.equal("brightness({+16, +32}/255) | contrast({×1.25, ×1.5}) | saturation({×1.25, ×1.5}) | hue({+0.1, +0.2})",
+      tostring(perturb.colour()))
+    assert.equal("contrast(×2) | saturation(×2)",
+      tostring(perturb.colour { levels = { 4 }, without = { "hue", "brightness" } }))
+    assert.equal("hue(±0.1)", tostring(perturb.colour { levels = { 1 }, only = { "hue" }, sign = "random" }))
+    assert.equal(8 / 255, perturb.px(8))
+  end)
+
+  it("changes pixels as the formulas say", function()
+    local x = nn.tensor { { { { 0.2, 0.4, 0.6 }, { 0.4, 0.4, 0.4 } } } }
+    local function pixels(p)
+      local out = p(x):tolist()[1][1]
+      for _, pixel in ipairs(out) do
+        for c = 1, 3 do pixel[c] = math.floor(pixel[c] * 1e5 + 0.5) / 1e5 end
+      end
+      return out
+    end
+    assert.same({ { 0.4, 0.6, 0.8 }, { 0.6, 0.6, 0.6 } }, pixels(perturb.brightness(51)))
+    assert.same({ { 0.1, 0.4, 0.7 }, { 0.5, 0.4, 0.3 } }, pixels(perturb.contrast(2)))
+    assert.same({ { 0.0, 0.3, 0.6 }, { 0.4, 0.4, 0.4 } }, pixels(perturb.saturation(2)))
+    assert.same({ { 0.6, 0.4, 0.2 }, { 0.4, 0.4, 0.4 } }, pixels(perturb.hue(0.5)))
+    local torchvision = { convention = "torchvision" }
+    assert.same({ { 0.3, 0.6, 0.9 }, { 0.6, 0.6, 0.6 } }, pixels(perturb.brightness(1.5, torchvision)))
+    -- grey = .2989 R + .587 G + .114 B: 0.36298 and 0.39996
+    assert.same({ { 0.01853, 0.41853, 0.81853 }, { 0.41853, 0.41853, 0.41853 } },
+      pixels(perturb.contrast(2, torchvision)))
+    assert.same({ { 0.03702, 0.43702, 0.83702 }, { 0.40004, 0.40004, 0.40004 } },
+      pixels(perturb.saturation(2, torchvision)))
+  end)
+
+  it("draws by seed and step, for each image apart", function()
+    local x, p = images(), perturb.colour { sign = "random" }
+    local first = p(x, nil, nil, { seed = 3, step = 4 })
+    assert.is_true(same(first, p(x, nil, nil, { seed = 3, step = 4 })))
+    assert.is_false(same(first, p(x, nil, nil, { seed = 3, step = 5 })))
+    assert.is_false(same(first, p(x, nil, nil, { seed = 4, step = 4 })))
+    assert.is_true(same(perturb.identity()(x), x))
+    assert.is_true(same(perturb.maybe(0, p)(x), x))
+    assert.is_true(same(perturb.hue(0.3)(images(1)), images(1)))
+  end)
+
+  it("gives a new tensor without history", function()
+    local x = images()
+    x.requires_grad = true
+    local y = perturb.contrast(1.5)(x)
+    assert.is_false(y.requires_grad)
+    assert.is_true(same(x, images()))
+  end)
+
+  it("takes perturbations written in Lua into sequences, choices and coins", function()
+    local seen = {}
+    local half = perturb.new {
+      name = "half",
+      apply = function(x, y, model, draw)
+        assert.equal("model", model)
+        assert.equal("integer", math.type(draw.seed))
+        seen[#seen + 1] = { #x, y and #y, draw.seed }
+        return x * 0.5
+      end,
+    }
+    local x, y = images(), nn.tensor({ 1, 2, 3, 1, 2, 3 }, { type = "index" })
+    local out = (half >> perturb.identity() >> half)(x, y, "model", { seed = 1, step = 1 })
+    assert.is_true(same(out, x * 0.25))
+    assert.equal(2, #seen)
+    assert.equal(6, seen[1][2])
+    assert.not_equal(seen[1][3], seen[2][3])
+
+    local mixed = half | perturb.identity()
+    assert.equal("half | identity", tostring(mixed))
+    local halved = 0
+    for step = 1, 20 do
+      out = mixed(x, y, "model", { seed = 1, step = step })
+      for n = 1, 6 do
+        local is_half = same(out[n], x[n] * 0.5)
+        assert.is_true(is_half or same(out[n], x[n]))
+        if is_half then halved = halved + 1 end
+      end
+    end
+    assert.is_true(halved > 35 and halved < 85) -- 60 expected, five standard deviations
+    assert.is_true(same(mixed(x, y, "model", { step = 2 }), mixed(x, y, "model", { step = 2 })))
+    assert.is_true(same(perturb.maybe(1, half)(x, nil, "model"), x * 0.5))
+    assert.is_true(same(perturb.maybe(0, half)(x, nil, "model"), x))
+  end)
+
+  it("says what is wrong", function()
+    assert.error_matches(function() perturb.brightness("x") end, 'perturb.brightness: expected a number %(amount%)')
+    assert.error_matches(function() perturb.brightness(300) end, "brightness: amount: %-255 to 255 expected, got 300")
+    assert.error_matches(function() perturb.hue(0.6, { convention = "torchvision" }) end, "hue: turns: %-0.5 to 0.5")
+    assert.error_matches(function() perturb.contrast(1.5, { sing = "random" }) end,
+      'perturb.contrast: unknown option "sing"; did you mean "sign"')
+    assert.error_matches(function() perturb.contrast(1.5, { convention = "torchvison" }) end, "torchvision")
+    assert.error_matches(function() perturb.level("hues", 1) end, 'unknown perturbation "hues"; did you mean "hue"')
+    assert.error_matches(function() perturb.level("hue", 5) end, "from 1 to 4, got 5")
+    assert.error_matches(function() perturb.levels("papers") end, "perturb.levels: expected")
+    assert.error_matches(function() perturb.maybe(2, perturb.hue(0.1)) end, "a probability from 0 to 1, got 2")
+    assert.error_matches(function() return perturb.hue(0.1) | 3 end, "perturb |: expected a perturbation, got 3")
+    assert.error_matches(function() perturb.colour { only = { "hue" }, without = "hue" } end, "nothing is left")
+    assert.error_matches(function() perturb.hue(0.1)(nn.zeros { 2, 2, 2, 2 }) end,
+      "1 or 3 channels expected, got %[2x2x2x2%]")
+    assert.error_matches(function() perturb.new { name = "wrong", apply = function() return 1 end }(images()) end,
+      "wrong: apply must give a float tensor of x's shape")
+    -- at the line of the script, also without a pcall in between
+    local script = load("local perturb = require 'perturb'\nlocal p = perturb.hue('x')\nreturn p", "=script")
+    local ok, message = pcall(script)
+    assert.is_false(ok)
+    assert.equal("script:2:", message:sub(1, 9))
+  end)
+end)
