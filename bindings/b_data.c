@@ -83,22 +83,41 @@ static int data_rows(lua_State *L) {
   return 1;
 }
 
-/* nn.data.batch(images, labels, order, first, count) -> x, y: the images and labels at places first .. of order;
- * x as float in [0, 1] */
+/* Rows first .. of the order, or of the set itself. */
+static nn_tensor *rows_of(nn_tensor *order, int64_t first, int64_t count) {
+  if (order) return nn_tensor_rows(order, first, first + count);
+  nn_tensor *rows = nn_tensor_new(NN_INDEX, 1, &count);
+  int32_t *row = rows ? nn_tensor_write(rows) : NULL;
+  for (int64_t i = 0; i < count && row; i++) row[i] = (int32_t)(first + i);
+  return rows;
+}
+
+/* nn.data.batch(images, labels, order, first, count) -> x, y: the images (as float in [0, 1]) and labels at places
+ * first .. of order, an index tensor; order nil: as they stand */
 static int data_batch(lua_State *L) {
-  nn_tensor *images = nnl_check_tensor(L, 1), *labels = nnl_check_tensor(L, 2), *order = nnl_check_tensor(L, 3);
+  nn_tensor *images = nnl_check_tensor(L, 1), *labels = nnl_check_tensor(L, 2);
+  nn_tensor *order = lua_isnil(L, 3) ? NULL : nnl_check_tensor(L, 3), *list = order ? order : labels;
   lua_Integer first = luaL_checkinteger(L, 4), count = luaL_checkinteger(L, 5);
-  int64_t places = nn_tensor_axes(order) == 1 ? nn_tensor_size(order, 0) : 0;
+  int64_t places = nn_tensor_axes(list) == 1 ? nn_tensor_size(list, 0) : 0;
   if (first < 1 || count < 0 || first > places + 1 || count > places + 1 - first)
     return nnl_error(L, "batch: places %lld to %lld of %lld", (long long)first, (long long)(first + count - 1),
                      (long long)places);
   nnl_tensor *rows = nnl_tensor_box(L), *x = nnl_tensor_box(L), *y = nnl_tensor_box(L);
-  rows->tensor = nn_tensor_rows(order, first - 1, first - 1 + count);
+  rows->tensor = rows_of(order, first - 1, count);
   int status = rows->tensor ? nn_data_batch(images, rows->tensor, &x->tensor) : NN_EMEMORY;
   if (status == NN_OK) status = nn_data_rows(labels, rows->tensor, &y->tensor);
   if (status != NN_OK) return nnl_raise(L);
   nnl_charge(x->tensor);
   return 2;
+}
+
+/* nn.data.bytes(x) -> uint8: x clipped to [0, 1], in steps of 1/255 */
+static int data_bytes(lua_State *L) {
+  nn_tensor *x = nnl_check_tensor(L, 1);
+  nnl_tensor *box = nnl_tensor_box(L);
+  if (nn_data_bytes(x, &box->tensor) != NN_OK) return nnl_raise(L);
+  nnl_charge(box->tensor);
+  return 1;
 }
 
 static void push_numbers(lua_State *L, const double *numbers, int64_t count) {
@@ -143,7 +162,7 @@ static int data_tint(lua_State *L) {
 void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
     { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "rows", data_rows },
-    { "batch", data_batch }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint },
+    { "batch", data_batch }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint },
     { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };

@@ -302,6 +302,8 @@ int nn_image_save(const char *path, nn_tensor *image);
 int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out);
 /* out[b] = images[rows[b]] / 255: uint8 [N,...] -> float [B,...]. */
 int nn_data_batch(nn_tensor *images, nn_tensor *rows, nn_tensor **out);
+/* The way back: float of any shape -> uint8, clipped to [0, 1] and rounded to the nearest of 255 steps. */
+int nn_data_bytes(nn_tensor *x, nn_tensor **out);
 /* Mean and standard deviation of each channel of uint8 images [N,H,W,C], as of pixels in [0, 1]; C at most
  * NN_MAX_CHANNELS. */
 int nn_data_stats(nn_tensor *images, double *mean, double *deviation);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/colour.h"
 #include "tensor/tensor.h"
 
 enum { CHUNK_BYTES = 1 << 16, MAX_CLASSES = 1 << 20 };
@@ -85,6 +86,31 @@ int nn_data_batch(nn_tensor *images, nn_tensor *rows, nn_tensor **out) {
   if (nn_tensor_type(images) != NN_UINT8)
     return nn_fail(NN_ETYPE, "batch: images of uint8 expected, got %s", nn_type_name(nn_tensor_type(images)));
   return gather("batch", images, rows, NN_REAL, scale_rows, out);
+}
+
+typedef struct {
+  const nn_real *from;
+  uint8_t *to;
+} bytes_job;
+
+static void to_bytes(void *context, int64_t begin, int64_t end) {
+  const bytes_job *job = context;
+  nnk_to_bytes(job->to + begin, job->from + begin, end - begin);
+}
+
+int nn_data_bytes(nn_tensor *x, nn_tensor **out) {
+  if (nn_tensor_type(x) != NN_REAL)
+    return nn_fail(NN_ETYPE, "bytes: pixels of float in [0, 1] expected, got %s", nn_type_name(nn_tensor_type(x)));
+  nn_tensor *packed = nn_tensor_pack(x), *y = nn_tensor_new(NN_UINT8, nn_tensor_axes(x), nn_tensor_sizes(x));
+  int status = NN_EMEMORY;
+  if (packed && y) {
+    bytes_job job = { nn_tensor_data(packed), nn_tensor_write(y) };
+    status = nn_parallel_for(nn_tensor_count(x), CHUNK_BYTES, to_bytes, &job);
+  }
+  nn_tensor_release(packed);
+  if (status == NN_OK) *out = y;
+  else nn_tensor_release(y);
+  return status;
 }
 
 /* ---- statistics ---- */

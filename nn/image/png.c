@@ -3,12 +3,12 @@
  * libpng reports an error by a long jump: everything that must be freed is owned by the caller of the function that
  * sets the jump, and that function keeps no variable that changes after it.
  */
-#include <math.h>
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
 
 #include "formats/file.h"
+#include "kernels/colour.h"
 #include "tensor/tensor.h"
 
 typedef struct {
@@ -49,14 +49,6 @@ static int write_png(nni_output *output, const uint8_t *pixels, int64_t height, 
   return status == NN_OK ? NN_OK : nn_fail(status, "%s: cannot be written: %s", output->path, trouble.message);
 }
 
-/* to = round(255 * clip(from, 0, 1)); what is not a number becomes 0. */
-static void to_bytes(uint8_t *to, const nn_real *from, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    nn_real v = from[i] > 0 ? from[i] : 0;
-    to[i] = (uint8_t)lrint(255 * (double)(v < 1 ? v : 1));
-  }
-}
-
 int nn_image_save(const char *path, nn_tensor *image) {
   char shape[96];
   int axes = nn_tensor_axes(image), channels = axes == 3 ? (int)nn_tensor_size(image, 2) : 1;
@@ -77,7 +69,7 @@ int nn_image_save(const char *path, nn_tensor *image) {
   int status = packed ? NN_OK : NN_EMEMORY;
   if (status == NN_OK && type == NN_REAL) {
     converted = nn_memory_get((size_t)nn_tensor_count(image));
-    if (converted) to_bytes(converted, nn_tensor_data(packed), nn_tensor_count(image));
+    if (converted) nnk_to_bytes(converted, nn_tensor_data(packed), nn_tensor_count(image));
     else status = NN_EMEMORY;
   }
   if (status == NN_OK) status = nni_output_open(&output, path);

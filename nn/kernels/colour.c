@@ -1,4 +1,4 @@
-/* colour.c -- colour changes of one image, in place.
+/* colour.c -- colour changes of one image, in place; pixels as bytes.
  *
  * The HSV operations never form H, S and V: with V = max(r, g, b) and d = V - min(r, g, b), a channel is V - d * w, its
  * weight w a function of the hue alone. So a new saturation rescales V - c, and a new hue only replaces the weights; that
@@ -23,6 +23,11 @@ static inline nn_real min3(nn_real a, nn_real b, nn_real c) {
 /* The weights of ITU-R BT.601, as torchvision rounds them. */
 static inline nn_real grey(const nn_real *p) {
   return (nn_real)0.2989 * p[0] + (nn_real)0.587 * p[1] + (nn_real)0.114 * p[2];
+}
+
+/* out = round(255 * clip(x)); what is not a number becomes 0 */
+void nnk_to_bytes(uint8_t *out, const nn_real *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) out[i] = (uint8_t)lrint(255 * (double)(x[i] > 0 ? x[i] < 1 ? x[i] : 1 : 0));
 }
 
 /* x = clip(x + amount) */

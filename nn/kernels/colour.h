@@ -1,4 +1,4 @@
-/* colour.h -- colour changes of one image, in place.
+/* colour.h -- colour changes of one image, in place; pixels as bytes.
  *
  * pixels: [count, channels] in [0, 1]; results are clipped to [0, 1]. Saturation and hue take three channels.
  */
@@ -7,6 +7,7 @@
 
 #include "nn.h"
 
+void nnk_to_bytes(uint8_t *out, const nn_real *x, int64_t count);
 void nnk_add_clip(nn_real *pixels, int64_t elements, nn_real amount);
 void nnk_scale_clip(nn_real *pixels, int64_t elements, nn_real factor);
 void nnk_contrast_channels(nn_real *pixels, int64_t count, int channels, nn_real factor);
