@@ -1,0 +1,242 @@
+--- The models of the experiments, built from the runtime's modules.
+---
+--- Parameter names and initialisation are torchvision's. Images are N x H x W x C in [0, 1]; `normalize` makes the
+--- normalisation the model's first layer.
+local nn = require "nn"
+local spec = require "spec"
+
+local M = {}
+
+---@alias Statistics { mean: number[], std: number[] }
+
+-- ---- options ----
+
+local statistics = spec.record { mean = spec.list { spec.number(), min = 1, required = true },
+                                 std = spec.list { spec.number { above = 0 }, min = 1, required = true } }
+
+local function fields(own)
+  own.classes = spec.integer { min = 1, required = true, doc = "number of logits" }
+  own.normalize = statistics
+  own.seed = spec.integer { doc = "of the initialisation; else the session's next" }
+  return own
+end
+
+local function image_fields(own)
+  own.channels = spec.integer { min = 1, default = 3 }
+  return fields(own)
+end
+
+-- ---- parts ----
+
+local function conv(inputs, outputs, size, stride)
+  return nn.Conv2d(inputs, outputs, { kernel_size = size, stride = stride or 1, padding = size // 2, bias = false,
+                                      init = "kaiming_fan_out" })
+end
+
+-- 1x1 convolution and batch norm: the shortcut wherever the shape changes.
+local function projection(inputs, outputs, stride)
+  return nn.Sequential { conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs) }
+end
+
+-- He et al. 2015, figure 5 left: 3x3, 3x3.
+local function basic(inputs, width, stride, shortcut)
+  return nn.Residual { { "conv1", conv(inputs, width, 3, stride) }, { "bn1", nn.BatchNorm2d(width) },
+                       { "relu", nn.ReLU() },
+                       { "conv2", conv(width, width, 3) }, { "bn2", nn.BatchNorm2d(width) },
+                       downsample = shortcut }
+end
+
+-- He et al. 2015, figure 5 right: 1x1, 3x3, 1x1 to four times the width, with the stride in the middle.
+local function bottleneck(inputs, width, stride, shortcut)
+  return nn.Residual { { "conv1", conv(inputs, width, 1) }, { "bn1", nn.BatchNorm2d(width) },
+                       { "relu1", nn.ReLU() },
+                       { "conv2", conv(width, width, 3, stride) }, { "bn2", nn.BatchNorm2d(width) },
+                       { "relu2", nn.ReLU() },
+                       { "conv3", conv(width, 4 * width, 1) }, { "bn3", nn.BatchNorm2d(4 * width) },
+                       downsample = shortcut }
+end
+
+-- One stage: `count` blocks, the first with the stride. Returns the channels that leave it too.
+local function stage(block, count, inputs, width, stride, shortcut)
+  local outputs = block == bottleneck and 4 * width or width
+  local list = {}
+  for i = 1, count do
+    local changes = i == 1 and (stride ~= 1 or inputs ~= outputs)
+    list[i] = block(i == 1 and inputs or outputs, width, i == 1 and stride or 1,
+                    changes and shortcut(inputs, outputs, stride) or nil)
+  end
+  return nn.Sequential(list), outputs
+end
+
+-- The layers in order, after the normalisation when there is one.
+local function assemble(options, layers)
+  if options.normalize then
+    table.insert(layers, 1, { "normalize", nn.Normalize(options.normalize.mean, options.normalize.std) })
+  end
+  return nn.Sequential(layers)
+end
+
+-- ---- the families ----
+
+local function build_mlp(options)
+  local size = options.inputs
+  if options.shape then
+    size = 1
+    for _, n in ipairs(options.shape) do size = size * n end
+  end
+  local layers = { { "flatten", nn.Flatten() } }
+  for i, width in ipairs(options.hidden) do
+    layers[#layers + 1] = { "fc" .. i, nn.Linear(size, width) }
+    layers[#layers + 1] = { "relu" .. i, nn.ReLU() }
+    if options.dropout > 0 then layers[#layers + 1] = { "dropout" .. i, nn.Dropout { p = options.dropout } } end
+    size = width
+  end
+  layers[#layers + 1] = { "fc" .. #options.hidden + 1, nn.Linear(size, options.classes) }
+  return assemble(options, layers)
+end
+
+-- LeNet-5 (LeCun et al. 1998) with rectifiers and maximum pooling. 28 x 28 is padded to the 32 x 32 it was made for.
+local function build_lenet(options)
+  local padding = options.size == 32 and 0 or 2
+  local side = ((options.size + 2 * padding - 4) // 2 - 4) // 2
+  return assemble(options, {
+    { "conv1", nn.Conv2d(options.channels, 6, { kernel_size = 5, padding = padding }) }, { "relu1", nn.ReLU() },
+    { "pool1", nn.MaxPool2d(2) },
+    { "conv2", nn.Conv2d(6, 16, { kernel_size = 5 }) }, { "relu2", nn.ReLU() },
+    { "pool2", nn.MaxPool2d(2) },
+    { "flatten", nn.Flatten() },
+    { "fc1", nn.Linear(16 * side * side, 120) }, { "relu3", nn.ReLU() },
+    { "fc2", nn.Linear(120, 84) }, { "relu4", nn.ReLU() },
+    { "fc3", nn.Linear(84, options.classes) },
+  })
+end
+
+-- He et al. 2015, section 4.2: 6n + 2 layers for small images, stages of 16, 32 and 64 channels.
+local function build_cifar_family(n)
+  return function(options)
+    local shortcut = projection
+    if options.shortcut == "A" then
+      shortcut = function(inputs, outputs, stride) return nn.ZeroPadShortcut(inputs, outputs, { stride = stride }) end
+    end
+    local layers = { { "conv1", conv(options.channels, 16, 3) }, { "bn1", nn.BatchNorm2d(16) }, { "relu", nn.ReLU() } }
+    local channels = 16
+    for i, width in ipairs { 16, 32, 64 } do
+      local part
+      part, channels = stage(basic, n, channels, width, i == 1 and 1 or 2, shortcut)
+      layers[#layers + 1] = { "layer" .. i, part }
+    end
+    layers[#layers + 1] = { "avgpool", nn.GlobalAvgPool2d() }
+    layers[#layers + 1] = { "fc", nn.Linear(channels, options.classes) }
+    return assemble(options, layers)
+  end
+end
+
+-- He et al. 2015, table 1. The stem "cifar" keeps a 32 x 32 image's resolution: 3x3 with stride 1 and no pooling.
+local function build_imagenet_family(block, counts)
+  return function(options)
+    local large = options.stem == "imagenet"
+    local layers = { { "conv1", conv(options.channels, 64, large and 7 or 3, large and 2 or 1) },
+                     { "bn1", nn.BatchNorm2d(64) }, { "relu", nn.ReLU() } }
+    if large then layers[#layers + 1] = { "maxpool", nn.MaxPool2d(3, { stride = 2, padding = 1 }) } end
+    local channels = 64
+    for i, count in ipairs(counts) do
+      local part
+      part, channels = stage(block, count, channels, 32 << i, i == 1 and 1 or 2, projection)
+      layers[#layers + 1] = { "layer" .. i, part }
+    end
+    layers[#layers + 1] = { "avgpool", nn.GlobalAvgPool2d() }
+    layers[#layers + 1] = { "fc", nn.Linear(channels, options.classes) }
+    return assemble(options, layers)
+  end
+end
+
+local cifar_fields = image_fields { shortcut = spec.choice { "A", "B", default = "A" } }
+local imagenet_fields = image_fields { stem = spec.choice { "cifar", "imagenet", default = "cifar" } }
+
+local families = {
+  mlp = { build = build_mlp, fields = fields {
+    inputs = spec.integer { min = 1, doc = "numbers per item" },
+    shape = spec.list { spec.integer { min = 1 }, min = 1, doc = "of an item, in the place of inputs" },
+    hidden = spec.list { spec.integer { min = 1 }, required = true, doc = "widths of the hidden layers" },
+    dropout = spec.number { min = 0, below = 1, default = 0.0, doc = "after each hidden layer" } } },
+  lenet = { build = build_lenet, fields = image_fields { size = spec.integer { min = 12, default = 28 } } },
+  resnet8 = { build = build_cifar_family(1), fields = cifar_fields },
+  resnet20 = { build = build_cifar_family(3), fields = cifar_fields },
+  resnet56 = { build = build_cifar_family(9), fields = cifar_fields },
+  resnet18 = { build = build_imagenet_family(basic, { 2, 2, 2, 2 }), fields = imagenet_fields },
+  resnet34 = { build = build_imagenet_family(basic, { 3, 4, 6, 3 }), fields = imagenet_fields },
+  resnet50 = { build = build_imagenet_family(bottleneck, { 3, 4, 6, 3 }), fields = imagenet_fields },
+}
+
+-- The constructors end in a tail call of `make`, so the user's line is its caller's.
+local function check(kind, options)
+  local who = "models." .. kind
+  local kept = spec.check(who, options, families[kind].fields, 1)
+  local channels = kept.channels
+  if kind == "mlp" then
+    if (kept.inputs == nil) == (kept.shape == nil) then error(who .. ": expected either inputs or shape", 3) end
+    channels = kept.shape and kept.shape[#kept.shape] or kept.inputs
+  end
+  local norm = kept.normalize
+  if norm and (#norm.mean ~= channels or #norm.std ~= channels) then
+    error(string.format("%s: normalize expects %d means and deviations, one for each channel, got %d and %d", who,
+                        channels, #norm.mean, #norm.std), 3)
+  end
+  return kept
+end
+
+local function make(kind, options)
+  options = check(kind, options)
+  local model = families[kind].build(options)
+  model:initialise(options.seed or nn.next_seed())
+  model.kind, model.classes = kind, options.classes
+  return model
+end
+
+-- ---- the constructors ----
+
+--- A fully connected network: flatten, then a linear layer and a rectifier for each hidden width, then the logits.
+---@param options { classes: integer, hidden: integer[], inputs?: integer, shape?: integer[], dropout?: number,
+---                 normalize?: Statistics, seed?: integer }
+---@return Model
+function M.mlp(options) return make("mlp", options) end
+
+--- LeNet-5 for images of size x size.
+---@param options { classes: integer, channels?: integer, size?: integer, normalize?: Statistics, seed?: integer }
+---@return Model
+function M.lenet(options) return make("lenet", options) end
+
+--- The ResNets for small images: 16, 32, 64 channels; shortcut "A" pads with zero channels, "B" projects.
+---@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+---@return Model
+function M.resnet8(options) return make("resnet8", options) end
+--- Like resnet8, with 20 layers.
+---@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+---@return Model
+function M.resnet20(options) return make("resnet20", options) end
+--- Like resnet8, with 56 layers.
+---@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+---@return Model
+function M.resnet56(options) return make("resnet56", options) end
+
+--- The ResNets for ImageNet; stem "cifar" (default) for small images, "imagenet" for large ones.
+---@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
+---                 seed?: integer }
+---@return Model
+function M.resnet18(options) return make("resnet18", options) end
+--- Like resnet18, with 34 layers.
+---@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
+---                 seed?: integer }
+---@return Model
+function M.resnet34(options) return make("resnet34", options) end
+--- Like resnet18, with 50 layers in bottleneck blocks.
+---@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
+---                 seed?: integer }
+---@return Model
+function M.resnet50(options) return make("resnet50", options) end
+
+--- The names of the models there are, sorted.
+---@return string[]
+function M.names() return spec.names(families) end
+
+return M
