@@ -28,10 +28,11 @@ NN = $(addprefix nn/, \
   tensor/tensor.c \
   autograd/op.c autograd/tape.c \
   kernels/arithmetic.c kernels/conv.c kernels/dropout.c kernels/elementwise.c kernels/gather.c kernels/gemm.c \
-  kernels/loss.c kernels/norm.c kernels/pointwise.c kernels/pool.c kernels/reduce.c kernels/resize.c \
+  kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c kernels/reduce.c kernels/resize.c \
   kernels/softmax.c \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
+  optim/optim.c \
   module/block.c module/layer.c module/module.c \
   data/batch.c data/cifar.c data/idx.c data/tint.c formats/file.c formats/npy.c image/png.c \
   perturb/colour.c perturb/perturb.c kernels/colour.c \
@@ -47,7 +48,7 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
-  test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_npy.c test_png.c \
+  test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_npy.c test_optim.c test_png.c \
   )
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
@@ -74,7 +75,8 @@ LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # What is asked of the compiler; CFLAGS and LDFLAGS are the user's and come last.
-COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -pthread $(OPTIMIZE) $(WARNINGS) $(FLAGS_$(VARIANT))
+COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fno-math-errno -pthread $(OPTIMIZE) $(WARNINGS) \
+          $(FLAGS_$(VARIANT))
 LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
 
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)

@@ -351,4 +351,51 @@ void nn_perturb_release(nn_perturb *p);
 /* float [N,H,W,C] in [0, 1], C = 1 or 3, to a new tensor without history. Same (seed, step): same bits. */
 int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
 
+/* ---- optimisers (optim/) ------------------------------------------------------------------------------------ */
+
+typedef struct nn_method nn_method;        /* a row: "sgd", "adam", "adamw" */
+typedef struct nn_optimizer nn_optimizer;
+
+int nn_method_count(void);
+const nn_method *nn_method_at(int place);
+const nn_method *nn_method_find(const char *name);  /* NULL when there is none */
+const char *nn_method_name(const nn_method *m);
+const char *nn_method_doc(const nn_method *m);
+const char *nn_method_signature_text(const nn_method *m);
+const nn_signature *nn_method_signature(const nn_method *m);  /* values only */
+int nn_method_states(const nn_method *m);                     /* tensors it may keep for each parameter */
+const char *nn_method_state_name(const nn_method *m, int state);
+
+nn_optimizer *nn_optimizer_new(const nn_method *method);
+void nn_optimizer_free(nn_optimizer *o);  /* NULL is fine */
+const nn_method *nn_optimizer_method(const nn_optimizer *o);
+/* A group of parameters (contiguous leaves, kept by reference) with options of its own; NULL takes every default. */
+int nn_optimizer_add(nn_optimizer *o, nn_tensor *const *params, int count, const nn_param *options);
+int nn_optimizer_groups(const nn_optimizer *o);
+/* All options of a group, in the signature's order, and setting one of them. */
+const nn_param *nn_optimizer_get(const nn_optimizer *o, int group);
+int nn_optimizer_set(nn_optimizer *o, int group, int value, const nn_param *param);
+/* One update of every parameter that has a gradient and requires one; then no parameter has a gradient. It is done
+ * whole or not at all: an interrupt in the middle is reported after it. */
+int nn_optimizer_step(nn_optimizer *o);
+void nn_optimizer_clear_grads(nn_optimizer *o);
+
+/* For checkpoints: parameters in the order they were added, updates of each so far, and its state tensors. */
+int nn_optimizer_params(const nn_optimizer *o);
+nn_tensor *nn_optimizer_param(const nn_optimizer *o, int place);  /* borrowed */
+int nn_optimizer_group_of(const nn_optimizer *o, int place);
+int64_t nn_optimizer_steps(const nn_optimizer *o, int place);
+void nn_optimizer_set_steps(nn_optimizer *o, int place, int64_t steps);
+nn_tensor *nn_optimizer_state(const nn_optimizer *o, int place, int state);  /* borrowed; NULL: none yet */
+int nn_optimizer_set_state(nn_optimizer *o, int place, int state, const nn_tensor *value);  /* copies */
+
+/* Over the gradients of params; those without one are left out. */
+int nn_grad_norm(nn_tensor *const *params, int count, double *norm);
+/* Scales the gradients so that their norm together is at most `limit`; norm (NULL is fine) is the one before. A norm
+ * that is not finite is NN_ESTATE, and the gradients stay as they are. */
+int nn_clip_grad_norm(nn_tensor *const *params, int count, double limit, double *norm);
+int nn_clip_grad_value(nn_tensor *const *params, int count, double limit);  /* to [-limit, limit] */
+/* average = decay average + (1 - decay) parameter */
+int nn_average_update(nn_tensor *const *averages, nn_tensor *const *params, int count, double decay);
+
 #endif
