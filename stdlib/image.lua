@@ -47,4 +47,22 @@ function M.grid(images, options)
   return picture
 end
 
+--- The picture with every pixel as a square of factor x factor pixels.
+---@param picture any  # a tensor [H x W x C]
+---@param factor integer
+---@return any  # a tensor [factor H x factor W x C]
+function M.enlarge(picture, factor)
+  local shape = picture.shape
+  if #shape ~= 3 then
+    error("image.enlarge: expected a picture [H x W x C], got [" .. table.concat(shape, "x") .. "]", 2)
+  end
+  if math.type(factor) ~= "integer" or factor < 1 then
+    error("image.enlarge: expected a factor from 1, got " .. spec.shown(factor), 2)
+  end
+  local height, width, channels = table.unpack(shape)
+  return picture:reshape({ height, 1, width, 1, channels })
+    :expand({ height, factor, width, factor, channels })
+    :reshape({ height * factor, width * factor, channels })
+end
+
 return M

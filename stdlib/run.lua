@@ -187,7 +187,7 @@ local function samples(built, change, folder)
   local rows = {}
   local x, y = train:take(count):batches { size = count }()
   rows[1] = x
-  if change then rows[2] = change(x, { labels = y, model = built.model, seed = built.seed, step = 0 }) end
+  if change then rows[2] = change(x, y, built.model, { seed = built.seed, step = 0 }) end
   rows[#rows + 1] = test:take(count):batches { size = count }()
   local pictures = {}
   for _, row in ipairs(rows) do

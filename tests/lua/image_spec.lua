@@ -37,6 +37,14 @@ describe("image", function()
     assert.error_matches(function() image.grid { nn.zeros { 2, 2, 1 }, nn.zeros { 2, 3, 1 } } end,
       "of one shape, %[2x2x1%], got %[2x3x1%] at place 2")
   end)
+
+  it("enlarges a picture", function()
+    local picture = nn.tensor({ { { 1 }, { 2 } }, { { 3 }, { 4 } } }, { type = "uint8" })
+    local row1, row2 = { { 1 }, { 1 }, { 2 }, { 2 } }, { { 3 }, { 3 }, { 4 }, { 4 } }
+    assert.same({ row1, row1, row2, row2 }, image.enlarge(picture, 2):tolist())
+    assert.error_matches(function() image.enlarge(picture, 0.5) end, "expected a factor from 1, got 0.5")
+    assert.error_matches(function() image.enlarge(nn.zeros { 2, 2 }, 2) end, "got %[2x2%]")
+  end)
 end)
 
 describe("nn.npy", function()
