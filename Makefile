@@ -39,7 +39,7 @@ NN = $(addprefix nn/, \
   )
 
 BINDINGS = $(addprefix bindings/, \
-  absent.c b_data.c b_image.c b_module.c b_nn.c b_op.c b_perturb.c b_tensor.c nnl.c \
+  b_data.c b_image.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 
 VM = $(addprefix vm/, \

@@ -401,13 +401,8 @@ static int layer_list(lua_State *L) {
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++) {
     const nn_module_class *class = nn_module_class_at(i);
-    lua_createtable(L, 0, 3);
-    lua_pushstring(L, nn_module_class_name(class));
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, nn_module_class_signature_text(class));
-    lua_setfield(L, -2, "signature");
-    lua_pushstring(L, nn_module_class_doc(class));
-    lua_setfield(L, -2, "doc");
+    nnl_push_row(L, nn_module_class_name(class), nn_module_class_signature_text(class),
+                 nn_module_class_doc(class));
     lua_rawseti(L, -2, i + 1);
   }
   return 1;

@@ -71,10 +71,7 @@ static int op_list(lua_State *L) {
   for (int i = 0; i < count; i++) {
     const nn_op *op = nn_op_at(i);
     const nn_signature *s = nn_op_signature(op);
-    lua_createtable(L, 0, 6);
-    set_string(L, "name", nn_op_name(op));
-    set_string(L, "signature", nn_op_signature_text(op));
-    set_string(L, "doc", nn_op_doc(op));
+    nnl_push_row(L, nn_op_name(op), nn_op_signature_text(op), nn_op_doc(op));
     set_string(L, "check", nn_op_check(op));
     set_boolean(L, "differentiable", nn_op_differentiable(op));
     lua_createtable(L, s->args, 0);

@@ -339,3 +339,12 @@ void nnl_read_arguments(lua_State *L, const char *who, const nn_signature *s, in
     nnl_error(L, "%s: at most %d arguments expected, got %d", who, next - first, last - first + 1);
   }
 }
+
+void nnl_push_row(lua_State *L, const char *name, const char *signature, const char *doc) {
+  const char *const pairs[][2] = { { "name", name }, { "signature", signature }, { "doc", doc } };
+  lua_createtable(L, 0, 6);
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+    lua_pushstring(L, pairs[i][1]);
+    lua_setfield(L, -2, pairs[i][0]);
+  }
+}

@@ -50,6 +50,9 @@ void nnl_read_options(lua_State *L, const char *who, const nn_signature *s, int 
 /* The known word nearest to `word`, or NULL when none is near. words: a list separated by spaces. */
 const char *nnl_nearest(const char *word, const char *words, char *text, size_t room);
 
+/* Pushes { name, signature, doc }: how rows of every kind show themselves to help. */
+void nnl_push_row(lua_State *L, const char *name, const char *signature, const char *doc);
+
 /* ---- the modules ---- */
 
 int luaopen_nn(lua_State *L);
