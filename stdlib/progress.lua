@@ -17,6 +17,18 @@ function M.on_terminal()
   return os.execute("test -t 2") == true
 end
 
+-- Columns of the terminal; 80 where nobody says.
+local function terminal_width()
+  local said = os.getenv "COLUMNS"
+  if not said then
+    local pipe = io.popen "stty size 2>/dev/null </dev/tty"
+    said = pipe and pipe:read("a"):match("^%d+ (%d+)")
+    if pipe then pipe:close() end
+  end
+  local width = math.tointeger(tonumber(said))
+  return width and width >= 20 and width or 80
+end
+
 local FRAME = 0.1     -- seconds between two drawings on a terminal
 local LINE = 15       -- seconds between two plain lines
 local MEMORY = 20     -- the rate forgets what is older than about so many seconds
@@ -26,18 +38,19 @@ local Progress = {}
 Progress.__index = Progress
 Progress.__name = "Progress"
 
---- A progress line for `total` units of work.
----@param options { label?: string, total: number, unit?: string, quiet?: boolean, terminal?: boolean, width?: integer,
+--- A progress line for `total` units of work. `unit = false` shows no rate.
+---@param options { label?: string, total: number, unit?: string|false, quiet?: boolean, terminal?: boolean, width?: integer,
 ---                 stream?: file*, clock?: fun(): number }
 ---@return Progress
 function M.new(options)
   local self = setmetatable({}, Progress)
-  self.label, self.total, self.unit = options.label or "", options.total, options.unit or "images"
+  self.label, self.total, self.unit = options.label or "", options.total, options.unit
+  if self.unit == nil then self.unit = "images" end
   self.quiet = options.quiet or false
   self.stream, self.clock = options.stream or io.stderr, options.clock or M.clock
   self.terminal = options.terminal
   if self.terminal == nil then self.terminal = not self.quiet and M.on_terminal() end
-  self.width = options.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80
+  self.width = options.width or (self.terminal and terminal_width() or 80)
   self.done, self.note = 0, nil
   self.started = self.clock()
   self.drawn, self.line_every = -math.huge, LINE
@@ -77,7 +90,7 @@ function Progress:line()
   local share = self.total > 0 and math.min(1, self.done / self.total) or 0
   local parts = { string.format("%3.0f %%", math.floor(share * 100)) }
   local rate, left = self:rate(), self:left()
-  if rate then parts[#parts + 1] = rate_text(rate, self.unit) end
+  if rate and self.unit then parts[#parts + 1] = rate_text(rate, self.unit) end
   if left and share < 1 then parts[#parts + 1] = text.duration(left) .. " left" end
   if self.note then parts[#parts + 1] = self.note end
   local tail = table.concat(parts, "  ")
