@@ -1,0 +1,416 @@
+--- Optimisers, learning-rate schedules and averaged weights.
+---
+--- `optim.adam{ model:parameters(), lr = 1e-3 }` is an optimiser; without parameters the same call is a plan that
+--- `:on(model)` makes one of. A schedule is a value that gives the factor of every group's learning rate for a step.
+local nn = require "nn"
+local spec = require "spec"
+
+local M = {}
+
+-- ---- schedules ----
+
+---@class Schedule
+---@field kind string
+---@field options table
+---@operator call(integer): number
+local Schedule = {}
+Schedule.__index = Schedule
+Schedule.__name = "Schedule"
+
+--- Is it a schedule?
+---@param value any
+---@return boolean
+function M.is_schedule(value) return getmetatable(value) == Schedule end
+
+local unit = spec.choice { "step", "epoch", default = "step" }
+local schedule_value = { "a schedule", M.is_schedule }
+
+-- How many steps `n` units are. An epoch has a length only once a training run has said so.
+local function in_steps(self, n, span)
+  if self.options.unit == "step" then return n end
+  if not (span and span.epoch) then
+    error(self.kind .. ": unit = \"epoch\" needs the number of steps in one: opt:schedule(value, { epoch = n })", 0)
+  end
+  return n * span.epoch
+end
+
+local schedules = {
+  constant = {
+    fields = { factor = spec.number { min = 0, default = 1.0 } },
+    value = function(self) return self.options.factor end,
+  },
+  step = {
+    fields = { every = spec.integer { min = 1 }, milestones = spec.list { spec.integer { min = 1 }, min = 1 },
+               factor = spec.number { above = 0, default = 0.1 }, unit = unit },
+    check = function(options)
+      if (options.every == nil) == (options.milestones == nil) then return "expected either every or milestones" end
+    end,
+    value = function(self, step, span)
+      local passed = 0
+      if self.options.every then
+        passed = step // in_steps(self, self.options.every, span)
+      else
+        for _, milestone in ipairs(self.options.milestones) do
+          if step >= in_steps(self, milestone, span) then passed = passed + 1 end
+        end
+      end
+      return self.options.factor ^ passed
+    end,
+  },
+  -- Half a cosine from 1 to the floor (Loshchilov and Hutter 2017, without restarts).
+  cosine = {
+    fields = { steps = spec.integer { min = 1 }, floor = spec.number { min = 0, max = 1, default = 0.0 },
+               unit = unit },
+    value = function(self, step, span)
+      local total = self.options.steps and in_steps(self, self.options.steps, span) or span and span.steps
+      if not total then
+        error("cosine: steps is needed outside a training run: optim.cosine{ steps = n }", 0)
+      end
+      local share = math.min(step / total, 1)
+      local floor = self.options.floor
+      return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
+    end,
+  },
+  -- (step + 1) / steps: the first step moves, the last of them has the full rate; then `after` from its start.
+  warmup = {
+    fields = { steps = spec.integer { min = 1, required = true }, after = spec.value(schedule_value), unit = unit },
+    value = function(self, step, span)
+      local steps, after = in_steps(self, self.options.steps, span), self.options.after
+      if step < steps then return (step + 1) / steps end
+      if not after then return 1.0 end
+      return after(step - steps, span and { epoch = span.epoch, steps = span.steps and span.steps - steps })
+    end,
+  },
+}
+
+--- The factor for a step, counted from 0. span: { steps = of the whole training, epoch = steps in one }, where known.
+---@param step integer
+---@param span? { steps?: integer, epoch?: integer }
+---@return number
+function Schedule:__call(step, span) return schedules[self.kind].value(self, step, span) end
+
+local function describe_options(kind, options, fields)
+  local parts = {}
+  for _, name in ipairs(spec.names(options)) do
+    local value = options[name]
+    if value ~= fields[name].default then
+      parts[#parts + 1] = name .. " " .. (M.is_schedule(value) and value:describe()
+        or type(value) == "table" and table.concat(value, ", ") or string.format(type(value) == "number" and "%.10g"
+        or "%s", value))
+    end
+  end
+  return kind .. (#parts > 0 and "(" .. table.concat(parts, ", ") .. ")" or "")
+end
+
+--- `cosine(steps 1000)`.
+---@return string
+function Schedule:describe() return describe_options(self.kind, self.options, schedules[self.kind].fields) end
+Schedule.__tostring = Schedule.describe
+
+-- The constructors end in a tail call of this, so the user's line is its caller's.
+local function schedule(kind, options)
+  options = spec.check("optim." .. kind, options, schedules[kind].fields)
+  local problem = schedules[kind].check and schedules[kind].check(options)
+  if problem then error("optim." .. kind .. ": " .. problem, 2) end
+  return setmetatable({ kind = kind, options = options }, Schedule)
+end
+
+--- The same factor throughout, 1 unless told.
+---@param options? { factor?: number }
+---@return Schedule
+function M.constant(options) return schedule("constant", options) end
+
+--- Times `factor` (0.1) every so many steps, or at each milestone.
+---@param options { every?: integer, milestones?: integer[], factor?: number, unit?: "step"|"epoch" }
+---@return Schedule
+function M.step(options) return schedule("step", options) end
+
+--- Half a cosine from 1 to `floor` over `steps`; without steps, over the whole training run.
+---@param options? { steps?: integer, floor?: number, unit?: "step"|"epoch" }
+---@return Schedule
+function M.cosine(options) return schedule("cosine", options) end
+
+--- Rises linearly over `steps`, then goes on as `after`.
+---@param options { steps: integer, after?: Schedule, unit?: "step"|"epoch" }
+---@return Schedule
+function M.warmup(options) return schedule("warmup", options) end
+
+-- ---- optimisers ----
+
+local function common(own)
+  own.lr = spec.number { min = 0, required = true, doc = "learning rate" }
+  own.weight_decay = own.weight_decay or spec.number { min = 0, default = 0.0 }
+  own.clip_norm = spec.number { above = 0, doc = "largest norm of all gradients together" }
+  own.clip_value = spec.number { above = 0, doc = "largest size of any one gradient" }
+  own.schedule = spec.value(schedule_value)
+  return own
+end
+
+local function adam_fields(decay)
+  return common { beta1 = spec.number { min = 0, below = 1, default = 0.9 },
+                  beta2 = spec.number { min = 0, below = 1, default = 0.999 },
+                  eps = spec.number { above = 0, default = 1e-8 },
+                  weight_decay = spec.number { min = 0, default = decay } }
+end
+
+local methods = {
+  sgd = common { momentum = spec.number { min = 0, below = 1, default = 0.0 },
+                 nesterov = spec.flag { default = false } },
+  adam = adam_fields(0.0),
+  adamw = adam_fields(0.01),
+}
+
+-- What belongs to the whole optimiser; the rest a group may set for itself.
+local shared = { clip_norm = true, clip_value = true, schedule = true }
+
+local function group_options(options)
+  local own = {}
+  for name, value in pairs(options) do
+    if not shared[name] then own[name] = value end
+  end
+  return own
+end
+
+---@class OptimizerPlan
+---@field method "sgd"|"adam"|"adamw"
+---@field options table
+local Plan = {}
+Plan.__index = Plan
+Plan.__name = "OptimizerPlan"
+
+---@class Optimizer
+---@field method "sgd"|"adam"|"adamw"
+---@field options table
+---@field steps integer  # made so far
+---@field factor number  # of the schedule in the last step
+---@field norm? number   # of the gradients in the last step, before clipping; with clip_norm only
+local Optimizer = {}
+Optimizer.__index = Optimizer
+Optimizer.__name = "Optimizer"
+
+--- `adam(lr 0.001)`.
+---@return string
+function Plan:describe() return describe_options(self.method, self.options, methods[self.method]) end
+Plan.__tostring, Optimizer.describe, Optimizer.__tostring = Plan.describe, Plan.describe, Plan.describe
+
+--- Is it a plan without parameters?
+---@param value any
+---@return boolean
+function M.is_plan(value) return getmetatable(value) == Plan end
+
+--- Is it an optimiser?
+---@param value any
+---@return boolean
+function M.is(value) return getmetatable(value) == Optimizer end
+
+local function is_parameter(value) return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" end
+
+-- The parameters a place of the options names: a list of tensors, or a model. Nil when it is neither.
+local function parameter_list(value)
+  if type(value) == "userdata" then
+    local fine, list = pcall(function() return value:parameters() end)
+    return fine and list or nil
+  end
+  if type(value) ~= "table" or #value == 0 then return nil end
+  for _, item in ipairs(value) do
+    if not is_parameter(item) then return nil end
+  end
+  return value
+end
+
+local function free(list)
+  local out = {}
+  for _, tensor in ipairs(list) do
+    if tensor.requires_grad then out[#out + 1] = tensor end
+  end
+  return out
+end
+
+local function build(method, groups, options)
+  local self = setmetatable({ method = method, options = options, steps = 0, factor = 1.0, groups = {} }, Optimizer)
+  self.parameters = {}
+  for i, group in ipairs(groups) do
+    local list = free(group.params)
+    table.move(list, 1, #list, #self.parameters + 1, self.parameters)
+    if i == 1 then self.core = nn.Optimizer(method, list, group.options)
+    else self.core:add_group(list, group.options) end
+    self.groups[i] = { lr = group.options.lr }
+  end
+  if #self.parameters == 0 then error("optim." .. method .. ": no parameter is free; all are frozen", 0) end
+  self.plan, self.clip_norm, self.clip_value = options.schedule, options.clip_norm, options.clip_value
+  return self
+end
+
+-- Reads the places of an options table: lists of parameters, models, or groups { params =, lr =, ... }.
+local function read_groups(who, method, given, options)
+  local groups = {}
+  for i, place in ipairs(given) do
+    local list = parameter_list(place)
+    local own = group_options(options)
+    if not list and type(place) == "table" and place.params ~= nil then
+      list = parameter_list(place.params)
+      for name, value in pairs(place) do
+        if name ~= "params" then
+          local field = not shared[name] and methods[method][name]
+          if not field then
+            error(string.format('%s: group %d: unknown option "%s"%s', who, i, tostring(name),
+                                spec.suggest(name, spec.names(group_options(methods[method])))), 3)
+          end
+          local fine, kept = field.test(value)
+          if not fine then
+            error(string.format("%s: group %d: %s expects %s, got %s", who, i, name, field.expects,
+                                spec.shown(value)), 3)
+          end
+          own[name] = kept
+        end
+      end
+    end
+    if not list then
+      error(string.format("%s: place %d expects a list of parameters, a model, or a group { params = ... }, got %s",
+                          who, i, spec.shown(place)), 3)
+    end
+    groups[i] = { params = list, options = own }
+  end
+  return groups
+end
+
+-- The constructors end in a tail call of this, too.
+local function optimizer(method, given)
+  local who = "optim." .. method
+  if type(given) ~= "table" then error(who .. ": expected a table of options, got " .. spec.shown(given), 2) end
+  local named, rates = {}, #given > 0
+  for name, value in pairs(given) do
+    if math.type(name) ~= "integer" or name < 1 or name > #given then named[name] = value end
+  end
+  -- Groups that all set their own rate need none beside them.
+  for _, place in ipairs(given) do rates = rates and type(place) == "table" and type(place.lr) == "number" end
+  if rates and named.lr == nil then named.lr = given[1].lr end
+  local options = spec.check(who, named, methods[method])
+  if options.nesterov and options.momentum == 0 then error(who .. ": nesterov needs a momentum above 0", 2) end
+  if #given == 0 then return setmetatable({ method = method, options = options }, Plan) end
+  return build(method, read_groups(who, method, given, options), options)
+end
+
+--- Stochastic gradient descent with momentum. Parameters, models or groups { params =, lr =, ... } stand in the table's
+--- places; without any, a plan.
+---@param options table
+---@return Optimizer|OptimizerPlan
+function M.sgd(options) return optimizer("sgd", options) end
+
+--- Adam (Kingma and Ba 2015); weight decay is added to the gradient.
+---@param options table
+---@return Optimizer|OptimizerPlan
+function M.adam(options) return optimizer("adam", options) end
+
+--- AdamW (Loshchilov and Hutter 2019); weight decay acts on the weights, 0.01 unless told.
+---@param options table
+---@return Optimizer|OptimizerPlan
+function M.adamw(options) return optimizer("adamw", options) end
+
+--- An optimiser of the model's parameters.
+---@param model Model
+---@return Optimizer
+function Plan:on(model)
+  return build(self.method, { { params = model:parameters(), options = group_options(self.options) } }, self.options)
+end
+
+--- Attaches a schedule. span: { steps = of the whole training, epoch = steps in one }, for schedules that need them.
+---@param value Schedule
+---@param span? { steps?: integer, epoch?: integer }
+---@return Optimizer self
+function Optimizer:schedule(value, span)
+  if not M.is_schedule(value) then error("schedule: expected a schedule, got " .. spec.shown(value), 2) end
+  self.plan, self.span = value, span
+  value(0, span) -- a span that is missing is said now, not in the first step
+  return self
+end
+
+--- Bounds the gradients before each step: their norm all together, or the size of each.
+---@param bounds { norm?: number, value?: number }
+---@return Optimizer self
+function Optimizer:clip(bounds)
+  bounds = spec.check("clip", bounds, { norm = methods.sgd.clip_norm, value = methods.sgd.clip_value })
+  self.clip_norm, self.clip_value = bounds.norm or self.clip_norm, bounds.value or self.clip_value
+  return self
+end
+
+--- The learning rate of a group: the one set for it, times the schedule's factor for the next step.
+---@param group? integer
+---@return number
+function Optimizer:rate(group)
+  return self.groups[group or 1].lr * (self.plan and self.plan(self.steps, self.span) or 1.0)
+end
+
+--- Applies the gradients, clipped where asked, then clears them.
+function Optimizer:step()
+  if self.plan then
+    self.factor = self.plan(self.steps, self.span)
+    for i, group in ipairs(self.groups) do self.core:set(i, "lr", group.lr * self.factor) end
+  end
+  if self.clip_value then nn.clip_grad_value(self.parameters, self.clip_value) end
+  if self.clip_norm then self.norm = nn.clip_grad_norm(self.parameters, self.clip_norm) end
+  self.core:step()
+  self.steps = self.steps + 1
+end
+
+--- Forgets the gradients without applying them.
+function Optimizer:zero_grad() self.core:zero_grad() end
+
+-- ---- averaged weights ----
+
+---@class Average
+local Average = {}
+Average.__index = Average
+Average.__name = "Average"
+
+-- A model's parameters and running statistics, in a fixed order.
+local function state_list(model)
+  local state = model:state()
+  local out = {}
+  for _, name in ipairs(spec.names(state)) do
+    if state[name].type == "float" then out[#out + 1] = state[name] end
+  end
+  return out
+end
+
+--- An exponential moving average of a model's weights and running statistics: average = decay * average +
+--- (1 - decay) * weight at every `update`. It starts as a copy of the model.
+---@param options { [1]: Model, decay?: number }
+---@return Average
+function M.average(options)
+  options = spec.check("optim.average", options,
+                       { spec.any { required = true }, decay = spec.number { min = 0, max = 1, default = 0.999 } })
+  local self = setmetatable({ model = options[1], decay = options.decay, updates = 0, tensors = {} }, Average)
+  for i, tensor in ipairs(state_list(self.model)) do self.tensors[i] = tensor:detach():clone() end
+  return self
+end
+
+--- Takes the model's present weights in; call it after the optimiser's step.
+function Average:update()
+  nn.average_update(self.tensors, state_list(self.model), self.decay)
+  self.updates = self.updates + 1
+end
+
+local function swap(self)
+  nn.no_grad(function()
+    for i, tensor in ipairs(state_list(self.model)) do
+      local kept = tensor:detach():clone()
+      tensor:copy(self.tensors[i])
+      self.tensors[i]:copy(kept)
+      kept:free()
+    end
+  end)
+end
+
+--- Runs a function while the model has the averaged weights; its own are back afterwards, whatever happens.
+---@param f fun(...): ...
+---@return any ...  # what f returns
+function Average:swapped(f, ...)
+  swap(self)
+  local results = table.pack(pcall(f, ...))
+  swap(self)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+return M
