@@ -1,0 +1,134 @@
+--- Probes: measurements as values. `probe.accuracy{ limit = 1000 }` describes one; run on (model, set) it gives a
+--- result, which prints as a table and holds its numbers as Intervals. Probes never record gradients and never change a
+--- running statistic; the same seed gives the same numbers.
+local nn = require "nn"
+local progress = require "progress"
+local spec = require "spec"
+
+local M = {}
+
+---@class Probe
+---@field name string
+---@field options table
+---@operator call: ProbeResult
+local Probe = {}
+Probe.__index = Probe
+Probe.__name = "Probe"
+
+---@class ProbeResult
+---@field probe string                      # the probe's name
+---@field count integer                     # images measured
+---@field metrics table<string, Interval>   # the numbers to compare runs by
+---@field rows table[]                      # one plain table for each line of the printed table
+local Result = {}
+Result.__name = "ProbeResult"
+
+--- A probe of one's own. measure(model, part, options, tick) returns a table with `metrics`, `rows` and a function
+--- `text(result)`; it calls tick(images) after each pass of a batch. `passes` says how often an image goes through.
+---@param name string
+---@param options table  # checked; `limit` takes that many images, `batch` is read by M.batches
+---@param measure fun(model: Model, part: Part, options: table, tick: fun(images: integer)): table
+---@param passes? integer
+---@return Probe
+function M.new(name, options, measure, passes)
+  return setmetatable({ name = name, options = options, measure = measure, passes = passes or 1 }, Probe)
+end
+
+--- Is it a probe?
+---@param value any
+---@return boolean
+function M.is(value) return getmetatable(value) == Probe end
+
+--- `continuity(levels 1, 2; seed 1)`.
+---@return string
+function Probe:describe()
+  local parts = {}
+  for _, name in ipairs(spec.names(self.options)) do
+    local value, shown = self.options[name], {}
+    if type(value) == "table" and not getmetatable(value) then
+      for i, element in ipairs(value) do shown[i] = tostring(element) end
+      for _, key in ipairs(spec.names(value)) do
+        if not math.tointeger(tonumber(key)) then shown[#shown + 1] = key .. " " .. tostring(value[key]) end
+      end
+    else
+      shown[1] = tostring(value)
+    end
+    parts[#parts + 1] = name .. " " .. table.concat(shown, ", ")
+  end
+  return self.name .. (#parts > 0 and "(" .. table.concat(parts, "; ") .. ")" or "")
+end
+Probe.__tostring = Probe.describe
+
+-- The part to measure on: of a set the test part, and of that as many images as `limit` says.
+local function part_of(self, set)
+  local part = type(set) == "table" and (set.test or set)
+  if not (part and part.batches) then
+    error(self.name .. ": expected a part of a data set, got " .. spec.shown(set), 3)
+  end
+  if self.options.limit and self.options.limit < #part then part = part:take(self.options.limit) end
+  if #part == 0 then error(self.name .. ": the data set's part is empty", 3) end
+  return part
+end
+
+--- How many images go through the model, each pass counted.
+---@param set Part|Dataset
+---@return integer
+function Probe:work(set) return #part_of(self, set) * self.passes end
+
+--- Measures. `set` is a part of a data set, or a set, of which the test part is taken. context.tick is called with the
+--- images of each pass, in the place of a progress line.
+---@param model Model
+---@param set Part|Dataset
+---@param context? { quiet?: boolean, tick?: fun(images: integer) }
+---@return ProbeResult
+function Probe:__call(model, set, context)
+  local part, line, tick = part_of(self, set), nil, context and context.tick
+  if not tick then
+    local done = 0
+    line = progress.new { label = self.name, total = #part * self.passes, quiet = context and context.quiet }
+    function tick(images)
+      done = done + images
+      line:update(done)
+    end
+  end
+  local result = nn.no_grad(self.measure, model, part, self.options, tick)
+  if line then line:finish() end
+  result.probe, result.count = self.name, #part
+  return setmetatable(result, Result)
+end
+
+function Result.__tostring(self) return self:text() end
+Result.__index = Result
+
+--- The batches of a part in its order: x, y, number.
+---@param part Part
+---@param options { batch: integer }
+function M.batches(part, options) return part:batches { size = options.batch } end
+
+--- Logits under evaluation statistics.
+---@param model Model
+---@param x Tensor
+---@return Tensor
+function M.logits(model, x) return model:forward(x, { training = false }) end
+
+-- What every probe may be told.
+M.fields = {
+  limit = spec.integer { min = 1, doc = "measure so many images only" },
+  batch = spec.integer { min = 1, default = 256 },
+}
+
+--- Options of a probe: `own` and those of every probe.
+---@param own table
+---@return table
+function M.with_fields(own)
+  for name, field in pairs(M.fields) do own[name] = own[name] or field end
+  return own
+end
+
+return setmetatable(M, { __index = function(_, name)
+  -- Each probe lives in a file of its own, loaded when first asked for.
+  if name == "accuracy" or name == "continuity" then
+    M[name] = require("probe." .. name)
+    return M[name]
+  end
+end })

@@ -1,0 +1,184 @@
+--- How far the logits move under a change that keeps the meaning.
+---
+--- For each perturbation P and level: the distance score DS(x, x') = ||F(x') - F(x)||^2 of the paper (Eq. 2; summed
+--- over classes, averaged over images), the same divided by the mean ||F(x) - F(y)||^2 over random pairs of images of
+--- two classes, the share of images whose predicted class changes, and the accuracy on P(x). The quotient, DS
+--- relative, is 1 when a perturbation moves an image as far as another class is; adding a constant to all logits or
+--- scaling them leaves it alone.
+local nn = require "nn"
+local perturb = require "perturb"
+local probe = require "probe"
+local spec = require "spec"
+local stats = require "stats"
+local text = require "text"
+
+local fields = probe.with_fields {
+  levels = spec.any { spec.choice { "paper" }, spec.list { spec.integer { min = 1, max = 4 }, min = 1 },
+                      default = "paper" },
+  perturbations = spec.any { spec.list { spec.choice(perturb.names()), min = 1 },
+                             spec.value { "a table of perturbations by name", function(value)
+                               if type(value) ~= "table" or next(value) == nil then return false end
+                               for name, change in pairs(value) do
+                                 if type(name) ~= "string" or not perturb.is(change) then return false end
+                               end
+                               return true
+                             end } },
+  convention = spec.choice { "paper", "torchvision", default = "paper" },
+  seed = spec.integer { default = 1, doc = "of random perturbations and of the pairs" },
+  pairs = spec.integer { min = 2, doc = "random pairs for the scale; else one for each image, 1,000 at least" },
+}
+
+-- Streams of nn.derive.
+local CHANGE, PAIR = 1, 2
+
+-- The perturbations to measure: { perturbation = name, level = n or nil, change = value }.
+local function changes_of(options)
+  local list, chosen = {}, options.perturbations or perturb.names()
+  if #chosen == 0 then
+    for _, name in ipairs(spec.names(chosen)) do list[#list + 1] = { perturbation = name, change = chosen[name] } end
+    return list
+  end
+  local levels = options.levels == "paper" and { 1, 2, 3, 4 } or options.levels
+  for _, name in ipairs(chosen) do
+    for _, level in ipairs(levels) do
+      list[#list + 1] = { perturbation = name, level = level,
+                          change = perturb.level(name, level, { convention = options.convention }) }
+    end
+  end
+  return list
+end
+
+-- ||F(x) - F(y)||^2 of random pairs of different classes: cycles through the images in random orders.
+local function pair_distances(logits, labels, wanted, seed)
+  local first, second = {}, {}
+  for round = 1, 1000 do
+    local order = nn.permutation(#labels, seed, round):tolist()
+    for i, other in ipairs(order) do
+      if #first < wanted and labels[i] ~= labels[other] then
+        first[#first + 1], second[#second + 1] = i, other
+      end
+    end
+    if #first >= wanted then break end
+    if #first == 0 and round == 20 then break end
+  end
+  if #first == 0 then
+    error("continuity: the scale needs images of at least two classes; take more images", 0)
+  end
+  local function rows(list) return logits:index_select(1, nn.tensor(list, { type = "index" })) end
+  return nn.squared_distance(rows(first), rows(second), { reduction = "none" }):tolist()
+end
+
+-- Image by image, the sum of one field of several changes, times a factor.
+local function summed(changes, field, factor)
+  local out = {}
+  for _, change in ipairs(changes) do
+    for i, value in ipairs(change[field]) do out[i] = (out[i] or 0.0) + value * factor end
+  end
+  return out
+end
+
+-- The distance of several changes: per image their sum or mean, with the share of flips over all of them.
+local function together(changes, factor, scale)
+  local distances = summed(changes, "distances", factor)
+  return { ds = stats.interval(distances), ds_relative = stats.ratio(distances, scale, { paired = false }),
+           flips = stats.interval(summed(changes, "flips", 100 / #changes), { unit = "%" }),
+           accuracy = stats.interval(summed(changes, "right", 100 / #changes), { unit = "%" }) }
+end
+
+local function alone(change, scale)
+  return { perturbation = change.perturbation, level = change.level, ds = stats.interval(change.distances),
+           ds_relative = stats.ratio(change.distances, scale, { paired = false }),
+           flips = stats.percentage(change.flips), accuracy = stats.percentage(change.right) }
+end
+
+-- Adds 1 for each place where the lists' equality is `wanted`, else 0.
+local function append_equal(list, a, b, wanted)
+  for i, value in ipairs(a) do list[#list + 1] = (value == b[i]) == wanted and 1 or 0 end
+end
+
+local function show(self)
+  local cells = {}
+  local function add(name, row)
+    cells[#cells + 1] = { name, row.level, row.ds, row.ds_relative, row.flips, row.accuracy }
+  end
+  for _, row in ipairs(self.rows) do add(row.perturbation, row) end
+  for _, total in ipairs(self.totals) do add("sum", total) end
+  add("mean of all", self.mean)
+  return string.format("continuity  %s images; unperturbed accuracy %s %%; mean distance of two classes %s\n\n%s",
+                       text.count(self.count), self.accuracy, self.scale,
+                       text.table({ "perturbation", "level", "DS", "DS relative", "flips %", "accuracy %" }, cells))
+end
+
+local function measure(model, part, options, tick, changes)
+  for _, change in ipairs(changes) do change.distances, change.flips, change.right = {}, {}, {} end
+  local clean, labels, right = {}, {}, {}
+  for x, y, number in probe.batches(part, options) do
+    local logits, truth = probe.logits(model, x), y:tolist()
+    local predicted = logits:argmax(2):tolist()
+    clean[#clean + 1] = logits
+    table.move(truth, 1, #truth, #labels + 1, labels)
+    append_equal(right, predicted, truth, true)
+    tick(#x)
+    for place, change in ipairs(changes) do
+      local draw = { seed = nn.derive(options.seed, CHANGE, place), step = number }
+      local moved = change.change(x, y, model, draw)
+      local there = probe.logits(model, moved)
+      local now = there:argmax(2):tolist()
+      local distances = nn.squared_distance(there, logits, { reduction = "none" }):tolist()
+      table.move(distances, 1, #distances, #change.distances + 1, change.distances)
+      append_equal(change.flips, now, predicted, false)
+      append_equal(change.right, now, truth, true)
+      tick(#x)
+    end
+  end
+  local wanted = options.pairs or math.max(1000, #labels)
+  local scale = pair_distances(nn.cat(clean, 1), labels, wanted, nn.derive(options.seed, PAIR, 0))
+
+  local rows, totals, levels, by_level = {}, {}, {}, {}
+  for i, change in ipairs(changes) do
+    rows[i] = alone(change, scale)
+    local level = change.level
+    if level and not by_level[level] then
+      by_level[level] = {}
+      levels[#levels + 1] = level
+    end
+    if level then table.insert(by_level[level], change) end
+  end
+  for i, level in ipairs(levels) do
+    totals[i] = together(by_level[level], 1, scale)
+    totals[i].level = level
+  end
+  local mean = together(changes, 1 / #changes, scale)
+  return { rows = rows, totals = totals, mean = mean, scale = stats.interval(scale), accuracy = stats.percentage(right),
+           metrics = { ds = mean.ds, ds_relative = mean.ds_relative, flips = mean.flips }, text = show }
+end
+
+---@class ContinuityRow
+---@field perturbation? string    # none in totals
+---@field level? integer
+---@field ds Interval             # summed over classes, averaged over images
+---@field ds_relative Interval    # divided by the scale
+---@field flips Interval          # percent of predictions that change
+---@field accuracy Interval       # percent, on the perturbed images
+
+---@class ContinuityResult: ProbeResult
+---@field rows ContinuityRow[]    # one for each perturbation and level
+---@field totals ContinuityRow[]  # one for each level: DS summed over the perturbations, shares averaged
+---@field mean ContinuityRow      # everything averaged over all rows
+---@field scale Interval          # mean ||F(x) - F(y)||^2 of random pairs of different classes
+---@field accuracy Interval       # percent, unperturbed
+
+--- Distance scores of a model on a part of a data set: the four colour perturbations at the levels of the paper's
+--- Table 1, or at those listed, or perturbations of one's own by name. Random perturbations draw batch by batch, so
+--- their numbers depend on `batch` as well as on `seed`.
+---@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
+---                  convention?: "paper"|"torchvision", limit?: integer, batch?: integer, seed?: integer,
+---                  pairs?: integer }
+---@return Probe  # run it on (model, set): ContinuityResult
+return function(options)
+  options = spec.check("probe.continuity", options, fields)
+  local changes = changes_of(options)
+  return probe.new("continuity", options, function(model, part, own, tick)
+    return measure(model, part, own, tick, changes)
+  end, 1 + #changes)
+end
