@@ -1,0 +1,252 @@
+--- The training loop in one call: batches, loss, step, progress with the time left, metrics, probes at the end.
+---
+---   local run = train{ model = model, data = set, loss = objective, optimizer = optim.adam{ lr = 1e-3 },
+---                      epochs = 3, probes = { accuracy = probe.accuracy() }, out = "runs/first" }
+---   print(run.probes.accuracy)
+---
+--- Everything random follows from `seed`: the order of the images, the draws of perturbations, dropout. Two runs with
+--- equal seeds see the same images in the same order, whatever their losses are.
+local file = require "file"
+local json = require "json"
+local loss = require "loss"
+local nn = require "nn"
+local optim = require "optim"
+local perturb = require "perturb"
+local probe = require "probe"
+local progress = require "progress"
+local spec = require "spec"
+local text = require "text"
+
+local AUGMENT = 3 -- stream of nn.derive, apart from those of loss.lua
+
+local function is_part(value) return type(value) == "table" and value.batches ~= nil end
+
+-- What is trained, and how: the part that a recipe's plan holds.
+local function plan_fields()
+  return {
+    model = spec.value { "a model", function(value)
+      return type(value) == "userdata" and getmetatable(value).__name == "nn.module"
+    end, required = true },
+    data = spec.value { "a data set with a train part", function(value)
+      return type(value) == "table" and is_part(value.train)
+    end, required = true },
+    loss = spec.value { "a loss", loss.is, required = true },
+    optimizer = spec.value { "an optimiser", function(value) return optim.is(value) or optim.is_plan(value) end,
+                             required = true },
+    schedule = spec.value { "a schedule", optim.is_schedule },
+    augment = spec.value { "a perturbation", perturb.is },
+    epochs = spec.integer { min = 0, default = 1 },
+    batch = spec.integer { min = 1, default = 128 },
+    seed = spec.integer { default = 1 },
+    clip = spec.number { above = 0, doc = "largest norm of all gradients together" },
+    limit = spec.integer { min = 1, doc = "train on so many images only" },
+    average = spec.number { min = 0, max = 1, doc = "decay of averaged weights, which the probes then look at" },
+    validation = spec.value { "a part of a data set", is_part, doc = "its accuracy is measured after each epoch" },
+    probes = spec.table { default = {} },
+  }
+end
+
+local run_fields, call_fields = plan_fields(), plan_fields()
+call_fields.out = spec.text { doc = "folder for metrics.jsonl" }
+call_fields.label = spec.text { default = "train" }
+call_fields.quiet = spec.flag { default = false }
+
+-- { { name, probe }, ... }: those of the list by their own names, the others sorted.
+local function named_probes(probes)
+  local list = {}
+  for _, key in ipairs(spec.names(probes)) do
+    local place = math.tointeger(tonumber(key))
+    local value = probes[place or key]
+    if not probe.is(value) then
+      error(string.format("train: probes.%s expects a probe, got %s", key, spec.shown(value)), 3)
+    end
+    list[#list + 1] = { name = place and value.name or key, probe = value }
+  end
+  return list
+end
+
+-- ---- an epoch's sums ----
+
+local function new_sums() return { images = 0, loss = 0.0, right = 0, seen = 0, terms = {} } end
+
+local function add_batch(sums, terms, logits, y)
+  local n = #y
+  sums.images = sums.images + n
+  for i, term in ipairs(terms) do
+    local sum = sums.terms[i] or { name = term.name, weight = term.weight, raw = 0.0 }
+    sum.raw = sum.raw + term.raw * n
+    sums.terms[i] = sum
+    sums.loss = sums.loss + term.weighted * n
+  end
+  if logits then
+    local truth = y:tolist()
+    for i, class in ipairs(logits:argmax(2):tolist()) do
+      if class == truth[i] then sums.right = sums.right + 1 end
+    end
+    sums.seen = sums.seen + n
+  end
+end
+
+-- Means over the epoch's images, as one plain row.
+local function epoch_row(sums)
+  local row = { images = sums.images, loss = sums.loss / sums.images, terms = {} }
+  for _, sum in ipairs(sums.terms) do
+    local raw = sum.raw / sums.images
+    row.terms[sum.name] = { raw = raw, weight = sum.weight, weighted = raw * sum.weight }
+  end
+  if sums.seen > 0 then row.accuracy = 100 * sums.right / sums.seen end
+  return row
+end
+
+-- `loss 1.234 (cross_entropy 1.03 + continuity 0.204)`
+local function note(sums)
+  local parts = {}
+  for i, sum in ipairs(sums.terms) do
+    parts[i] = sum.name .. " " .. text.number(sum.raw * sum.weight / sums.images, 3)
+  end
+  local total = "loss " .. text.number(sums.loss / sums.images, 3)
+  return #parts > 1 and total .. " (" .. table.concat(parts, " + ") .. ")" or total
+end
+
+local function check_finite(terms, step, epoch)
+  for _, term in ipairs(terms) do
+    local raw = term.raw
+    if raw ~= raw or raw == math.huge or raw == -math.huge then
+      error(string.format('loss is %s at step %d (epoch %d); first in term "%s"', raw ~= raw and "NaN" or "infinite",
+                          step, epoch, term.name), 0)
+    end
+  end
+end
+
+-- ---- the loop ----
+
+-- Everything a run needs, made from its options.
+local function prepare(options)
+  local run = { model = options.model, objective = options.loss, options = options, images = 0, step = 0, done = 0,
+                seconds = 0.0, history = {}, probes = named_probes(options.probes) }
+  run.part = options.data.train
+  if options.limit and options.limit < #run.part then run.part = run.part:take(options.limit) end
+  run.optimizer = optim.is(options.optimizer) and options.optimizer or options.optimizer:on(run.model)
+  run.optimizer:clip { norm = options.clip }
+  local per_epoch = run.part:batch_count { size = options.batch }
+  local schedule = options.schedule or run.optimizer.plan
+  if schedule then run.optimizer:schedule(schedule, { steps = per_epoch * options.epochs, epoch = per_epoch }) end
+  run.average = options.average and optim.average { run.model, decay = options.average }
+  run.total = #run.part * options.epochs
+  for _, this in ipairs(run.probes) do run.total = run.total + this.probe:work(options.data) end
+  return run
+end
+
+local function report(run, context, images, epoch, words)
+  run.done = run.done + images
+  context.progress { done = run.done, total = run.total, images = run.images, epoch = epoch, note = words }
+end
+
+local function one_step(run, context, epoch, sums, x, y)
+  local options = run.options
+  if options.augment then
+    local seed = nn.derive(options.seed, AUGMENT, 0)
+    x = options.augment(x, y, run.model, { seed = seed, step = run.step })
+  end
+  local value, terms, logits = run.objective(run.model, x, y, { seed = options.seed, step = run.step })
+  run.step = run.step + 1
+  check_finite(terms, run.step, epoch)
+  value:backward()
+  run.optimizer:step()
+  if run.average then run.average:update() end
+  add_batch(sums, terms, logits, y)
+  run.images = run.images + #y * run.objective:views()
+  report(run, context, #y, epoch, note(sums))
+end
+
+local function one_epoch(run, context, epoch)
+  local options = run.options
+  local started, sums, rate = progress.clock(), new_sums(), run.optimizer:rate()
+  for x, y in run.part:batches { size = options.batch, shuffle = true, seed = options.seed, epoch = epoch } do
+    one_step(run, context, epoch, sums, x, y)
+  end
+  local row = epoch_row(sums)
+  row.epoch, row.step, row.lr, row.seconds = epoch, run.step, rate, progress.clock() - started
+  run.seconds = run.seconds + row.seconds
+  if options.validation then
+    row.validation = probe.accuracy()(run.model, options.validation, { quiet = true }).top1.value
+  end
+  run.history[epoch] = row
+  context.record(row)
+end
+
+local function measure(run, context)
+  local results = {}
+  for _, this in ipairs(run.probes) do
+    results[this.name] = this.probe(run.model, run.options.data, { tick = function(images)
+      report(run, context, images, nil, this.name)
+    end })
+  end
+  return results
+end
+
+local M = {}
+
+---@class TrainContext
+---@field progress fun(state: { done: integer, total: integer, images: integer, epoch?: integer, note?: string })
+---   # called after each step and each batch of a probe: done of total in images; images through the network so far
+---@field record fun(row: table)  # called after each epoch with a plain row
+
+---@class TrainRun
+---@field history table[]         # a plain row for each epoch: epoch, step, images, loss, terms, accuracy, lr, seconds
+---@field probes table<string, ProbeResult>
+---@field steps integer
+---@field images integer          # through the network in training, each view of each image counted
+---@field seconds number          # of training, without validation and probes
+---@field images_per_second number
+
+--- Trains and measures without a word: progress and rows go to the context.
+---@param options table           # as for train{...}, without out, label and quiet
+---@param context TrainContext
+---@return TrainRun
+function M.run(options, context)
+  local run = prepare(spec.check("train", options, run_fields))
+  for epoch = 1, run.options.epochs do one_epoch(run, context, epoch) end
+  local probes
+  if run.average then
+    probes = run.average:swapped(measure, run, context)
+  else
+    probes = measure(run, context)
+  end
+  return { history = run.history, probes = probes, steps = run.step, images = run.images, seconds = run.seconds,
+           images_per_second = run.images / math.max(run.seconds, 1e-9) }
+end
+
+--- Trains a model: train{ ... }. `optimizer` may be a plan such as optim.adam{ lr = 1e-3 }: it then moves all the
+--- model's parameters. A loss that is no longer finite raises, naming the step and the term. With `out`, every epoch
+--- adds a line to metrics.jsonl there.
+---@param options { model: Model, data: Dataset|{ train: Part, test: Part }, loss: Loss,
+---                 optimizer: Optimizer|OptimizerPlan, schedule?: Schedule, augment?: Perturbation, epochs?: integer,
+---                 batch?: integer, seed?: integer, clip?: number, limit?: integer, average?: number,
+---                 validation?: Part, probes?: table<string|integer, Probe>, out?: string, label?: string,
+---                 quiet?: boolean }
+---@return TrainRun
+local function train(_, options)
+  options = spec.check("train", options, call_fields)
+  local out, label, line = options.out, options.label, nil
+  local quiet = options.quiet
+  options.out, options.label, options.quiet = nil, nil, nil
+  if out then
+    assert(file.make_folder(out))
+    assert(file.write(out .. "/metrics.jsonl", ""))
+  end
+  local run = M.run(options, {
+    progress = function(state)
+      line = line or progress.new { total = state.total, quiet = quiet }
+      line:update(state.done, state.epoch and string.format("%s  epoch %d/%d", label, state.epoch, options.epochs)
+                                or label, state.note)
+    end,
+    record = function(row)
+      if out then assert(file.append_line(out .. "/metrics.jsonl", json.encode(row))) end
+    end,
+  })
+  if line then line:finish() end
+  return run
+end
+
+return setmetatable(M, { __call = train })

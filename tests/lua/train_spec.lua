@@ -1,0 +1,161 @@
+local data = require "data"
+local file = require "file"
+local json = require "json"
+local lfs = require "lfs"
+local loss = require "loss"
+local models = require "models"
+local nn = require "nn"
+local optim = require "optim"
+local perturb = require "perturb"
+local probe = require "probe"
+local train = require "train"
+
+local function task(options)
+  options = options or {}
+  local set = data.synthetic { classes = 4, train = 200, test = 60, side = 8, noise = 0.5, seed = 3 }
+  local run = { model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = { 16 }, seed = 1 }, data = set,
+                loss = loss.cross_entropy(), optimizer = optim.adam { lr = 1e-2 }, batch = 32, quiet = true }
+  for name, value in pairs(options) do run[name] = value end
+  return run
+end
+
+local function weights(model) return model:parameters()[1]:tolist() end
+
+describe("train", function()
+  it("learns", function()
+    local run = train(task { epochs = 5, probes = { accuracy = probe.accuracy() } })
+    assert.equal(5, #run.history)
+    assert.is_true(run.history[5].loss < 0.5 * run.history[1].loss)
+    assert.is_true(run.probes.accuracy.top1.value > 90)
+    assert.is_true(run.history[5].accuracy > 90)
+    assert.equal(5 * 7, run.steps)
+    assert.equal(1000, run.images)
+    assert.is_true(run.seconds > 0 and run.images_per_second > 0)
+  end)
+
+  it("learns with the constraint, through batch norm", function()
+    local jitter = perturb.colour { levels = { 1, 2 } }
+    local set = data.synthetic { classes = 4, train = 128, test = 64, side = 8, noise = 0.5, seed = 3 }
+    local function ds(objective)
+      local run = train { model = models.resnet8 { classes = 4, seed = 1, normalize = set.stats }, data = set,
+                          loss = objective, optimizer = optim.adam { lr = 3e-3 }, epochs = 8, batch = 32, quiet = true,
+                          probes = { probe.accuracy(), probe.continuity { levels = { 2 } } } }
+      assert.is_true(run.probes.accuracy.top1.value > 80)
+      return run.probes.continuity.metrics.ds.value, run
+    end
+    local plain = ds(loss.cross_entropy())
+    local constrained, run = ds(loss.cross_entropy() + 1.0 * loss.continuity { perturb = jitter })
+    assert.is_true(constrained < 0.5 * plain)
+    assert.equal(2 * 8 * 128, run.images)
+    assert.is_true(run.history[8].terms.continuity.raw < run.history[2].terms.continuity.raw)
+  end)
+
+  it("is the same for the same seed, and another for another", function()
+    local function once(seed)
+      local options = task { epochs = 2, seed = seed }
+      train(options)
+      return weights(options.model)
+    end
+    local first = once(1)
+    assert.same(first, once(1))
+    assert.not_same(first, once(2))
+  end)
+
+  it("trains on as many images as told, for as many epochs", function()
+    local run = train(task { limit = 50, epochs = 2 })
+    assert.equal(4, run.steps)
+    assert.equal(50, run.history[1].images)
+    local options = task { epochs = 0, probes = { probe.accuracy { limit = 10 } } }
+    local before = weights(options.model)
+    assert.equal(10, train(options).probes.accuracy.count)
+    assert.same(before, weights(options.model))
+  end)
+
+  it("writes a line of metrics for each epoch", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    train(task { epochs = 2, out = folder, validation = task().data.test })
+    local lines = {}
+    for line in assert(file.read(folder .. "/metrics.jsonl")):gmatch("[^\n]+") do
+      lines[#lines + 1] = assert(json.decode(line))
+    end
+    assert.equal(2, #lines)
+    assert.equal(2, lines[2].epoch)
+    assert.equal(14, lines[2].step)
+    assert.near(lines[1].loss, lines[1].terms.cross_entropy.weighted, 1e-9)
+    assert.is_true(lines[2].validation > 25)
+    os.remove(folder .. "/metrics.jsonl")
+    lfs.rmdir(folder)
+  end)
+
+  it("says where the loss stopped being a number", function()
+    local broken = perturb.new { name = "broken", apply = function(x, _, _, draw)
+      return draw.seed and x * (0 / 0)
+    end }
+    local options = task { loss = loss.cross_entropy() + loss.continuity { perturb = broken } }
+    assert.has_error(function() train(options) end, 'loss is NaN at step 1 (epoch 1); first in term "continuity"')
+    assert.error_matches(function()
+      train(task { optimizer = optim.sgd { lr = 1e30 }, epochs = 3 })
+    end, 'loss is %a+ at step %d+ %(epoch %d%); first in term "cross_entropy"')
+  end)
+
+  it("follows a schedule over the whole run, clips and averages", function()
+    local run = train(task { epochs = 4, schedule = optim.cosine { floor = 0.5 } })
+    assert.near(1e-2, run.history[1].lr, 1e-9)
+    assert.near(1e-2 * (0.5 + 0.25), run.history[3].lr, 1e-9)
+    local still = task { clip = 1e-12, optimizer = optim.sgd { lr = 1 } }
+    local before = weights(still.model)
+    train(still)
+    for i, row in ipairs(weights(still.model)) do
+      for j, value in ipairs(row) do assert.near(before[i][j], value, 1e-6) end
+    end
+    local slow = train(task { epochs = 3, average = 0.9999, probes = { probe.accuracy() } })
+    local fast = train(task { epochs = 3, probes = { probe.accuracy() } })
+    assert.is_true(slow.probes.accuracy.top1.value < fast.probes.accuracy.top1.value)
+  end)
+
+  it("augments the training images", function()
+    local seen = {}
+    local watch = perturb.new { name = "watch", apply = function(x, _, _, draw)
+      seen[#seen + 1] = draw.seed
+      return x
+    end }
+    train(task { augment = watch })
+    assert.equal(7, #seen)
+    assert.not_equal(seen[1], seen[2])
+  end)
+
+  it("reports to a context", function()
+    local options, rows, last = task { probes = { probe.accuracy() }, epochs = 2 }, {}, nil
+    options.quiet = nil
+    local run = train.run(options, {
+      progress = function(state) last = { state.done, state.total, state.images } end,
+      record = function(row) rows[#rows + 1] = row end,
+    })
+    assert.equal(2, #rows)
+    assert.same({ 460, 460, 400 }, last)
+    assert.equal(run.history[2], rows[2])
+  end)
+
+  it("refuses nonsense", function()
+    assert.error_matches(function() train { } end, "train: data is required: a data set with a train part")
+    assert.error_matches(function() train(task { epoch = 3 }) end, 'unknown option "epoch"; did you mean "epochs"')
+    assert.error_matches(function() train(task { probes = { 3 } }) end, "train: probes.1 expects a probe, got 3")
+    assert.error_matches(function() train(task { loss = 3 }) end, "train: loss expects a loss, got 3")
+  end)
+
+  it("leaves no tensors behind", function()
+    local options = task { epochs = 2 }
+    local function once()
+      options.optimizer = optim.adam { lr = 1e-3 }
+      train(options)
+      options.optimizer = nil
+      options.model:zero_grad()
+      collectgarbage()
+      collectgarbage()
+      return nn.live_tensors()
+    end
+    local live = once()
+    assert.equal(live, once())
+  end)
+end)
