@@ -419,8 +419,14 @@ local function run_study(this, options, settings, say)
     both(study.claims_text(found.claims))
   end
 
-  must(file.make_folder(folder))
+  must(file.make_folder(folder .. "/figures"))
   local drawn = draw(found.charts, folder)
+  -- The last run's pictures stand for all: in a grid from plain to the method, it is the one that changes images.
+  local pictures = file.read(jobs[#jobs].folder .. "/figures/samples.png")
+  if pictures then
+    must(file.write(folder .. "/figures/samples.png", pictures))
+    drawn[#drawn + 1] = folder .. "/figures/samples.png"
+  end
   must(file.write(folder .. "/study.lua", this.text))
   must(file.write(folder .. "/recipe.lua", base.text))
   write_json(folder .. "/environment.json", environment())
