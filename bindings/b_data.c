@@ -162,8 +162,8 @@ static int data_tint(lua_State *L) {
 void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
     { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "rows", data_rows },
-    { "batch", data_batch }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint },
-    { NULL, NULL },
+    { "batch", data_batch }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify },
+    { "tint", data_tint }, { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };
   luaL_newlib(L, data);

@@ -175,7 +175,8 @@ local function calling(f, ...)
 end
 
 --- A data set by name or by the path of its folder (a path has a slash). A missing or damaged one raises an error that
---- names the places looked at, or the file, the offset and the field.
+--- names the places looked at, or the file, the offset and the field. Options: limit and test_limit (so many images),
+--- validation (the share of the training images set apart), seed (1); what is taken has every class in its proportion.
 ---@param name string
 ---@param options? PartOptions
 ---@return DataSet

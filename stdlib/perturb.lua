@@ -112,25 +112,28 @@ end
 ---@field sign? "positive"|"negative"|"random"  # positive: as written
 
 --- Brightness: adds amount/255; in torchvision's convention the number is a factor instead. Results are clipped to
---- [0, 1]. A list of numbers: one of them for each image.
+--- [0, 1]. A list of numbers: one of them for each image. Options: convention = "paper" or "torchvision"; sign =
+--- "positive" (as written), "negative" or "random" (the other sign of a factor is its inverse).
 ---@param amount number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
 function M.brightness(amount, options) return (make_row("brightness", amount, options)) end
 
 --- Contrast: stretches about each channel's mean; in torchvision's convention about the mean of the grey image.
+--- Options as for perturb.brightness.
 ---@param factor number|number[]
----@param options? PerturbOptions  # with a random sign: factor or 1/factor
+---@param options? PerturbOptions
 ---@return Perturbation
 function M.contrast(factor, options) return (make_row("contrast", factor, options)) end
 
 --- Saturation: multiplies S in HSV; in torchvision's convention moves away from the grey image. Grey stays as it is.
+--- Options as for perturb.brightness.
 ---@param factor number|number[]
----@param options? PerturbOptions  # with a random sign: factor or 1/factor
+---@param options? PerturbOptions
 ---@return Perturbation
 function M.saturation(factor, options) return (make_row("saturation", factor, options)) end
 
---- Hue: turns the colour circle; 1 is a whole turn. Grey stays as it is.
+--- Hue: turns the colour circle; 1 is a whole turn. Grey stays as it is. Options as for perturb.brightness.
 ---@param turns number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
@@ -195,7 +198,8 @@ local name_list = spec.list { spec.choice { table.unpack(names) }, min = 1 }
 ---@field only? string[]              # the operations to choose from
 ---@field without? string|string[]    # operations to leave out
 
---- One of the four operations at a random level, for each image: what trains the constraint (C).
+--- One of the four operations at a random level, for each image: what trains the constraint (C). Options: levels
+--- ({1, 2}), only or without (names of operations), convention and sign.
 ---@param options? ColourChoice
 ---@return Perturbation
 function M.colour(options)

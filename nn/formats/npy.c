@@ -182,8 +182,8 @@ static int read_header(FILE *stream, const char *path, uint64_t bytes, npy_heade
   if (status != NN_OK) return status;
   uint32_t size = length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 | (uint32_t)length[3] << 24;
   if (size > MAX_HEADER)
-    return nn_fail(NN_EFORMAT, "%s: header length: at most %d expected, found %" PRIu32 " at offset 8", path, MAX_HEADER,
-                   size);
+    return nn_fail(NN_EFORMAT, "%s: header length: at most %d expected, found %" PRIu32 " at offset 8", path,
+                   MAX_HEADER, size);
   char *text = malloc((size_t)size + 1);
   if (!text) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
   npy_text t = { path, text, text, (size_t)*offset };

@@ -1,8 +1,8 @@
 /* colour.c -- colour changes of one image, in place; pixels as bytes.
  *
  * The HSV operations never form H, S and V: with V = max(r, g, b) and d = V - min(r, g, b), a channel is V - d * w, its
- * weight w a function of the hue alone. So a new saturation rescales V - c, and a new hue only replaces the weights; that
- * also keeps grey pixels (d = 0) grey without a branch.
+ * weight w a function of the hue alone. So a new saturation rescales V - c, and a new hue only replaces the weights;
+ * that also keeps grey pixels (d = 0) grey without a branch.
  */
 #include "kernels/colour.h"
 

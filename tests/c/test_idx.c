@@ -113,6 +113,26 @@ static void wrong_headers_are_told(void **state) {
   }
 }
 
+/* Whatever is changed in a packed file, the reader ends with a tensor or a message. */
+static void random_damage(void **state) {
+  (void)state;
+  const char *path = scratch_path("packed");
+  size_t size;
+  write_packed(path, images_file, SIZE);
+  uint8_t *whole = scratch_read(path, &size), *bytes = malloc(size);
+  unlink(path);
+  for (uint64_t n = 0; n < 3000; n++) {
+    uint32_t draw[4];
+    nn_random_block(1, 2, n, draw);
+    memcpy(bytes, whole, size);
+    for (int k = 0; k <= (int)(draw[3] % 3); k++) bytes[draw[k] % size] = (uint8_t)(draw[k] >> 16);
+    int status = read_bytes(bytes, size);
+    assert_true(status == NN_OK || status == NN_EFORMAT);
+  }
+  free(whole);
+  free(bytes);
+}
+
 /* A header that declares 2^30 and 2^124 bytes, raw and packed, must not cost that memory. */
 static void hostile_sizes_cost_no_memory(void **state) {
   (void)state;
@@ -231,6 +251,7 @@ int main(void) {
     cmocka_unit_test(every_truncation_is_told),
     cmocka_unit_test(every_truncation_of_a_packed_file_is_told),
     cmocka_unit_test(wrong_headers_are_told),
+    cmocka_unit_test(random_damage),
     cmocka_unit_test(hostile_sizes_cost_no_memory),
     cmocka_unit_test(pairs),
     cmocka_unit_test(what_is_no_file),

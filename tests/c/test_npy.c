@@ -168,6 +168,22 @@ static void wrong_dictionaries_are_told(void **state) {
     ASSERT_FAILED(read_text(wrong[i].text, "\0\0\0\0", 4, NULL), NN_EFORMAT, wrong[i].says);
 }
 
+/* Whatever is changed, the reader ends with an array or a message. */
+static void random_damage(void **state) {
+  (void)state;
+  uint8_t whole[256], bytes[256];
+  static const float elements[] = { 1, 2, 3, 4 };
+  size_t size = make_file(whole, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n", elements, 16);
+  for (uint64_t n = 0; n < 3000; n++) {
+    uint32_t draw[4];
+    nn_random_block(1, 2, n, draw);
+    memcpy(bytes, whole, size);
+    for (int k = 0; k <= (int)(draw[3] % 3); k++) bytes[draw[k] % size] = (uint8_t)(draw[k] >> 16);
+    int status = read_bytes(bytes, size, NULL);
+    assert_true(status == NN_OK || status == NN_EFORMAT);
+  }
+}
+
 static int count_files(void) {
   DIR *folder = opendir(scratch_folder);
   int count = 0;
@@ -201,6 +217,7 @@ int main(void) {
     cmocka_unit_test(versions_two_and_three),
     cmocka_unit_test(every_truncation_is_told),
     cmocka_unit_test(wrong_dictionaries_are_told),
+    cmocka_unit_test(random_damage),
     cmocka_unit_test(a_failed_write_leaves_nothing),
   };
   return cmocka_run_group_tests_name("npy", tests, scratch_open, scratch_close);
