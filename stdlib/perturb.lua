@@ -85,19 +85,19 @@ local row_options = {
 }
 
 -- `values`: a number, or a list of which one is drawn for each image.
-local function make_row(name, values, options, level)
-  options = spec.check("perturb." .. name, options, row_options, 1 + (level or 0))
+local function make_row(name, values, options)
+  options = spec.check("perturb." .. name, options, row_options, 1)
   local row, random = rows[name], options.sign == "random"
   local form = row[options.convention]
   if type(values) == "number" then values = { values } end
   if type(values) ~= "table" or #values == 0 then
     error(format("perturb.%s: expected a number (%s) or a list of them, got %s", name, form.parameter,
-      spec.shown(values)), 3 + (level or 0))
+      spec.shown(values)), 3)
   end
   local list = {}
   for i, value in ipairs(values) do
     if type(value) ~= "number" then
-      error(format("perturb.%s: expected numbers in the list, got %s", name, spec.shown(value)), 3 + (level or 0))
+      error(format("perturb.%s: expected numbers in the list, got %s", name, spec.shown(value)), 3)
     end
     -- The other sign of a factor is its inverse: 1.5 and 1/1.5 are equally far from no change.
     list[i] = options.sign ~= "negative" and value or form.factor and 1 / value or -value
