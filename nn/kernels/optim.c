@@ -31,7 +31,7 @@ NNK_CLONES
 void nnk_adam_update(nn_real *restrict p, nn_real *restrict m, nn_real *restrict v, const nn_real *restrict grad,
                      int64_t count, const nnk_adam *s) {
   nn_real beta1 = s->beta1, beta2 = s->beta2, eps = s->eps, decay = s->weight_decay, keep = s->keep, rate = s->rate;
-  nn_real rest1 = 1 - beta1, rest2 = 1 - beta2, correction = s->correction;
+  nn_real rest1 = s->rest1, rest2 = s->rest2, correction = s->correction;
   for (int64_t i = 0; i < count; i++) {
     nn_real g = grad[i] + decay * p[i];
     m[i] = beta1 * m[i] + rest1 * g;

@@ -17,6 +17,7 @@ void nnk_sgd_update(nn_real *p, nn_real *buffer, const nn_real *grad, int64_t co
 typedef struct {
   nn_real beta1, beta2, eps, weight_decay;
   nn_real keep;              /* decoupled decay: p *= keep first */
+  nn_real rest1, rest2;      /* 1 - beta, taken in double: 1 - 0.999f is wrong in the fifth digit */
   nn_real rate, correction;  /* lr / (1 - beta1^t), sqrt(1 - beta2^t) */
 } nnk_adam;
 

@@ -44,6 +44,8 @@ static void adam_step(const nni_update *u, double decay, double keep) {
   double t = (double)u->step;
   nnk_adam_update(u->p, u->state[0], u->state[1], u->grad, u->count,
                   &(nnk_adam){ .beta1 = (nn_real)o[ADAM_BETA1].number, .beta2 = (nn_real)o[ADAM_BETA2].number,
+                               .rest1 = (nn_real)(1 - o[ADAM_BETA1].number),
+                               .rest2 = (nn_real)(1 - o[ADAM_BETA2].number),
                                .eps = (nn_real)o[ADAM_EPS].number, .weight_decay = (nn_real)decay,
                                .keep = (nn_real)keep,
                                .rate = (nn_real)(o[ADAM_LR].number / (1 - pow(o[ADAM_BETA1].number, t))),
