@@ -31,6 +31,7 @@ static atomic_int running;       /* helpers still busy with the job */
 static atomic_bool quit;
 static pthread_t helper[MAX_THREADS];
 static int helpers, wanted;      /* started, and asked for (0: not chosen yet) */
+static bool stops_at_exit;
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static _Thread_local bool inside;
 static atomic_bool interrupted;
@@ -95,8 +96,9 @@ static void start_helpers(void) {
   while (helpers < nn_threads() - 1) {
     void *seen = (void *)(uintptr_t)atomic_load(&generation);
     if (pthread_create(&helper[helpers], NULL, helper_main, seen) != 0) break;
-    if (helpers++ == 0) atexit(stop_helpers);
+    helpers++;
   }
+  if (!stops_at_exit) stops_at_exit = atexit(stop_helpers) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
