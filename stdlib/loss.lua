@@ -94,7 +94,7 @@ local kinds = {
 }
 
 -- The constructors end in a tail call of this, so the user's line is its caller's.
-local function term(kind, options)
+local function build(kind, options)
   options = spec.check("loss." .. kind, options, kinds[kind].fields)
   local factor = options.weight
   options.weight = nil
@@ -104,12 +104,12 @@ end
 --- Cross-entropy with the labels, averaged over the batch; of the perturbed images when `perturb` is given.
 ---@param options? { weight?: number, smoothing?: number, perturb?: Perturbation }
 ---@return Loss
-function M.cross_entropy(options) return term("cross_entropy", options) end
+function M.cross_entropy(options) return build("cross_entropy", options) end
 
 --- Multi-class hinge loss, averaged over the batch.
 ---@param options? { weight?: number, margin?: number, perturb?: Perturbation }
 ---@return Loss
-function M.hinge(options) return term("hinge", options) end
+function M.hinge(options) return build("hinge", options) end
 
 --- The continuity constraint DS(x, x') = ||F(x') - F(x)||^2 of the paper (Eq. 2), F the logits: summed over classes and
 --- averaged over the batch, or averaged over both with reduction "mean_all", which makes it as many times weaker as
@@ -117,13 +117,13 @@ function M.hinge(options) return term("hinge", options) end
 ---@param options { perturb: Perturbation, weight?: number, reduction?: "sum_classes"|"mean_all",
 ---                 stop_gradient?: false|"clean"|"perturbed", on?: "logits", batch_stats?: "joint"|"separate" }
 ---@return Loss
-function M.continuity(options) return term("continuity", options) end
+function M.continuity(options) return build("continuity", options) end
 
 --- KL(softmax F(x) || softmax F(x')), averaged over the batch; the logits are divided by the temperature first.
 ---@param options { perturb: Perturbation, weight?: number, temperature?: number,
 ---                 stop_gradient?: false|"clean"|"perturbed", batch_stats?: "joint"|"separate" }
 ---@return Loss
-function M.kl(options) return term("kl", options) end
+function M.kl(options) return build("kl", options) end
 
 -- ---- arithmetic ----
 
