@@ -164,6 +164,7 @@ local function doc_text(doc)
     local kind, rest = line:match "^@(%w+)%s*(.*)$"
     if kind == "param" then notes[#notes + 1] = "  " .. rest:gsub("^(%S+)%s+", "%1: ", 1)
     elseif kind == "return" then notes[#notes + 1] = "  returns " .. rest
+    elseif not kind and #notes > 0 then notes[#notes] = notes[#notes] .. line:gsub("^%s+", " ")
     elseif not kind then lines[#lines + 1] = "  " .. line end
   end
   if #notes > 0 then lines[#lines + 1] = "" end

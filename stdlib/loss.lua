@@ -252,7 +252,8 @@ local function logits_of(images, model, apart, training, seed)
     for i, batch in ipairs(images) do logits[i] = model:forward(batch, mode) end
     return logits
   end
-  local joint, from = model:forward(nn.cat(images, 1), mode), 1
+  local joined <close> = nn.cat(images, 1) -- the graph keeps what it needs of it
+  local joint, from = model:forward(joined, mode), 1
   for i, batch in ipairs(images) do
     logits[i] = joint:slice(1, from, from + #batch - 1)
     from = from + #batch

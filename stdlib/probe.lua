@@ -125,10 +125,22 @@ function M.with_fields(own)
   return own
 end
 
-return setmetatable(M, { __index = function(_, name)
-  -- Each probe lives in a file of its own, loaded when first asked for.
-  if name == "accuracy" or name == "continuity" then
-    M[name] = require("probe." .. name)
-    return M[name]
-  end
-end })
+-- ---- the probes there are: each lives in a file of its own, loaded when first asked for ----
+
+--- Accuracy: top-1 with Wilson's interval, top-5 when there are more than five classes, by class, and what is taken for
+--- what. Run on (model, set) it gives an AccuracyResult.
+---@param options? { limit?: integer, batch?: integer, top?: integer }  # top: 5
+---@return Probe
+function M.accuracy(options) return require "probe.accuracy"(options) end
+
+--- Distance scores, raw and relative to the distance of different classes, flips and accuracy under perturbations: the
+--- four colour perturbations at the levels of the paper's Table 1 or at those listed, or perturbations of one's own by
+--- name. Run on (model, set) it gives a ContinuityResult. Random perturbations draw batch by batch, so their numbers
+--- depend on `batch` as well as on `seed`.
+---@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
+---                  convention?: "paper"|"torchvision", limit?: integer, batch?: integer, seed?: integer,
+---                  pairs?: integer }
+---@return Probe
+function M.continuity(options) return require "probe.continuity"(options) end
+
+return M

@@ -108,12 +108,38 @@ local function note(sums)
   return #parts > 1 and total .. " (" .. table.concat(parts, " + ") .. ")" or total
 end
 
-local function check_finite(terms, step, epoch)
+local function finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
+
+local TAPS = 16 -- as many as one pass may have
+
+-- The first layer with parameters whose output on x is not finite, in evaluation; nil when all are.
+local function first_bad_layer(model, x)
+  local paths, seen = {}, {}
+  for _, entry in ipairs(model:named_parameters()) do
+    local path = entry.name:match("^(.*)%.[^.]*$")
+    if path and not seen[path] then
+      seen[path] = true
+      paths[#paths + 1] = path
+    end
+  end
+  return nn.no_grad(function()
+    for from = 1, #paths, TAPS do
+      local some = table.move(paths, from, math.min(from + TAPS - 1, #paths), 1, {})
+      local _, taps = model:forward(x, { taps = some })
+      for _, path in ipairs(some) do
+        if not finite(taps[path]:sum():item()) then return path end
+      end
+    end
+  end)
+end
+
+local function check_finite(run, terms, epoch, x)
   for _, term in ipairs(terms) do
-    local raw = term.raw
-    if raw ~= raw or raw == math.huge or raw == -math.huge then
-      error(string.format('loss is %s at step %d (epoch %d); first in term "%s"', raw ~= raw and "NaN" or "infinite",
-                          step, epoch, term.name), 0)
+    if not finite(term.raw) then
+      local layer = first_bad_layer(run.model, x)
+      error(string.format('loss is %s at step %d (epoch %d); first in term "%s"%s',
+                          term.raw ~= term.raw and "NaN" or "infinite", run.step, epoch, term.name,
+                          layer and string.format(', layer "%s"', layer) or ""), 0)
     end
   end
 end
@@ -150,7 +176,7 @@ local function one_step(run, context, epoch, sums, x, y)
   end
   local value, terms, logits = run.objective(run.model, x, y, { seed = options.seed, step = run.step })
   run.step = run.step + 1
-  check_finite(terms, run.step, epoch)
+  check_finite(run, terms, epoch, x)
   value:backward()
   run.optimizer:step()
   if run.average then run.average:update() end

@@ -100,9 +100,7 @@ end
 ---@field rows { class: integer, name: string, count: integer, correct: integer, accuracy: Interval,
 ---              mistaken_for?: string }[]
 
---- Accuracy on a part of a data set.
----@param options? { limit?: integer, batch?: integer, top?: integer }
----@return Probe  # run it on (model, set): AccuracyResult
+-- probe.accuracy, which calls this as a tail: the user's line is the caller's.
 return function(options)
   return probe.new("accuracy", spec.check("probe.accuracy", options, fields), measure)
 end

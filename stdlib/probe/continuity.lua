@@ -168,13 +168,7 @@ end
 ---@field scale Interval          # mean ||F(x) - F(y)||^2 of random pairs of different classes
 ---@field accuracy Interval       # percent, unperturbed
 
---- Distance scores of a model on a part of a data set: the four colour perturbations at the levels of the paper's
---- Table 1, or at those listed, or perturbations of one's own by name. Random perturbations draw batch by batch, so
---- their numbers depend on `batch` as well as on `seed`.
----@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
----                  convention?: "paper"|"torchvision", limit?: integer, batch?: integer, seed?: integer,
----                  pairs?: integer }
----@return Probe  # run it on (model, set): ContinuityResult
+-- probe.continuity, which calls this as a tail: the user's line is the caller's.
 return function(options)
   options = spec.check("probe.continuity", options, fields)
   local changes = changes_of(options)

@@ -96,7 +96,11 @@ describe("train", function()
     assert.has_error(function() train(options) end, 'loss is NaN at step 1 (epoch 1); first in term "continuity"')
     assert.error_matches(function()
       train(task { optimizer = optim.sgd { lr = 1e30 }, epochs = 3 })
-    end, 'loss is %a+ at step %d+ %(epoch %d%); first in term "cross_entropy"')
+    end, 'loss is %a+ at step %d+ %(epoch %d%); first in term "cross_entropy", layer "fc%d"')
+    local wounded = task()
+    nn.no_grad(function() wounded.model:state()["fc2.bias"]:set(3, 0 / 0) end)
+    assert.error_matches(function() train(wounded) end,
+                         'loss is NaN at step 1 %(epoch 1%); first in term "cross_entropy", layer "fc2"')
   end)
 
   it("follows a schedule over the whole run, clips and averages", function()
