@@ -246,14 +246,15 @@ end
 
 -- The logits of each view.
 local function logits_of(images, model, apart, training, seed)
-  local mode = { training = training, seed = seed }
   local logits = {}
   if apart or #images == 1 then
-    for i, batch in ipairs(images) do logits[i] = model:forward(batch, mode) end
+    for i, batch in ipairs(images) do
+      logits[i] = model:forward(batch, { training = training, seed = nn.derive(seed, 0, i) })
+    end
     return logits
   end
   local joined <close> = nn.cat(images, 1) -- the graph keeps what it needs of it
-  local joint, from = model:forward(joined, mode), 1
+  local joint, from = model:forward(joined, { training = training, seed = seed }), 1
   for i, batch in ipairs(images) do
     logits[i] = joint:slice(1, from, from + #batch - 1)
     from = from + #batch
