@@ -19,7 +19,10 @@ static void stop(lua_State *L, lua_Debug *record) {
   lua_sethook(L, NULL, 0, 0);
   if (!nn_interrupted()) return;
   nn_interrupt_clear();
-  luaL_error(L, "interrupted");
+  luaL_where(L, 0);  /* a hook is no level of its own */
+  lua_pushliteral(L, "interrupted");
+  lua_concat(L, 2);
+  lua_error(L);
 }
 
 static void stop_soon(lua_State *L) {

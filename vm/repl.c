@@ -17,6 +17,7 @@ typedef struct {
   bool terminal;
   int lines;   /* read so far */
   int first;   /* the line on which the entry begins */
+  bool expression;  /* the entry's function returns an extra value first */
   char *line;  /* getline's */
   size_t room;
 } reader;
@@ -70,9 +71,11 @@ static const char *after_local(const char *text) {
   return strncmp(text, "local", 5) == 0 && (text[5] == ' ' || text[5] == '\t') ? text + 6 : NULL;
 }
 
-/* Pushes the entry's function, or a message. *more: the entry may go on. */
-static int compile_entry(lua_State *L, const reader *r, const char *text, bool *more) {
-  int status = compile(L, r, "return ", text);
+/* Pushes the entry's function, or a message. *more: the entry may go on. An expression is compiled to return an extra
+ * nil before its values, because `return f()` alone is a tail call, and an error in f could not tell the line. */
+static int compile_entry(lua_State *L, reader *r, const char *text, bool *more) {
+  int status = compile(L, r, "return nil, ", text);
+  r->expression = status == LUA_OK;
   if (status == LUA_OK) return status;
   *more = unfinished(L);
   lua_pop(L, 1);
@@ -151,6 +154,7 @@ void vm_repl(lua_State *L) {
       continue;
     }
     if (vm_call(L, 0, LUA_MULTRET) != 0) continue;
+    if (r.expression) lua_remove(L, 1);
     int values = lua_gettop(L);
     if (values == 0) continue;
     if (!lua_checkstack(L, LUA_MINSTACK)) {

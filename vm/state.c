@@ -152,11 +152,13 @@ static int describe_error(lua_State *L) {
   return 1;
 }
 
-/* With a traceback the message is only the first line. */
+/* Whether the message is an interrupt's: the word ends it, or a position in a module of ours or a traceback follows. */
 static bool says_interrupted(const char *text) {
   static const char word[] = "interrupted";
   const char *found = strstr(text, word);
-  return found != NULL && (found[sizeof word - 1] == '\0' || found[sizeof word - 1] == '\n');
+  if (found == NULL) return false;
+  found += sizeof word - 1;
+  return *found == '\0' || *found == '\n' || strncmp(found, " (stdlib/", 9) == 0;
 }
 
 void vm_report(lua_State *L) {

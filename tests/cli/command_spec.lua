@@ -1,0 +1,216 @@
+--- The command line: what runs, what it prints, and the exit code.
+package.path = "tests/cli/?.lua;" .. package.path
+local program = require "program"
+local run, shell, with_files = program.run, program.shell, program.with_files
+
+local function contains(part, text)
+  assert.is_truthy(text:find(part, 1, true), ("%q is not in:\n%s"):format(part, text))
+end
+
+describe("options", function()
+  it("--version names the program, Lua, BLAS, processor and threads", function()
+    local r = run { "--threads", "1", "--version" }
+    assert.equal(0, r.code)
+    assert.matches("^penumbra   %d+%.%d+%.%d+", r.out)
+    assert.matches("\nlua        Lua 5%.4", r.out)
+    assert.matches("\nblas       OpenBLAS", r.out)
+    assert.matches("\nprocessor  %S", r.out)
+    assert.matches("\nthreads    1 of %d+\n$", r.out)
+  end)
+
+  it("--help and -h print the overview", function()
+    assert.same(run { "help" }, run { "--help" })
+    assert.same(run { "help" }, run { "-h" })
+    contains("penumbra script.lua", run({ "-h" }).out)
+  end)
+
+  it("-e runs code, several in order, with every module at hand", function()
+    local r = run { "-e", "x = 2", "-e", "print(x + 1, nn.version, json.encode{1})" }
+    assert.same({ code = 0, out = "3\t" .. require "nn".version .. "\t[1]\n", err = "" }, r)
+  end)
+
+  it("--threads sets the team", function()
+    assert.equal("3\n", run({ "--threads", "3", "-e", "print(nn.threads())" }).out)
+  end)
+
+  for _, count in ipairs { "0", "257", "two", "" } do
+    it(("refuse --threads %q"):format(count), function()
+      local r = run { "--threads", count, "-e", "" }
+      assert.equal(2, r.code)
+      assert.equal(('penumbra: --threads expects an integer from 1 to 256, got "%s"\n'):format(count), r.err)
+    end)
+  end
+
+  it("name the nearest when unknown", function()
+    assert.same({ code = 2, out = "", err = 'penumbra: unknown option "--verison"; did you mean "--version"?\n' },
+      run { "--verison" })
+  end)
+
+  it("ask for the value that is missing", function()
+    assert.same({ code = 2, out = "", err = "penumbra: -e expects a value\n" }, run { "-e" })
+  end)
+
+  it("end at --", function()
+    with_files({ ["-x.lua"] = "print(...)" }, function(folder)
+      assert.equal("-e\n", shell('cd ' .. folder .. ' && "$PENUMBRA" -- -x.lua -e').out)
+    end)
+  end)
+end)
+
+describe("commands", function()
+  it("name the nearest when unknown", function()
+    assert.same({ code = 2, out = "", err = 'penumbra: unknown command "hlep"; did you mean "help"?\n' },
+      run { "hlep" })
+  end)
+
+  it("point to --help when nothing is near", function()
+    local r = run { "zzzzzzzz" }
+    assert.equal(2, r.code)
+    contains('unknown command "zzzzzzzz"; penumbra --help', r.err)
+  end)
+end)
+
+describe("help", function()
+  for _, topic in ipairs { "overview", "command", "prompt", "environment", "ops", "layers", "modules" } do
+    it("has the topic " .. topic, function()
+      local r = run { "help", topic }
+      assert.same({ 0, "" }, { r.code, r.err })
+      assert.is_true(#r.out > 60)
+    end)
+  end
+
+  it("explains every operation and layer", function()
+    local help, nn = require "help", require "nn"
+    for _, list in ipairs { nn.ops(), nn.layers() } do
+      for _, row in ipairs(list) do
+        local text = help.text(row.name)
+        assert.equal("nn." .. row.name .. "(", text:sub(1, #row.name + 4))
+        contains(row.doc, text)
+      end
+    end
+  end)
+
+  it("explains every module and its functions", function()
+    local help = require "help"
+    for _, name in ipairs(require "host".modules()) do
+      local text = help.text(name)
+      for fname in text:gmatch("\n  " .. name:gsub("%p", "%%%0") .. "%.([%w_]+)%(") do
+        contains(name .. "." .. fname .. "(", help.text(name .. "." .. fname))
+      end
+    end
+  end)
+
+  it("shows arguments, defaults and bounds", function()
+    assert.matches("\n  stride +integer, default 1, >= 1\n", run({ "help", "Conv2d" }).out)
+  end)
+
+  it("names the nearest topic", function()
+    assert.same({ code = 2, out = "", err = 'penumbra: help: no topic "Conv2"; did you mean "Conv2d"?\n' },
+      run { "help", "Conv2" })
+    contains('did you mean "spec.nearest"', run({ "help", "spec.nearst" }).err)
+  end)
+end)
+
+describe("a script", function()
+  it("gets its arguments in arg and ...", function()
+    with_files({ ["s.lua"] = "print(arg[0], #arg, arg[1], ...)" }, function(folder)
+      local path = folder .. "/s.lua"
+      assert.equal(path .. "\t2\ta b\ta b\t--c\n", run({ path, "a b", "--c" }).out)
+    end)
+  end)
+
+  it("finds modules beside it, from any folder", function()
+    local files = { ["s.lua"] = "print((require 'mine'), (require 'sub'))", ["mine.lua"] = "return 7",
+                    ["sub/init.lua"] = "return 8" }
+    with_files(files, function(folder)
+      assert.equal("7\t8\n", run({ folder .. "/s.lua" }).out)
+      assert.equal("7\t8\n", shell("cd " .. folder .. ' && "$PENUMBRA" s.lua').out)
+    end)
+  end)
+
+  it("has no globals but Lua's", function()
+    with_files({ ["s.lua"] = "print(nn, json, help)" }, function(folder)
+      assert.equal("nil\tnil\tnil\n", run({ folder .. "/s.lua" }).out)
+    end)
+  end)
+
+  it("may come from standard input", function()
+    assert.equal("5\tx\n", run({ "-", "x" }, "print(2 + 3, ...)").out)
+  end)
+
+  it("that is missing exits with 1", function()
+    assert.same({ code = 1, out = "", err = "penumbra: cannot open no/such.lua: No such file or directory\n" },
+      run { "no/such.lua" })
+  end)
+
+  it("chooses its exit code", function()
+    assert.equal(7, run({ "-e", "os.exit(7)" }).code)
+  end)
+
+  it("loads C modules", function()
+    assert.equal("directory\n", run({ "-e", "print(require 'lfs'.attributes('.', 'mode'))" }).out)
+  end)
+
+  it("cannot be bytecode", function()
+    with_files({ ["s.lua"] = string.dump(function() end) }, function(folder)
+      assert.equal(1, run({ folder .. "/s.lua" }).code)
+    end)
+  end)
+end)
+
+describe("an error", function()
+  local function failing(text, options)
+    local result
+    with_files({ ["colour.lua"] = text }, function(folder)
+      result = shell(('cd %s && "$PENUMBRA" %s colour.lua'):format(folder, options or ""))
+    end)
+    return result
+  end
+
+  it("is one line with the script's position", function()
+    assert.same({ code = 1, out = "", err = "penumbra: colour.lua:2: no\n" }, failing "local x = 1\nerror 'no'")
+  end)
+
+  it("of syntax too", function()
+    assert.same({ code = 1, out = "", err = "penumbra: colour.lua:1: unexpected symbol near '='\n" }, failing "= 1")
+  end)
+
+  it("inside a module of ours is told at the user's line", function()
+    local r = failing "local text = require 'text'\n\ntext.width(nil)"
+    assert.equal(1, r.code)
+    assert.matches("^penumbra: colour%.lua:3: attempt to index a nil value .* %(stdlib/text%.lua:%d+%)\n$", r.err)
+  end)
+
+  it("shows a traceback when asked", function()
+    assert.matches("^penumbra: colour.lua:1: no\nstack traceback:\n", failing("error 'no'", "--traceback").err)
+    assert.matches("\nstack traceback:\n", shell('PENUMBRA_TRACEBACK=1 "$PENUMBRA" -e "error()"').err)
+  end)
+
+  it("may be any value", function()
+    assert.equal("penumbra: (error object is a table value)\n", failing("error {}").err)
+    assert.equal("penumbra: (error object is a nil value)\n", failing("error(nil)").err)
+    assert.equal("penumbra: mine\n",
+      failing("error(setmetatable({}, { __tostring = function() return 'mine' end }))").err)
+  end)
+
+  it("of an operation names the operation and the line", function()
+    local r = failing "local nn = require 'nn'\nlocal t = nn.zeros{2, 3}\nnn.tensor{{1, 2}, {3}}"
+    assert.equal(1, r.code)
+    assert.matches("^penumbra: colour%.lua:3: tensor: ", r.err)
+  end)
+
+  it("is output that cannot be written", function()
+    local r = shell '"$PENUMBRA" -e "print(1)" > /dev/full'
+    assert.equal(1, r.code)
+    contains("cannot write to standard output", r.err)
+  end)
+end)
+
+describe("PENUMBRA_PATH", function()
+  it("replaces embedded modules", function()
+    with_files({ ["json.lua"] = "return 'mine'" }, function(folder)
+      local r = shell(('PENUMBRA_PATH=%s "$PENUMBRA" -e "print(json, spec ~= nil)"'):format(folder))
+      assert.equal("mine\ttrue\n", r.out)
+    end)
+  end)
+end)

@@ -1,0 +1,104 @@
+--- Ctrl-C: it ends a script, returns to the prompt, and is quick.
+package.path = "tests/cli/?.lua;" .. package.path
+local program = require "program"
+
+local LIMIT = 0.2 -- seconds
+local TRIES = 3   -- on a busy machine one of them has to make it
+
+-- A background process of a shell ignores SIGINT, and so does all below a shell that was one itself; env undoes it.
+local START = "env --default-signal=INT"
+local can_start = os.execute(START .. " true 2> /dev/null")
+
+--- Runs the program, which says "ready" and goes on; sends SIGINT a moment later and waits for the end.
+local function interrupt(arguments, input)
+  if not can_start then pending "no env that resets signals" end
+  local best
+  for _ = 1, TRIES do
+    local r
+    program.with_files({ input = input or "" }, function(folder)
+      r = program.shell(([[
+        cd %s
+        mkfifo pipe
+        %s "$PENUMBRA" %s > pipe 2> err < input &
+        program=$!
+        { sleep 5; kill -KILL $program; } > /dev/null 2>&1 &
+        read ready < pipe
+        sleep 0.05
+        begin=$(date +%%s%%N)
+        kill -INT $program
+        wait $program
+        code=$?
+        echo $((($(date +%%s%%N) - begin) / 1000))
+        kill $!
+        cat err >&2
+        exit $code]]):format(folder, START, arguments))
+    end)
+    r.seconds = tonumber(r.out:match "(%d+)%s*$") / 1e6
+    if not best or r.seconds < best.seconds then best = r end
+    if best.seconds < LIMIT then break end
+  end
+  return best
+end
+
+local function interrupt_code(code)
+  return interrupt("-e " .. program.quote('print "ready" io.stdout:close() ' .. code))
+end
+
+describe("Ctrl-C", function()
+  local cases = {
+    ["an endless loop"] = "while true do end",
+    ["a loop of calls"] = "local function f() return 1 end while true do f() end",
+    ["a coroutine"] = "assert(coroutine.resume(coroutine.create(function() while true do end end)))",
+    ["a wrapped coroutine"] = "coroutine.wrap(function() while true do end end)()",
+    ["a nested coroutine"] = "coroutine.wrap(function() coroutine.wrap(function() while true do end end)() end)()",
+    ["a generator"] = "for _ in coroutine.wrap(function() while true do coroutine.yield(1) end end) do end",
+    ["a read that waits"] = "io.open('pipe', 'r'):read()",
+  }
+  for name, code in pairs(cases) do
+    it("ends " .. name, function()
+      local r = interrupt_code(code)
+      assert.equal(130, r.code)
+      assert.matches("^penumbra: [^\n]*interrupted\n$", r.err)
+      assert.is_true(r.seconds < LIMIT, ("took %g s"):format(r.seconds))
+    end)
+  end
+
+  it("raises an error that a script may catch, once", function()
+    local r = interrupt_code [[
+      local ok, message = pcall(function() while true do end end)
+      for _ = 1, 1000 do assert(not ok) end
+      os.exit(message:find "interrupted$" and 5 or 6)]]
+    assert.equal(5, r.code)
+  end)
+
+  it("does not colour a later error of another kind", function()
+    assert.equal(1, interrupt_code("pcall(function() while true do end end) error 'mine'").code)
+  end)
+
+  it("returns to the prompt", function()
+    local r = interrupt("", 'print "ready" io.stdout:flush()\nwhile true do end\nio.stderr:write "alive" _ = nil\n')
+    assert.equal(0, r.code)
+    assert.equal("penumbra: stdin:2: interrupted\nalive", r.err)
+  end)
+
+  it("twice ends even what does not look", function()
+    if not can_start then pending "no env that resets signals" end
+    local r = program.shell(START .. [[ "$PENUMBRA" -e 'string.find(("a"):rep(60), ("a*"):rep(40) .. "b")' &
+      sleep 0.3
+      kill -INT $!
+      sleep 0.1
+      kill -INT $!
+      wait $!]])
+    assert.equal(130, r.code)
+  end)
+
+  it("leaves a process alone that was started to ignore it", function()
+    local r = program.shell [[
+      trap '' INT
+      "$PENUMBRA" -e 'for i = 1, 5e7 do end print "done"' &
+      sleep 0.1
+      kill -INT $!
+      wait $!]]
+    assert.same({ 0, "done\n" }, { r.code, r.out })
+  end)
+end)
