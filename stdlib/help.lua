@@ -70,7 +70,7 @@ topics.environment = [==[
 
 --- One line of a list: a name, and the first sentence about it as far as it fits.
 local function entry(name, about)
-  local sentence = about:gsub("\n", " "):match "^(.-[.;])%s" or about:gsub("\n", " ")
+  local sentence = about:gsub("\n", " "):match "^(.-[.;])%s+%u" or about:gsub("\n", " ")
   local line = ("  %-20s %s"):format(name, (sentence:gsub("[.;]$", "")))
   return text.cut(line:gsub("%s+$", ""), 120)
 end
@@ -109,7 +109,7 @@ end
 
 local function row_text(row)
   local arguments = read_signature(row.signature)
-  local lines = { call_text(row.name, arguments), "", "  " .. row.doc, "" }
+  local lines = { call_text(row.name, arguments), "", "  " .. text.wrap(row.doc, 118, "  "), "" }
   for _, a in ipairs(arguments) do
     lines[#lines + 1] = ("  %-16s %s"):format(a.name, table.concat(a.notes, ", "))
   end
@@ -214,12 +214,11 @@ local function find(topic)
 
   local row = find_row(topic:match "^nn%.(.*)$" or topic)
   if row then return row_text(row) end
-  local about = module_text(topic)
-  if about then return about end
   local module, name = topic:match "^(.*)%.([%w_]+)$"
   for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
     if f.name == name then return function_text(module, f) end
   end
+  return module_text(topic)
 end
 
 --- What a topic could have been: the functions of a module when it names one, else everything.

@@ -85,7 +85,7 @@ describe("help", function()
       for _, row in ipairs(list) do
         local text = help.text(row.name)
         assert.equal("nn." .. row.name .. "(", text:sub(1, #row.name + 4))
-        contains(row.doc, text)
+        contains((row.doc:gsub("%s+", " ")), (text:gsub("%s+", " ")))
       end
     end
   end)
