@@ -48,7 +48,7 @@ struct nn_op {
   const char *doc;
   int (*shape)(nn_call *c);
   int (*forward)(nn_call *c);                 /* NULL for a view */
-  nn_tensor *(*view)(nn_call *c);             /* y shares x[0]'s storage; x[0] may then be of any layout */
+  int (*view)(nn_call *c);                    /* sets y, which shares x[0]'s storage; x[0] is then of any layout */
   int (*backward)(nn_call *c);                /* NULL: no gradient flows (argmax, comparisons) */
   unsigned saves;
   /* Cases for the table walk, separated by `;`. Each gives a shape to every tensor and values to the options:

@@ -127,10 +127,7 @@ static int run(nn_call *c, nn_tensor *const *inputs) {
   const nn_signature *s = nn_op_signature(c->op);
   int status = resolve_params(s, c->param, c);
   if (status != NN_OK) return status;
-  if (c->op->view) {
-    c->y = c->op->view(c);
-    return c->y ? NN_OK : NN_ESHAPE;
-  }
+  if (c->op->view) return c->op->view(c);
   status = c->op->shape(c);
   if (status != NN_OK) return status;
   for (int i = 0; i < c->inputs; i++) {

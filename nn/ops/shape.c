@@ -12,20 +12,16 @@
 
 /* ---- reshape ---- */
 
-static nn_tensor *reshape_view(nn_call *c) {
+static int reshape_view(nn_call *c) {
   const nn_param *shape = &c->param[0];
   int64_t size[NN_MAX_AXES], count = nn_tensor_count(c->x[0]), known = 1;
   int open = -1;
-  if (shape->count > NN_MAX_AXES) {
-    nn_fail(NN_ESHAPE, "at most %d axes, got %d", NN_MAX_AXES, shape->count);
-    return NULL;
-  }
+  if (shape->count > NN_MAX_AXES) return nn_fail(NN_ESHAPE, "at most %d axes, got %d", NN_MAX_AXES, shape->count);
   for (int i = 0; i < shape->count; i++) {
     size[i] = shape->list[i];
-    if (size[i] < -1 || (size[i] == -1 && open >= 0)) {
-      nn_fail(NN_ESHAPE, "sizes are positive, one may be -1; got %lld at place %d", (long long)size[i], i + 1);
-      return NULL;
-    }
+    if (size[i] < -1 || (size[i] == -1 && open >= 0))
+      return nn_fail(NN_ESHAPE, "shape expects sizes, one of which may be -1; got %lld at place %d", (long long)size[i],
+                     i + 1);
     if (size[i] == -1) open = i;
     else if (__builtin_mul_overflow(known, size[i], &known)) known = -1;
   }
@@ -34,13 +30,12 @@ static nn_tensor *reshape_view(nn_call *c) {
     char text[160] = "";
     for (int i = 0, used = 0; i < shape->count; i++)
       used += snprintf(text + used, sizeof text - (size_t)used, i ? "x%lld" : "%lld", (long long)shape->list[i]);
-    nn_fail(NN_ESHAPE, "%lld elements do not fill [%s]", (long long)count, text);
-    return NULL;
+    return nn_fail(NN_ESHAPE, "%lld elements do not fill [%s]", (long long)count, text);
   }
   nn_tensor *packed = nn_tensor_pack(c->x[0]);
-  nn_tensor *y = packed ? nni_view_contiguous(packed, shape->count, size) : NULL;
+  c->y = packed ? nni_view_contiguous(packed, shape->count, size) : NULL;
   nn_tensor_release(packed);
-  return y;
+  return c->y ? NN_OK : NN_EMEMORY;
 }
 
 static int reshape_backward(nn_call *c) {
@@ -50,14 +45,15 @@ static int reshape_backward(nn_call *c) {
 
 /* ---- transpose ---- */
 
-static nn_tensor *transpose_view(nn_call *c) {
+static int transpose_view(nn_call *c) {
   nn_tensor *x = c->x[0];
   int64_t a = c->param[0].integer, b = c->param[1].integer, size[NN_MAX_AXES], stride[NN_MAX_AXES];
   memcpy(size, x->size, sizeof size);
   memcpy(stride, x->stride, sizeof stride);
   size[a] = x->size[b], size[b] = x->size[a];
   stride[a] = x->stride[b], stride[b] = x->stride[a];
-  return nni_view(x, x->axes, size, stride, x->offset);
+  c->y = nni_view(x, x->axes, size, stride, x->offset);
+  return c->y ? NN_OK : NN_EMEMORY;
 }
 
 static int transpose_backward(nn_call *c) {
@@ -72,21 +68,20 @@ static int transpose_backward(nn_call *c) {
 
 /* ---- slice ---- */
 
-static nn_tensor *slice_view(nn_call *c) {
+static int slice_view(nn_call *c) {
   nn_tensor *x = c->x[0];
   int64_t axis = c->param[0].integer, from = c->param[1].integer, to = c->param[2].integer, step = c->param[3].integer;
   int64_t size[NN_MAX_AXES], stride[NN_MAX_AXES], length = x->size[axis];
   if (to < 0) to += length + 1;
-  if (from < 0 || from >= length || to <= from || to > length) {
-    nn_fail(NN_ESHAPE, "axis %lld has places 1..%lld, got %lld..%lld", (long long)axis + 1, (long long)length,
-            (long long)from + 1, (long long)c->param[2].integer);
-    return NULL;
-  }
+  if (from < 0 || from >= length || to <= from || to > length)
+    return nn_fail(NN_ESHAPE, "axis %lld has places 1..%lld, got %lld..%lld", (long long)axis + 1, (long long)length,
+                   (long long)from + 1, (long long)c->param[2].integer);
   memcpy(size, x->size, sizeof size);
   memcpy(stride, x->stride, sizeof stride);
   size[axis] = (to - from + step - 1) / step;
   stride[axis] *= step;
-  return nni_view(x, x->axes, size, stride, x->offset + from * x->stride[axis]);
+  c->y = nni_view(x, x->axes, size, stride, x->offset + from * x->stride[axis]);
+  return c->y ? NN_OK : NN_EMEMORY;
 }
 
 static int slice_backward(nn_call *c) {
@@ -101,25 +96,22 @@ static int slice_backward(nn_call *c) {
 
 /* ---- expand ---- */
 
-static nn_tensor *expand_view(nn_call *c) {
+static int expand_view(nn_call *c) {
   nn_tensor *x = c->x[0];
   const nn_param *shape = &c->param[0];
   int64_t stride[NN_MAX_AXES];
   int lead = shape->count - x->axes;
-  if (shape->count > NN_MAX_AXES || lead < 0) {
-    nn_fail(NN_ESHAPE, "expects from %d to %d axes, got %d", x->axes, NN_MAX_AXES, shape->count);
-    return NULL;
-  }
+  if (shape->count > NN_MAX_AXES || lead < 0)
+    return nn_fail(NN_ESHAPE, "shape expects from %d to %d sizes, got %d", x->axes, NN_MAX_AXES, shape->count);
   for (int i = 0; i < shape->count; i++) {
     int64_t size = i < lead ? 1 : x->size[i - lead];
-    if (shape->list[i] < 1 || (size != 1 && size != shape->list[i])) {
-      nn_fail(NN_ESHAPE, "axis %d has size %lld and cannot become %lld", i + 1, (long long)size,
-              (long long)shape->list[i]);
-      return NULL;
-    }
+    if (shape->list[i] < 1 || (size != 1 && size != shape->list[i]))
+      return nn_fail(NN_ESHAPE, "axis %d has size %lld and cannot become %lld", i + 1, (long long)size,
+                     (long long)shape->list[i]);
     stride[i] = size == 1 ? 0 : x->stride[i - lead];
   }
-  return nni_view(x, shape->count, shape->list, stride, x->offset);
+  c->y = nni_view(x, shape->count, shape->list, stride, x->offset);
+  return c->y ? NN_OK : NN_EMEMORY;
 }
 
 static int expand_backward(nn_call *c) {

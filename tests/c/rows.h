@@ -28,7 +28,34 @@ static inline nn_tensor *drawn(uint64_t seed, const int64_t *size) {
 }
 #define DRAWN(seed, ...) drawn(seed, (const int64_t[NN_MAX_AXES + 1]){ __VA_ARGS__ })
 
+/* The same, mapped from [-1, 1] to [low, high]. */
+static inline nn_tensor *drawn_in(uint64_t seed, const int64_t *size, double low, double high) {
+  nn_tensor *t = drawn(seed, size);
+  nn_real *x = nn_tensor_write(t);
+  for (int64_t i = 0; i < nn_tensor_count(t); i++) x[i] = (nn_real)(low + (high - low) * 0.5 * ((double)x[i] + 1));
+  return t;
+}
+#define DRAWN_IN(seed, low, high, ...) drawn_in(seed, (const int64_t[NN_MAX_AXES + 1]){ __VA_ARGS__ }, low, high)
+
+/* An index drawn from 0 .. below-1. */
+static inline nn_tensor *drawn_index(uint64_t seed, const int64_t *size, int64_t below) {
+  nn_tensor *x = drawn_in(seed, size, 0, (double)below);
+  nn_tensor *t = nn_tensor_new(NN_INDEX, nn_tensor_axes(x), size);
+  assert_non_null(t);
+  int32_t *index = nn_tensor_write(t);
+  for (int64_t i = 0; i < nn_tensor_count(t); i++) {
+    int64_t value = (int64_t)((const nn_real *)nn_tensor_data(x))[i];
+    index[i] = (int32_t)(value < below ? value : below - 1);
+  }
+  nn_tensor_release(x);
+  return t;
+}
+#define DRAWN_INDEX(seed, below, ...) drawn_index(seed, (const int64_t[NN_MAX_AXES + 1]){ __VA_ARGS__ }, below)
+
 static inline const nn_real *values(const nn_tensor *t) { return nn_tensor_data(t); }
+
+/* Inputs of other types take no gradient. */
+static inline bool takes_gradient(const nn_tensor *t) { return t && nn_tensor_type(t) == NN_REAL; }
 
 /* y and the gradients of sum(y * dy), dy drawn. */
 typedef struct {
@@ -40,16 +67,17 @@ static inline passes both_ways(const char *name, nn_tensor *const *x, int count,
   nn_param params[NN_MAX_PARAMS] = { { 0 } };
   if (given) memcpy(params, given, sizeof params);
   for (int i = 0; i < count; i++)
-    if (x[i]) assert_int_equal(nn_tensor_set_requires_grad(x[i], true), NN_OK);
+    if (takes_gradient(x[i])) assert_int_equal(nn_tensor_set_requires_grad(x[i], true), NN_OK);
   int status = nn_apply(nn_op_find(name), x, count, params, &p.y);
   if (status != NN_OK) fail_msg("%s", nn_error());
   int64_t size[NN_MAX_AXES + 1] = { 0 };
   memcpy(size, nn_tensor_sizes(p.y), (size_t)nn_tensor_axes(p.y) * sizeof *size);
+  if (!nn_tensor_requires_grad(p.y)) return p;  /* a row without a gradient */
   p.dy = drawn(99, size);
   status = nn_backward(p.y, p.dy, false);
   if (status != NN_OK) fail_msg("%s", nn_error());
   for (int i = 0; i < count; i++) {
-    if (!x[i]) continue;
+    if (!takes_gradient(x[i])) continue;
     p.dx[i] = nn_tensor_clone(nn_tensor_grad(x[i]));
     nn_tensor_clear_grad(x[i]);
   }
@@ -78,7 +106,7 @@ static inline void assert_near(const nn_real *got, const double *wanted, int64_t
 
 static inline void assert_same_bits(const nn_tensor *a, const nn_tensor *b, const char *what) {
   if (!a && !b) return;
-  if (memcmp(values(a), values(b), (size_t)nn_tensor_count(a) * sizeof(nn_real)) != 0)
+  if (memcmp(values(a), values(b), (size_t)nn_tensor_count(a) * nn_type_bytes(nn_tensor_type(a))) != 0)
     fail_msg("%s: other bits with another number of threads", what);
 }
 
@@ -104,7 +132,7 @@ static inline void check_memory(const char *name, nn_tensor *const *x, int count
   nn_param all[NN_MAX_PARAMS] = { { 0 } };
   if (params) memcpy(all, params, sizeof all);
   for (int i = 0; i < count; i++)
-    if (x[i]) assert_int_equal(nn_tensor_set_requires_grad(x[i], true), NN_OK);
+    if (takes_gradient(x[i])) assert_int_equal(nn_tensor_set_requires_grad(x[i], true), NN_OK);
   bool failed = true;
   for (uint64_t n = 1; failed; n++) {
     nn_tensor *y = NULL, *dy = NULL;
@@ -112,7 +140,7 @@ static inline void check_memory(const char *name, nn_tensor *const *x, int count
     nn_memory_fail_at(n);
     int status = nn_apply(nn_op_find(name), x, count, all, &y);
     if (status == NN_OK && !(dy = nn_tensor_clone(y))) status = NN_EMEMORY;
-    if (status == NN_OK) status = nn_backward(y, dy, false);
+    if (status == NN_OK && nn_tensor_requires_grad(y)) status = nn_backward(y, dy, false);
     nn_memory_fail_at(0);
     failed = status != NN_OK;
     if (failed) assert_int_equal(status, NN_EMEMORY);
@@ -123,6 +151,13 @@ static inline void check_memory(const char *name, nn_tensor *const *x, int count
     nn_memory_get_stats(&after);
     assert_int_equal(before.live_blocks, after.live_blocks);
   }
+}
+
+/* Applies a row to n tensors; NN_OK or its status. */
+static inline int apply(const char *name, nn_tensor *const *x, int count, const nn_param *given, nn_tensor **y) {
+  nn_param params[NN_MAX_PARAMS] = { { 0 } };
+  if (given) memcpy(params, given, sizeof params);
+  return nn_apply(nn_op_find(name), x, count, params, y);
 }
 
 static inline void release_all(nn_tensor **x, int count) {
