@@ -173,7 +173,10 @@ static void gather_by_columns(void *context, int64_t begin, int64_t end) {
 
 /* ---- in registers, for few output channels ---- */
 
-enum { PIXELS = 6, RUN = 8 };  /* 6 x 16 sums and what feeds them fit the registers of AVX-512 and of AVX2 */
+enum {
+  PIXELS = 6,     /* 6 x 16 sums and what feeds them fit the registers of AVX-512 and of AVX2 */
+  BAND_ROWS = 8,  /* at least, as neighbouring bands copy the same lines */
+};
 
 /* The lines of one image that a band of grid rows sees, with zeros around: [v_span x h_span x channels]. */
 typedef struct {
@@ -262,11 +265,11 @@ static void sum_band(nn_real *out, const band *b, const gather *g, const panel *
   for (int p = 0; p < filled; p++) sum_pixels(1, to + p, from + p, w);
 }
 
-/* Pieces are images, or bands of `rows` grid rows when an image is large. */
+/* Pieces are images, or bands of this many grid rows when an image's lines and results exceed 64 KB. */
 static int64_t rows_in_band(const gather *g) {
   int64_t line = (span(&g->h, g->h.count) * g->source_channels + g->h.count * g->out_channels) *
                  (int64_t)sizeof(nn_real);
-  return nnk_max(1, nnk_min(g->v.count, nnk_max(RUN, (64 << 10) / nnk_max(1, line * g->v.source_step))));
+  return nnk_max(1, nnk_min(g->v.count, nnk_max(BAND_ROWS, (64 << 10) / nnk_max(1, line * g->v.source_step))));
 }
 
 static void gather_in_registers(void *context, int64_t begin, int64_t end) {
@@ -336,12 +339,15 @@ static void gather_by_channels(void *context, int64_t begin, int64_t end) {
 
 typedef enum { BY_COLUMNS, IN_REGISTERS, BY_CHANNELS } way;
 
-enum { REGISTERS_UP_TO = 32 };  /* where the loops stop beating BLAS */
+enum { REGISTERS_UP_TO = 32 };  /* output channels where the loops stop beating BLAS */
 
 static way choose(const gather *g) {
   if (g->groups > 1 && g->groups == g->source_channels && g->groups == g->out_channels) return BY_CHANNELS;
   bool narrow = g->groups == 1 && g->out_channels % NNK_LANES == 0 && g->out_channels <= REGISTERS_UP_TO;
-  return narrow ? IN_REGISTERS : BY_COLUMNS;
+  /* Taps further apart than the image is long would make bands of mostly zeros. */
+  bool close = (g->v.taps - 1) * g->v.offset_step <= g->v.source_size &&
+               (g->h.taps - 1) * g->h.offset_step <= g->h.source_size;
+  return narrow && close ? IN_REGISTERS : BY_COLUMNS;
 }
 
 typedef struct {

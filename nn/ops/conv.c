@@ -30,6 +30,7 @@ static int conv2d_shape(nn_call *c) {
   if (x->axes != 4) return nn_fail(NN_ESHAPE, "x expects 4 axes (images, height, width, channels), got %d", x->axes);
   if (w->axes != 4) return nn_fail(NN_ESHAPE, "weight expects 4 axes (height, width, in, out), got %d", w->axes);
   if (w->size[0] < 1 || w->size[1] < 1) return nn_fail(NN_ESHAPE, "weight expects a kernel of at least 1x1");
+  if (x->size[3] < 1) return nn_fail(NN_ESHAPE, "x expects at least 1 channel, got 0");
   if (x->size[3] % groups != 0 || w->size[3] % groups != 0)
     return nn_fail(NN_ESHAPE, "groups expects a divisor of %lld input and %lld output channels, got %lld",
                    (long long)x->size[3], (long long)w->size[3], (long long)groups);
