@@ -22,6 +22,12 @@ static int op_call(lua_State *L) {
   return 1;
 }
 
+/* -x: Lua hands a unary operator its operand twice. */
+static int op_call_unary(lua_State *L) {
+  lua_settop(L, 1);
+  return op_call(L);
+}
+
 /* ---- rows as data: what help, the stubs and the table walk read ---- */
 
 static const char *const kind_words[] = {
@@ -115,12 +121,14 @@ void nnl_open_ops(lua_State *L, int module) {
     const char *event, *op;
   } operators[] = {
     { "__add", "add" }, { "__sub", "sub" }, { "__mul", "mul" }, { "__div", "div" }, { "__pow", "pow" },
-    { "__unm", "neg" },
   };
   for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
     lua_getfield(L, module, operators[i].op);
     lua_setfield(L, methods - 1, operators[i].event);
   }
+  lua_pushlightuserdata(L, (void *)nn_op_find("neg"));
+  lua_pushcclosure(L, op_call_unary, 1);
+  lua_setfield(L, methods - 1, "__unm");
   lua_pop(L, 2);
   lua_pushcfunction(L, op_list);
   lua_setfield(L, module, "ops");
