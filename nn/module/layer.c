@@ -190,7 +190,7 @@ const nn_module_class nn_modules_layer[] = {
     .forward = flatten_forward },
   { .name = "Dropout", .signature = "{p:number=0.5 >=0 <1}",
     .doc = "In training sets each element to 0 with probability p and divides the rest by 1 - p.", .op = "dropout",
-    .forward = dropout_forward },
+    .draws = true, .forward = dropout_forward },
   { .name = "Normalize", .signature = "mean:numbers deviation:numbers",
     .doc = "(x - mean) / deviation for each channel; a model's first layer, so that pixels stay in [0, 1] outside.",
     .build = normalize_build, .forward = normalize_forward },

@@ -162,10 +162,12 @@ typedef struct {
   uint64_t seed, next;
 } initialising;
 
-/* Every module takes one stream, with or without parameters, so that a stream names a place in the model. */
+/* Modules that hold or draw something take one stream each, in order: a layer without weights, such as Normalize, changes
+ * nothing for the others. */
 static int initialise_one(void *context, const char *path, nn_module *m) {
   (void)path;
   initialising *c = context;
+  if (m->slots == 0 && !m->class->draws) return NN_OK;
   m->stream = c->next++;
   return m->class->initialise ? m->class->initialise(m, c->seed, 4 * m->stream) : NN_OK;
 }

@@ -40,6 +40,7 @@ struct nn_module_class {
   const char *doc;
   const char *op;            /* the op that forward runs, with the constructor's params unless build sets others */
   bool container;
+  bool draws;                /* random numbers when it runs */
   int (*build)(nn_module *m);                                     /* makes slots from m->param; may be NULL */
   int (*initialise)(nn_module *m, uint64_t seed, uint64_t stream); /* fills the slots; NULL: there are none */
   int (*forward)(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
