@@ -65,16 +65,28 @@ local function contestants(case)
   return list
 end
 
-local function middle(results, field)
+local function middle(results, value)
   local values = {}
-  for i, result in ipairs(results) do values[i] = result[field] end
+  for round, result in ipairs(results) do values[round] = value(result, round) end
   return stats.median(values)
+end
+
+local function print_result(c, ours)
+  local line = ("  %s %8.1f ms  %7.1f images/s  %6.0f MB"):format(text.pad(c.name, 16),
+    middle(c, function(r) return r.ms end), middle(c, function(r) return r.images_per_second end),
+    middle(c, function(r) return r.peak_mb end))
+  if c ~= ours then
+    local ratio = middle(c, function(r, round) return ours[round].images_per_second / r.images_per_second end)
+    line = line .. ("   penumbra / it = %.2f"):format(ratio)
+  end
+  print(line)
 end
 
 local function run(case)
   local list = contestants(case)
   for round = 1, options.rounds do
     for _, c in ipairs(list) do
+      io.stderr:write(("resnet18 %s, round %d of %d: %s\n"):format(case, round, options.rounds, c.name))
       c[round] = measure(c.command)
       c[round].name, c[round].time = c.name, os.date("!%Y-%m-%dT%H:%M:%SZ")
       assert(file.append_line("build/bench.json", json.encode(c[round])))
@@ -82,13 +94,7 @@ local function run(case)
   end
   print(("resnet18 %s: batch %d, 32x32, 100 classes, %d threads, %d rounds of %d s"):format(
     case, options.batch, options.threads, options.rounds, options.seconds))
-  local ours
-  for _, c in ipairs(list) do
-    local rate = middle(c, "images_per_second")
-    ours = ours or rate
-    print(("  %s %8.1f ms  %7.1f images/s  %6.0f MB%s"):format(text.pad(c.name, 16), middle(c, "ms"), rate,
-      middle(c, "peak_mb"), rate == ours and "" or ("   penumbra / it = %.2f"):format(ours / rate)))
-  end
+  for _, c in ipairs(list) do print_result(c, list[1]) end
 end
 
 if not python then print("torch is not compared: " .. missing) end
