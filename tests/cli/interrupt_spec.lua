@@ -18,7 +18,7 @@ local function interrupt(arguments, input)
     program.with_files({ input = input or "" }, function(folder)
       r = program.shell(([[
         cd %s
-        mkfifo pipe
+        mkfifo pipe silence
         %s "$PENUMBRA" %s > pipe 2> err < input &
         program=$!
         { sleep 5; kill -KILL $program; } > /dev/null 2>&1 &
@@ -40,8 +40,8 @@ local function interrupt(arguments, input)
   return best
 end
 
-local function interrupt_code(code)
-  return interrupt("-e " .. program.quote('print "ready" io.stdout:close() ' .. code))
+local function interrupt_code(code, preparation)
+  return interrupt("-e " .. program.quote((preparation or "") .. ' print "ready" ' .. code))
 end
 
 describe("Ctrl-C", function()
@@ -52,11 +52,20 @@ describe("Ctrl-C", function()
     ["a wrapped coroutine"] = "coroutine.wrap(function() while true do end end)()",
     ["a nested coroutine"] = "coroutine.wrap(function() coroutine.wrap(function() while true do end end)() end)()",
     ["a generator"] = "for _ in coroutine.wrap(function() while true do coroutine.yield(1) end end) do end",
-    ["a read that waits"] = "io.open('pipe', 'r'):read()",
+    ["many operations"] = { "while true do x:exp() end", "local x = nn.zeros{64, 64}" },
+    ["one long operation"] = { "print(x:matmul(x):matmul(x):matmul(x))", "local x = nn.zeros{4096, 4096}" },
+    ["a long convolution"] = { "print(x:conv2d(w, { padding = 2 }))",
+      "local x, w = nn.zeros{128, 64, 64, 64}, nn.zeros{5, 5, 64, 128}" },
+    ["a training step"] = { "while true do objective(model, x, y):backward() opt:step() end", [[
+      local model = models.resnet18{ classes = 10, stem = "cifar" }
+      local x, y = nn.zeros{128, 32, 32, 3}, nn.zeros({ 128 }, { type = "index" })
+      local opt = optim.adam{ model:parameters(), lr = 1e-3 }
+      local objective = loss.cross_entropy()]] },
+    ["a read that waits"] = "io.open('silence', 'r+'):read()",
   }
-  for name, code in pairs(cases) do
+  for name, case in pairs(cases) do
     it("ends " .. name, function()
-      local r = interrupt_code(code)
+      local r = type(case) == "table" and interrupt_code(table.unpack(case)) or interrupt_code(case)
       assert.equal(130, r.code)
       assert.matches("^penumbra: [^\n]*interrupted\n$", r.err)
       assert.is_true(r.seconds < LIMIT, ("took %g s"):format(r.seconds))
