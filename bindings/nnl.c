@@ -61,7 +61,7 @@ int nnl_fail(lua_State *L, int status) {
 /* Bytes made since the collector last heard of it. Lua sees a box of 8 bytes; without this it would let gigabytes of
  * tensors wait for the next cycle. */
 static size_t uncharged;
-enum { CHARGE_AT = 4 << 20, OVERHEAD = 512 };  /* a tensor's own structures, whatever it holds */
+enum { CHARGE_AT = 256 << 10, OVERHEAD = 512 };  /* a tensor's own structures, whatever it holds */
 
 void nnl_charge(const nn_tensor *t) {
   if (t) uncharged += (size_t)nn_tensor_count(t) * nn_type_bytes(nn_tensor_type(t)) + OVERHEAD;
