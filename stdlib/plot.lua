@@ -182,6 +182,11 @@ local function y_range(options, from_zero)
   if from_zero then low, high = math.min(0, low), math.max(0, high) end
   local span = high > low and high - low or math.max(1e-9, math.abs(high)) * 0.1
   local y = options.y or {}
+  if y.log then
+    -- Two fifths of a power of ten above and below; what is not positive has no place on the axis.
+    if low <= 0 then low = high > 0 and high / 1e4 or 1 end
+    return y.min or low / 2.5, y.max or high * 2.5
+  end
   local below = from_zero and low >= 0 and 0 or low - 0.10 * span
   return y.min or below, y.max or high + 0.14 * span
 end
@@ -272,6 +277,7 @@ end
 ---@return string[]? paths, string? message, string? code
 function M.bars(options)
   local checked = spec.check("plot.bars", options, category_fields)
+  if checked.y and checked.y.log then error("plot.bars: bars stand on zero; use points on a logarithmic axis", 2) end
   return categories(checked, true)
 end
 

@@ -52,7 +52,8 @@ local Chart = { __name = "chart" }
 local chart_fields = {
   x = spec.text { required = true },
   y = spec.text { required = true },
-  title = spec.text(), label = spec.text(), name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
+  title = spec.text(), label = spec.text(), log = spec.flag(),
+  name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
 }
 
 local function charter(kind)
@@ -66,7 +67,7 @@ local function charter(kind)
 end
 
 --- Charts: y (a metric) over x (a grid parameter), with intervals, the seeds as dots and the paper's value as a
---- marker. bars stand on zero; points need not; lines are for a parameter that is a number.
+--- marker. bars stand on zero; points need not; lines are for a parameter that is a number. `log` is for y.
 M.chart = { bars = charter "bars", points = charter "points", lines = charter "lines" }
 
 local Claim = { __name = "claim" }
@@ -416,7 +417,7 @@ local function make_chart(study, shown, expansion)
     end
   end
   if not any then return nil, "no run has the metric" end
-  local options = { title = shown.title, y = { label = unit_title(shown.label or shown.y, unit) },
+  local options = { title = shown.title, y = { label = unit_title(shown.label or shown.y, unit), log = shown.log },
                     note = "with 95 % intervals" }
   if shown.kind == "lines" then
     options.x, options.series = { label = shown.x }, { { name = shown.y, points = lines } }
@@ -447,7 +448,7 @@ local function judge(study, claim, expansion)
     for key, kept in pairs(claim.where) do where[key] = kept end
     local points = select_points(expansion, where)
     local intervals, why = metric_of(expansion, points, claim.metric)
-    if not intervals then return none(format("%s: %s", param.show(value), why)) end
+    if not intervals then return none(format("%s %s", param.show(value), why == "not run" and "was not run" or why)) end
     sides[place] = { intervals = intervals, points = points }
   end
   -- Only seeds both sides have can be paired.
@@ -517,7 +518,7 @@ local over_text = {
 ---@param claims table[]
 ---@return string
 function M.claims_text(claims)
-  local rows, notes, seen = {}, {}, {}
+  local rows, notes, reasons = {}, {}, {}
   for i, claim in ipairs(claims) do
     local d = claim.difference
     local shown, least, paper = "", "", ""
@@ -527,20 +528,16 @@ function M.claims_text(claims)
       shown = format("%s [%s, %s]", signed(d.value, decimals), signed(d.low, decimals), signed(d.high, decimals))
       least = format("%." .. decimals .. "f", claim.resolvable)
       if claim.paper then paper = signed(claim.paper, 2) end
-      local note = over_text[claim.over]
-      if not seen[note] then
-        notes[#notes + 1], seen[note] = note, true
-      end
+      notes[over_text[claim.over]] = true
     end
-    rows[i] = { claim.title, claim.verdict, format("%s %s %s", param.show(claim.left), claim.direction,
-      param.show(claim.right)), unit_title(claim.metric, d and d.unit), shown, least, paper }
+    if claim.why then reasons["no verdict: " .. claim.why] = true end
+    rows[i] = { claim.title, claim.verdict, unit_title(claim.metric, d and d.unit), shown, least, paper }
   end
-  local lines = { text.table({ "claim", { title = "verdict", align = "left" }, { title = "that is", align = "left" },
-    { title = "in", align = "left" }, "difference [95 %]", "could see", "paper" }, rows) }
-  for _, claim in ipairs(claims) do
-    if claim.why then lines[#lines + 1] = format("%s: no verdict: %s", claim.title, claim.why) end
-  end
-  if #notes > 0 then lines[#lines + 1] = "intervals " .. concat(notes, "; ") end
+  local lines = { text.table({ "claim", { title = "verdict", align = "left" }, { title = "difference in",
+    align = "left" }, "with 95 % interval", "resolves", "paper" }, rows) }
+  for _, reason in ipairs(spec.names(reasons)) do lines[#lines + 1] = reason end
+  for _, note in ipairs(spec.names(notes)) do lines[#lines + 1] = "intervals " .. note end
+  lines[#lines + 1] = "resolves: the smallest true difference that would be told from zero four times in five"
   return concat(lines, "\n")
 end
 

@@ -15,7 +15,8 @@ return recipe {
     bias = param.number { 0.95, min = 0, max = 1, doc = "share of red in training, of blue in the test" },
     epochs = param.integer { 3, min = 1 },
     batch = param.integer { 128, min = 1 },
-    rate = param.number { 1e-3, above = 0, doc = "Adam's learning rate" },
+    rate = param.number { 1e-3, above = 0, doc = "Adam's learning rate at the start" },
+    schedule = param.choice { "cosine", "constant", doc = "how the rate goes down" },
     limit = param.integer { 6000, min = 10, max = 60000, doc = "training digits" },
     test_limit = param.integer { 10000, min = 10, max = 10000, doc = "test digits" },
     probe_limit = param.integer { 500, min = 10, doc = "test digits on which DS is measured" },
@@ -28,7 +29,8 @@ return recipe {
     "the task loss of C: cross-entropy on x alone; AUG: the mean of the cross-entropies on x and x'",
     "alpha multiplies DS summed over the classes and averaged over the batch",
     "no gradient is stopped in DS, and x and x' go through batch norm as one batch",
-    "initialisation from scratch, Adam at 1e-3, batches of 128, no weight decay, no other augmentation, the last epoch",
+    "initialisation from scratch; batches, rate and epochs by scale, the rate falling as half a cosine; no weight decay, "
+      .. "no other augmentation; the network of the last step",
   },
   plan = function(p)
     -- The digits and their colours are the same for every seed of the training: runs are compared digit by digit.
@@ -44,6 +46,7 @@ return recipe {
       model = models[p.network] { classes = 10, seed = p.seed },
       loss = losses[p.variant] or losses.plain,
       optimizer = optim.adam { lr = p.rate },
+      schedule = p.schedule == "cosine" and optim.cosine() or optim.constant(),
       epochs = p.variant == "plain2x" and 2 * p.epochs or p.epochs,
       batch = p.batch,
       seed = p.seed,
