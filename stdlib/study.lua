@@ -52,7 +52,7 @@ local Chart = { __name = "chart" }
 local chart_fields = {
   x = spec.text { required = true },
   y = spec.text { required = true },
-  title = spec.text(), label = spec.text(), log = spec.flag(),
+  title = spec.text(), label = spec.text(), note = spec.text(), log = spec.flag(),
   name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
 }
 
@@ -418,7 +418,7 @@ local function make_chart(study, shown, expansion)
   end
   if not any then return nil, "no run has the metric" end
   local options = { title = shown.title, y = { label = unit_title(shown.label or shown.y, unit), log = shown.log },
-                    note = "with 95 % intervals" }
+                    note = "with 95 % intervals" .. (shown.note and "; " .. shown.note or "") }
   if shown.kind == "lines" then
     options.x, options.series = { label = shown.x }, { { name = shown.y, points = lines } }
   else

@@ -23,7 +23,8 @@ return study {
       :column("flips")
       :column("images", { title = "images seen" })
       :column("seconds", { title = "training" }),
-    chart.points { x = "variant", y = "accuracy", title = "Colour MNIST: accuracy on the turned colours" },
+    chart.points { x = "variant", y = "accuracy", title = "Colour MNIST: accuracy on the turned colours",
+      note = "network and data size differ from the paper's" },
     chart.points { x = "variant", y = "ds_relative", title = "Colour MNIST: distance score, scale-free",
       label = "DS / mean DS of two classes", log = true },
   },
