@@ -94,7 +94,8 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
-.PHONY: all program test-programs release double asan tsan check check-long demo bench lint install clean help FORCE
+.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-cpu demo bench \
+        lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -159,10 +160,16 @@ double_suite = $(foreach spec,$(DOUBLE_SPECS),'build/double/penumbra tests/run.l
 check: release double
 	@scripts/dev/run-tests $(call suite,release) $(double_suite)
 
-# Also: sanitizers over everything, ThreadSanitizer over the C tests, each processor level, another BLAS kernel set.
-check-long: check asan tsan
+# Sanitizers over everything, ThreadSanitizer over the C tests, the other processor levels, another set of BLAS kernels.
+check-long: check check-asan check-tsan check-cpu
+
+check-asan: asan
 	@scripts/dev/run-tests $(call suite,asan)
+
+check-tsan: tsan
 	@scripts/dev/run-tests $(patsubst tests/c/%.c,build/tsan/tests/%,$(TESTS))
+
+check-cpu: release
 	@PENUMBRA_CPU=avx2 scripts/dev/run-tests $(call suite,release)
 	@PENUMBRA_CPU=portable scripts/dev/run-tests $(call suite,release)
 	@OPENBLAS_CORETYPE=Haswell scripts/dev/run-tests $(call suite,release)
@@ -189,7 +196,7 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  the same under sanitizers and on each processor level'
+	@echo 'make check-long  also check-asan, check-tsan (sanitizers) and check-cpu (other processors)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'

@@ -1,5 +1,7 @@
---- A busted output handler that prints TAP: each failure with its message, each skipped test with its reason.
+--- A busted output handler that prints TAP: each failure with its message, each skipped test with its reason. A test
+--- that leaves tensors alive fails too.
 local busted = require "busted"
+local live_tensors = require "nn".live_tensors
 
 local function comment(text)
   text = tostring(text):gsub("%s+$", "")
@@ -31,9 +33,29 @@ return function()
     if failure.isError and failure.trace and failure.trace.traceback then comment(failure.trace.traceback) end
   end
 
+  local tensors_before
+
+  local function test_start()
+    tensors_before = live_tensors()
+    return nil, true
+  end
+
+  --- How many tensors the test left behind, after everything unreachable is gone.
+  local function left_over()
+    if live_tensors() > tensors_before then
+      collectgarbage()
+      collectgarbage()
+    end
+    return live_tensors() - tensors_before
+  end
+
   local function test_end(element, _, status)
     local name = handler.getFullName(element)
-    if status == "success" then
+    local tensors = left_over()
+    if status == "success" and tensors > 0 then
+      result("not ok", "- " .. name)
+      comment(("%d tensors are alive after the test that were not before"):format(tensors))
+    elseif status == "success" then
       result("ok", "- " .. name)
     elseif status == "pending" then
       local reason = handler.pendings[#handler.pendings].message
@@ -60,6 +82,7 @@ return function()
   end
 
   -- The handler's own subscriptions go to the head of each list: it has counted before these run.
+  busted.subscribe({ "test", "start" }, test_start)
   busted.subscribe({ "test", "end" }, test_end)
   busted.subscribe({ "error" }, error_outside)
   busted.subscribe({ "failure" }, error_outside)
