@@ -52,7 +52,7 @@ local function flat(t)
   return out
 end
 
---- Compares the gradient of f with differences.
+--- Compares the gradient of f with differences. The inputs are left without gradients.
 ---@param f fun(...: Tensor): Tensor  # a pure function of its inputs
 ---@param inputs Tensor[]             # leaves; those with requires_grad are checked
 ---@param options? { step?: number, seed?: integer }
@@ -60,7 +60,9 @@ end
 function M.compare(f, inputs, options)
   options = options or {}
   local step = options.step or SIZES.step
-  local direction = nn.no_grad(function() return nn.normal(f(table.unpack(inputs)).shape, { seed = options.seed or 7 }) end)
+  local direction = nn.no_grad(function()
+    return nn.normal(f(table.unpack(inputs)).shape, { seed = options.seed or 7 })
+  end)
   local function value() return nn.no_grad(function() return (f(table.unpack(inputs)) * direction):sum():item() end) end
 
   for _, x in ipairs(inputs) do
@@ -74,6 +76,7 @@ function M.compare(f, inputs, options)
       local got, difference = x.grad and flat(x.grad) or {}, {}
       for k, v in ipairs(expected) do difference[k] = v - (got[k] or 0) end
       rows[#rows + 1] = { input = i, error = norm(difference) / math.max(norm(expected), 1e-3), norm = norm(expected) }
+      x:clear_grad()
     end
   end
   return rows
