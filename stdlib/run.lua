@@ -351,7 +351,7 @@ local function run_recipe(base, options, settings, say)
   sort(names)
   for _, name in ipairs(names) do
     local shown = file.read(format("%s/tables/%s.txt", job.folder, name))
-    if shown and shown:find("%S") then say(name .. "\n" .. shown) end
+    if shown and shown:find("%S") then say(shown) end
   end
   say(metrics_table(job.results.metrics))
   return true

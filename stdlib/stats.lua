@@ -230,12 +230,19 @@ function Interval:range()
   return format("[%s, %s]", fixed(self.low, decimals), fixed(self.high, decimals))
 end
 
---- `96.01 ± 0.38`, without the unit; only the value when there is no interval.
+--- `96.01 ± 0.38`, without the unit; only the value when there is no interval. A lopsided interval, as that of a share
+--- near 0 or 100 %, is given by its bounds: `0.0 [0.0, 5.8]`.
 ---@return string
 function Interval:__tostring()
+  local half = self:half()
+  if half == 0 then
+    return math.type(self.value) == "integer" and format("%d", self.value) or fixed(self.value, self:decimals())
+  end
   local decimals = self:decimals()
-  if self.low == self.high then return fixed(self.value, decimals) end
-  return fixed(self.value, decimals) .. " ± " .. fixed(self:half(), decimals)
+  if abs(0.5 * (self.low + self.high) - self.value) > 0.3 * half then
+    return format("%s [%s, %s]", fixed(self.value, decimals), fixed(self.low, decimals), fixed(self.high, decimals))
+  end
+  return fixed(self.value, decimals) .. " ± " .. fixed(half, decimals)
 end
 
 --- The interval times a constant: changes units.
