@@ -22,7 +22,6 @@ endif
 
 # ---- sources ----------------------------------------------------------------------------------------------------
 
-# Names that end in _avx2 or _avx512 are compiled for those instructions, and empty elsewhere.
 NN = $(addprefix nn/, \
   core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
   tensor/tensor.c \
@@ -80,11 +79,6 @@ COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fno-math-errno -
           $(FLAGS_$(VARIANT))
 LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
 
-ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
-  %_avx2.o:   ISA = -mavx2 -mfma
-  %_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
-endif
-
 # ---- rules ------------------------------------------------------------------------------------------------------
 
 OUT      = build/$(VARIANT)
@@ -94,7 +88,7 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
-.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-cpu demo bench \
+.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas demo bench \
         lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -118,7 +112,7 @@ $(OUT)/tests/c/%.o: INCLUDE = -Inn $(NN_CFLAGS)
 
 $(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(COMPILE) $(ISA) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUT)/embedded.o: $(OUT)/embedded.c $(OUT)/flags
 	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -160,8 +154,8 @@ double_suite = $(foreach spec,$(DOUBLE_SPECS),'build/double/penumbra tests/run.l
 check: release double
 	@scripts/dev/run-tests $(call suite,release) $(double_suite)
 
-# Sanitizers over everything, ThreadSanitizer over the C tests, the other processor levels, another set of BLAS kernels.
-check-long: check check-asan check-tsan check-cpu
+# Sanitizers over everything, ThreadSanitizer over the C tests, another set of BLAS kernels.
+check-long: check check-asan check-tsan check-blas
 
 check-asan: asan
 	@scripts/dev/run-tests $(call suite,asan)
@@ -169,9 +163,7 @@ check-asan: asan
 check-tsan: tsan
 	@scripts/dev/run-tests $(patsubst tests/c/%.c,build/tsan/tests/%,$(TESTS))
 
-check-cpu: release
-	@PENUMBRA_CPU=avx2 scripts/dev/run-tests $(call suite,release)
-	@PENUMBRA_CPU=portable scripts/dev/run-tests $(call suite,release)
+check-blas: release
 	@OPENBLAS_CORETYPE=Haswell scripts/dev/run-tests $(call suite,release)
 
 lint:
@@ -196,7 +188,7 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  also check-asan, check-tsan (sanitizers) and check-cpu (other processors)'
+	@echo 'make check-long  also check-asan, check-tsan (sanitizers) and check-blas (other BLAS kernels)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'

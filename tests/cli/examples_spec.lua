@@ -1,0 +1,35 @@
+--- Every file of examples/ runs, and says what it says it does.
+local lfs = require "lfs"
+local program <const> = require "tests.cli.program"
+
+-- How each is run, and a pattern its output must contain.
+local EXAMPLES <const> = {
+  ["first.lua"] = { "$PENUMBRA examples/first.lua", "mean of all +%d" },
+  ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
+  ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
+  ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d", data = "cifar100" },
+  ["digits.lua"] = { "$PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
+}
+
+local function has_data(name)
+  for folder in (os.getenv "PENUMBRA_DATA" or ""):gmatch "[^:]+" do
+    if lfs.attributes(folder .. "/" .. name) then return true end
+  end
+  return false
+end
+
+describe("examples/", function()
+  for name in lfs.dir "examples" do
+    if name:match "%.lua$" then
+      it(name, function()
+        local example = assert(EXAMPLES[name], "tests/cli/examples_spec.lua does not run it")
+        if example.data and not has_data(example.data) then
+          return pending("needs the data set " .. example.data .. " in PENUMBRA_DATA")
+        end
+        local run = program.shell("OUT=$(mktemp -d) || exit\n" .. example[1] .. "\ncode=$?; rm -r $OUT; exit $code")
+        assert.equal(0, run.code, run.err)
+        assert.truthy(run.out:match(example[2]), run.out)
+      end)
+    end
+  end
+end)
