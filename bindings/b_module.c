@@ -1,7 +1,7 @@
 /* b_module.c -- modules as Lua values: constructors from their rows, calls, parameters by name.
  *
- * A box holds a module and how a plain call runs it: in evaluation, unless inside model:train(f). Lua may hang fields of
- * its own on a model (classes, a name); they live in the box's user value.
+ * A box holds a module and how a plain call runs it: in evaluation, unless inside model:train(f). Lua may hang fields
+ * of its own on a model (classes, a name); they live in the box's user value.
  */
 #include <stdio.h>
 #include <string.h>

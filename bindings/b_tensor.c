@@ -108,7 +108,8 @@ static int fill_from_list(lua_State *L, nn_tensor *t, int axis, int64_t *positio
     return 0;
   }
   int64_t size = nn_tensor_size(t, axis);
-  if (!lua_istable(L, -1)) return nnl_error(L, "tensor: a list of %d expected, got %s", (int)size, luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    return nnl_error(L, "tensor: a list of %d expected, got %s", (int)size, luaL_typename(L, -1));
   if (luaL_len(L, -1) != size)
     return nnl_error(L, "tensor: lists of one length expected on axis %d: %d, got %d", axis + 1, (int)size,
                      (int)luaL_len(L, -1));

@@ -39,8 +39,8 @@ Progress.__index = Progress
 Progress.__name = "Progress"
 
 --- A progress line for `total` units of work. `unit = false` shows no rate.
----@param options { label?: string, total: number, unit?: string|false, quiet?: boolean, terminal?: boolean, width?: integer,
----                 stream?: file*, clock?: fun(): number }
+---@param options { label?: string, total: number, unit?: string|false, quiet?: boolean, terminal?: boolean,
+---                 width?: integer, stream?: file*, clock?: fun(): number }
 ---@return Progress
 function M.new(options)
   local self = setmetatable({}, Progress)

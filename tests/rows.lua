@@ -127,7 +127,8 @@ function M.cases(op)
       end
       for name in pairs(given) do error(("%s: case %q names %s, which it has not"):format(op.name, text, name)) end
       cases[#cases + 1] = {
-        text = text, tensors = tensors, places = places, arguments = arguments, count = count, options = next(options) and options,
+        text = text, tensors = tensors, places = places, arguments = arguments, count = count,
+        options = next(options) and options,
         call = function()
           local list = table.move(arguments, 1, count, 1, {})
           local n = count

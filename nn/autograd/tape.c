@@ -1,8 +1,8 @@
 /* tape.c -- running rows, recording them, and the way back.
  *
  * Recording makes one node per call. Backward visits the nodes that the value depends on, latest first: as nodes are
- * numbered when recorded, every node has all of its gradient before it is visited. A node's saved values are released as
- * soon as it has been visited, unless the graph is to be kept.
+ * numbered when recorded, every node has all of its gradient before it is visited. A node's saved values are released
+ * as soon as it has been visited, unless the graph is to be kept.
  */
 #include <stdio.h>
 #include <stdlib.h>

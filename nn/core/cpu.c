@@ -20,7 +20,7 @@ static const char *level = "portable";
 static void detect(void) {
 #if defined(__x86_64__)
   unsigned words[12] = { 0 };
-  if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
+  if ((unsigned)__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
     for (unsigned i = 0; i < 3; i++) {
       unsigned *w = words + 4 * i;
       __get_cpuid(0x80000002u + i, &w[0], &w[1], &w[2], &w[3]);

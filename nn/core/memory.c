@@ -1,8 +1,8 @@
 /* memory.c -- a caching allocator with counters, a cap, and a way to fail on purpose.
  *
  * A training step asks for the same sizes again and again. Returning them to the system costs page faults (10 - 30 % of
- * a step), so freed blocks wait in a list per size class, four classes to a doubling. Every block starts with a header of
- * one cache line that names its class; the pointer handed out is aligned to 64 bytes.
+ * a step), so freed blocks wait in a list per size class, four classes to a doubling. Every block starts with a header
+ * of one cache line that names its class; the pointer handed out is aligned to 64 bytes.
  *
  * What is kept is bounded: when a request misses the lists and live + cached would pass 1.25 x the peak of live bytes
  * (and a floor), all cached blocks go back to the system first. Workloads of one shape never get there.

@@ -1,8 +1,8 @@
 /* parallel.c -- the one team of threads, and interrupts.
  *
  * The calling thread is member 0; the others wait for work: they spin briefly, then sleep. A job is a range cut into
- * pieces of `grain`; members take pieces from a shared counter. Which member runs a piece does not matter to the result,
- * because a piece writes only its own output and the cuts depend on (count, grain) alone.
+ * pieces of `grain`; members take pieces from a shared counter. Which member runs a piece does not matter to the
+ * result, because a piece writes only its own output and the cuts depend on (count, grain) alone.
  *
  * Only one job runs at a time. A call from inside a piece, or while another thread's job runs, is done serially by the
  * caller.

@@ -1,7 +1,7 @@
 /* random.c -- counter-based random numbers: Philox4x32-10.
  *
- * J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011). A block is a
- * function of (seed, stream, index), so a draw does not depend on which thread makes it or on what was drawn before.
+ * J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011). A block is
+ * a function of (seed, stream, index), so a draw does not depend on which thread makes it or on what was drawn before.
  */
 #include <math.h>
 

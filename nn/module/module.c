@@ -162,8 +162,8 @@ typedef struct {
   uint64_t seed, next;
 } initialising;
 
-/* Modules that hold or draw something take one stream each, in order: a layer without weights, such as Normalize, changes
- * nothing for the others. */
+/* Modules that hold or draw something take one stream each, in order: a layer without weights, such as Normalize,
+ * changes nothing for the others. */
 static int initialise_one(void *context, const char *path, nn_module *m) {
   (void)path;
   initialising *c = context;

@@ -29,8 +29,8 @@ return recipe {
     "the task loss of C: cross-entropy on x alone; AUG: the mean of the cross-entropies on x and x'",
     "alpha multiplies DS summed over the classes and averaged over the batch",
     "no gradient is stopped in DS, and x and x' go through batch norm as one batch",
-    "initialisation from scratch; batches, rate and epochs by scale, the rate falling as half a cosine; no weight decay, "
-      .. "no other augmentation; the network of the last step",
+    "initialisation from scratch; batches, rate and epochs by scale, the rate falling as half a cosine; "
+      .. "no weight decay, no other augmentation; the network of the last step",
   },
   plan = function(p)
     -- The digits and their colours are the same for every seed of the training: runs are compared digit by digit.

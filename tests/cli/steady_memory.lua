@@ -1,5 +1,5 @@
---- 2,000 training steps of a small ResNet without any collectgarbage; prints the resident size, in bytes, at step 200 and
---- every 100 steps from there on. Run by memory_spec.lua.
+--- 2,000 training steps of a small ResNet without any collectgarbage; prints the resident size, in bytes, at step 200
+--- and every 100 steps from there on. Run by memory_spec.lua.
 local nn, models, optim, loss = require "nn", require "models", require "optim", require "loss"
 
 local function resident()

@@ -48,8 +48,7 @@ end
 
 local function assert_refused(op, what, ok, message)
   assert.is_false(ok, ("%s accepted %s"):format(op.name, what))
-  local where, rest = message:match("^(tests/lua/rows_spec%.lua:%d+: )(.*)$")
-  if not where then where, rest = "", message end
+  local rest = message:match("^tests/lua/rows_spec%.lua:%d+: (.*)$") or message
   assert.is_true(rest:find(op.name .. ": ", 1, true) == 1 or rest:find("use of freed tensor", 1, true) == 1,
     ("%s given %s says: %s"):format(op.name, what, message))
   assert.is_nil(rest:find("[.\n]$"), "ends with a full stop: " .. message)
