@@ -4,8 +4,9 @@
 
 #include "kernels/elementwise.h"
 
-/* out = or += x / (1 - p) where element i is kept, 0 where it is dropped. Element i draws word i % 4 of the Philox
- * block i / 4 of (seed, stream) and is dropped when that is below p 2^32, so the same call on dy gives the gradient. */
+/* out = or += x / (1 - p) where element i is kept, 0 where it is dropped. Of each 128 elements, number 32 k + b draws
+ * word k of the b-th of their 32 Philox blocks of (seed, stream); it is dropped when that is below p 2^32, so the same
+ * call on dy gives the gradient. */
 int nnk_dropout(nn_real *out, const nn_real *x, int64_t count, double p, uint64_t seed, uint64_t stream, bool add);
 
 #endif

@@ -103,11 +103,18 @@ typedef struct {
   bool add;
 } move;
 
+NNK_CLONES static void add_line(nn_real *restrict to, int64_t to_step, const nn_real *restrict from,
+                                int64_t from_step, int64_t n) {
+  if (to_step == 1 && from_step == 1) {
+    for (int64_t i = 0; i < n; i++) to[i] += from[i];
+  } else {
+    for (int64_t i = 0; i < n; i++) to[i * to_step] += from[i * from_step];
+  }
+}
+
 static void move_line(const move *m, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t n) {
   if (m->add) {
-    nn_real *out = (nn_real *)(void *)to;
-    const nn_real *in = (const nn_real *)(const void *)from;
-    for (int64_t i = 0; i < n; i++) out[i * to_step] += in[i * from_step];
+    add_line((nn_real *)(void *)to, to_step, (const nn_real *)(const void *)from, from_step, n);
   } else if (to_step == 1 && from_step == 1) {
     memcpy(to, from, (size_t)n * m->bytes);
   } else if (m->bytes == sizeof(uint32_t)) {

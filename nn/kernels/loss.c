@@ -55,7 +55,12 @@ NNK_CLONES static void cross_entropy_grad_rows(void *context, int64_t begin, int
     nn_real *restrict dz = j->da + row * n;
     nn_real top = nnk_row_max(z, n), w = weight_of(j, row), s = j->number, even = s / (nn_real)n;
     nn_real share = 1 / nnk_row_sum_exp(z, n, top, 1);
-    for (int64_t k = 0; k < n; k++) dz[k] += w * (nnk_exp_of(z[k] - top) * share - even);
+    for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+      nn_real here[NNK_STRETCH];
+      int64_t whole = nnk_load_stretch(here, z + at, n - at, -INFINITY), held = nnk_min(n - at, NNK_STRETCH);
+      for (int64_t k = 0; k < whole; k++) here[k] = w * (nnk_exp_of(here[k] - top) * share - even);
+      for (int64_t k = 0; k < held; k++) dz[at + k] += here[k];
+    }
     dz[j->target[row]] -= w * (1 - s);
   }
 }
@@ -82,9 +87,7 @@ NNK_CLONES static void distance_rows(void *context, int64_t begin, int64_t end) 
       }
     }
     for (int l = 0; i < n; i++, l++) lane[l] += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-    double sum = 0;
-    for (int l = 0; l < NNK_LANES; l++) sum += lane[l];
-    j->loss[row] = sum;
+    j->loss[row] = nnk_fold_wide_lanes(lane);
   }
 }
 
@@ -118,7 +121,7 @@ int nnk_squared_distance_grad(nn_real *da, nn_real *db, nnk_weight w, const nn_r
 
 /* ---- divergence of Kullback and Leibler ---- */
 
-/* log p_k = (z_k - top) / t - above. A p of 0 contributes nothing: p log p -> 0. */
+/* log p_k = rate * (z_k - top) - above. */
 typedef struct {
   const nn_real *z;
   nn_real top, above, rate;
@@ -130,15 +133,28 @@ NNK_INLINE distribution distribution_of(const nn_real *z, int64_t n, nn_real rat
   return d;
 }
 
-NNK_INLINE nn_real log_share(const distribution *d, int64_t k) { return d->rate * (d->z[k] - d->top) - d->above; }
+/* Logarithms of the shares of one stretch of classes. */
+NNK_INLINE int64_t log_shares(nn_real out[NNK_STRETCH], const distribution *d, int64_t at, int64_t n) {
+  int64_t whole = nnk_load_stretch(out, d->z + at, n - at, -INFINITY);
+  for (int64_t k = 0; k < whole; k++) out[k] = d->rate * (out[k] - d->top) - d->above;
+  return whole;
+}
 
-NNK_INLINE double divergence(const distribution *p, const distribution *q, int64_t n) {
-  double sum = 0;
-  for (int64_t k = 0; k < n; k++) {
-    nn_real log_p = log_share(p, k), share = nnk_exp_of(log_p);
-    sum += share > 0 || share != share ? (double)share * ((double)log_p - log_share(q, k)) : 0;
+/* share * value, and 0 for a share of 0 whatever the value: p log p -> 0. A NaN stays. */
+NNK_INLINE nn_real part(nn_real share, nn_real value) {
+  nn_real product = share * value;
+  return share == 0 ? 0 : product;
+}
+
+NNK_INLINE nn_real divergence(const distribution *p, const distribution *q, int64_t n) {
+  nn_real log_p[NNK_STRETCH], log_q[NNK_STRETCH], sum[NNK_LANES] = { 0 };
+  for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+    int64_t whole = log_shares(log_p, p, at, n);
+    log_shares(log_q, q, at, n);
+    for (int64_t k = 0; k < whole; k++) log_p[k] = part(nnk_exp_of(log_p[k]), log_p[k] - log_q[k]);
+    nnk_add_stretch(sum, log_p, whole);
   }
-  return sum;
+  return nnk_fold_lanes(sum);
 }
 
 NNK_CLONES static void divergence_rows(void *context, int64_t begin, int64_t end) {
@@ -161,11 +177,18 @@ NNK_CLONES static void divergence_grad_rows(void *context, int64_t begin, int64_
   for (int64_t row = begin; row < end; row++) {
     distribution p = distribution_of(j->a + row * n, n, j->number);
     distribution q = distribution_of(j->b + row * n, n, j->number);
-    nn_real w = weight_of(j, row) * j->number, mean = j->da ? (nn_real)divergence(&p, &q, n) : 0;
-    for (int64_t k = 0; k < n; k++) {
-      nn_real log_p = log_share(&p, k), log_q = log_share(&q, k), share = nnk_exp_of(log_p);
-      if (j->da) j->da[row * n + k] += share > 0 || share != share ? w * share * (log_p - log_q - mean) : 0;
-      if (j->db) j->db[row * n + k] += w * (nnk_exp_of(log_q) - share);
+    nn_real w = weight_of(j, row) * j->number, mean = j->da ? divergence(&p, &q, n) : 0;
+    for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+      nn_real log_p[NNK_STRETCH], log_q[NNK_STRETCH];
+      int64_t whole = log_shares(log_p, &p, at, n), held = nnk_min(n - at, NNK_STRETCH);
+      log_shares(log_q, &q, at, n);
+      for (int64_t k = 0; k < whole; k++) {
+        nn_real share = nnk_exp_of(log_p[k]), other = nnk_exp_of(log_q[k]);
+        log_p[k] = w * part(share, log_p[k] - log_q[k] - mean);
+        log_q[k] = w * (other - share);
+      }
+      for (int64_t k = 0; j->da && k < held; k++) j->da[row * n + at + k] += log_p[k];
+      for (int64_t k = 0; j->db && k < held; k++) j->db[row * n + at + k] += log_q[k];
     }
   }
 }

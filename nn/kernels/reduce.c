@@ -1,8 +1,8 @@
 /* reduce.c -- sums and extremes over one span.
  *
- * The inner loop runs over columns, each with its own accumulator, and so vectorises. Where there are few columns
- * (one, for the last axis) several rows side by side are taken as one wide row, and the accumulators are folded
- * together at the end, by halves.
+ * A span that lies together (inner = 1) is taken NNK_LANES elements at a time. Otherwise the inner loop runs over
+ * columns, each with its own accumulator; where there are few, several rows side by side are taken as one wide row.
+ * Accumulators are folded together at the end, by halves.
  */
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "kernels/reduce.h"
 #include "kernels/vecmath.h"
 
-enum { WIDE = 128, BLOCK = 512, SLICES = 8, SLICE_LEAST = 1 << 15 };
+enum { WIDE = 128, BLOCK = 2048, SLICES = 8, SLICE_LEAST = 1 << 15 };
 
 /* How a span is cut: `columns` blocks of at most `width` columns, each over `slices` slices of the n rows. */
 typedef struct {
@@ -21,7 +21,7 @@ typedef struct {
 static cut cut_of(nnk_span s, int most_slices) {
   cut c = { .span = s, .width = nnk_min(s.inner, BLOCK), .slices = 1 };
   c.columns = nnk_divide_up(s.inner, c.width);
-  c.pack = nnk_max(1, nnk_min(WIDE / s.inner, s.n));
+  c.pack = s.inner == 1 ? 1 : nnk_max(1, nnk_min(WIDE / s.inner, s.n));
   if (s.outer * c.columns < most_slices)
     c.slices = nnk_max(1, nnk_min(nnk_min(most_slices, s.n), s.n * c.width / SLICE_LEAST));
   return c;
@@ -46,27 +46,51 @@ static task task_at(const cut *c, int64_t i) {
 
 /* ---- sums ---- */
 
-typedef void accumulate(double *restrict sum, const nn_real *restrict x, const double *restrict centre, int64_t n,
-                        double p);
+/* A row onto a row of sums, and a whole row summed up. */
+typedef void add_row(double *restrict sum, const nn_real *restrict x, const double *restrict centre, int64_t n,
+                     double p);
+typedef double sum_row(const nn_real *x, double centre, int64_t n, double p);
 
-#define ACCUMULATE(name, term)                                                                                    \
-  NNK_CLONES static void name(double *restrict sum, const nn_real *restrict x, const double *restrict centre,     \
-                              int64_t n, double p) {                                                              \
+typedef struct {
+  add_row *add;
+  sum_row *sum;
+} term_kernel;
+
+#define TERM(name, value)                                                                                         \
+  NNK_CLONES static void name##_add(double *restrict sum, const nn_real *restrict x,                              \
+                                    const double *restrict centre, int64_t n, double p) {                         \
     (void)centre, (void)p;                                                                                        \
     for (int64_t j = 0; j < n; j++) {                                                                             \
-      const double X = x[j];                                                                                      \
-      sum[j] += term;                                                                                             \
+      const double X = x[j], C = centre ? centre[j] : 0;                                                          \
+      (void)C;                                                                                                    \
+      sum[j] += value;                                                                                            \
     }                                                                                                             \
+  }                                                                                                               \
+  NNK_CLONES static double name##_sum(const nn_real *x, double C, int64_t n, double p) {                          \
+    double sum[NNK_LANES] = { 0 };                                                                                \
+    int64_t i = 0;                                                                                                \
+    (void)C, (void)p;                                                                                             \
+    for (; i + NNK_LANES <= n; i += NNK_LANES) {                                                                  \
+      for (int l = 0; l < NNK_LANES; l++) {                                                                       \
+        const double X = x[i + l];                                                                                \
+        sum[l] += value;                                                                                          \
+      }                                                                                                           \
+    }                                                                                                             \
+    for (int l = 0; i < n; i++, l++) {                                                                            \
+      const double X = x[i];                                                                                      \
+      sum[l] += value;                                                                                            \
+    }                                                                                                             \
+    return nnk_fold_wide_lanes(sum);                                                                              \
   }
-ACCUMULATE(sum_plain, X)
-ACCUMULATE(sum_abs, X < 0 ? -X : X)
-ACCUMULATE(sum_square, X * X)
-ACCUMULATE(sum_power, pow(fabs(X), p))
-ACCUMULATE(sum_deviation, (X - centre[j]) * (X - centre[j]))
+TERM(plain, X)
+TERM(size, X < 0 ? -X : X)
+TERM(square, X * X)
+TERM(power, pow(fabs(X), p))
+TERM(deviation, (X - C) * (X - C))
 
 typedef struct {
   cut cut;
-  accumulate *accumulate;
+  term_kernel term;
   const nn_real *x;
   const double *centre;
   double p;
@@ -79,7 +103,7 @@ static void sum_packed(const sum_job *j, const task *t, const nn_real *x, const 
   double wide[WIDE] = { 0 }, wide_centre[WIDE];
   for (int64_t i = 0; centre && i < pack * inner; i++) wide_centre[i] = centre[i % inner];
   for (int64_t row = t->first; row < t->last; row += pack)
-    j->accumulate(wide, x + row * inner, wide_centre, nnk_min(pack, t->last - row) * inner, j->p);
+    j->term.add(wide, x + row * inner, centre ? wide_centre : NULL, nnk_min(pack, t->last - row) * inner, j->p);
   for (int64_t rows = pack; rows > 1;) {
     int64_t half = (rows + 1) / 2;
     for (int64_t i = 0; i < (rows - half) * inner; i++) wide[i] += wide[half * inner + i];
@@ -96,19 +120,22 @@ static void sum_pieces(void *context, int64_t begin, int64_t end) {
     const nn_real *x = j->x + t.outer * s.n * s.inner + t.column;
     const double *centre = j->centre ? j->centre + t.outer * s.inner + t.column : NULL;
     double *sum = j->sum + (t.outer * j->cut.slices + t.slice) * s.inner + t.column;
-    if (j->cut.pack > 1) {
+    if (s.inner == 1) {
+      *sum = j->term.sum(x + t.first, centre ? *centre : 0, t.last - t.first, j->p);
+    } else if (j->cut.pack > 1) {
       sum_packed(j, &t, x, centre, sum);
-      continue;
+    } else {
+      memset(sum, 0, (size_t)t.width * sizeof *sum);
+      for (int64_t row = t.first; row < t.last; row++) j->term.add(sum, x + row * s.inner, centre, t.width, j->p);
     }
-    memset(sum, 0, (size_t)t.width * sizeof *sum);
-    for (int64_t row = t.first; row < t.last; row++) j->accumulate(sum, x + row * s.inner, centre, t.width, j->p);
   }
 }
 
 int nnk_reduce(double *total, const nn_real *x, nnk_span span, nnk_term term, const double *centre, double p) {
-  static accumulate *const terms[] = {
-    [NNK_SUM] = sum_plain, [NNK_SUM_ABS] = sum_abs, [NNK_SUM_SQUARE] = sum_square, [NNK_SUM_POWER] = sum_power,
-    [NNK_SUM_DEVIATION] = sum_deviation,
+  static const term_kernel terms[] = {
+    [NNK_SUM] = { plain_add, plain_sum },       [NNK_SUM_ABS] = { size_add, size_sum },
+    [NNK_SUM_SQUARE] = { square_add, square_sum }, [NNK_SUM_POWER] = { power_add, power_sum },
+    [NNK_SUM_DEVIATION] = { deviation_add, deviation_sum },
   };
   if (span.outer == 0 || span.inner == 0) return NN_OK;
   sum_job j = { cut_of(span, SLICES), terms[term], x, centre, p, total };
@@ -156,6 +183,33 @@ NNK_CLONES static void contest(nn_real *restrict best, int32_t *restrict place, 
   }
 }
 
+/* The best of a row that lies together, and its place: the first equal to it. */
+NNK_CLONES static int64_t champion(nn_real *best, const nn_real *x, int64_t n, nn_real sign) {
+  nn_real top[NNK_LANES];
+  int nans[NNK_LANES] = { 0 }, any = 0;
+  int64_t i = 0;
+  for (int l = 0; l < NNK_LANES; l++) top[l] = x[0];
+  for (; i + NNK_LANES <= n; i += NNK_LANES) {
+    for (int l = 0; l < NNK_LANES; l++) {
+      top[l] = sign * x[i + l] > sign * top[l] ? x[i + l] : top[l];
+      nans[l] |= x[i + l] != x[i + l];
+    }
+  }
+  for (; i < n; i++) {
+    top[0] = sign * x[i] > sign * top[0] ? x[i] : top[0];
+    nans[0] |= x[i] != x[i];
+  }
+  for (int l = 0; l < NNK_LANES; l++) {
+    top[0] = sign * top[l] > sign * top[0] ? top[l] : top[0];
+    any |= nans[l];
+  }
+  i = 0;
+  if (any) while (x[i] == x[i]) i++;
+  else while (x[i] != top[0]) i++;
+  *best = x[i];
+  return i;
+}
+
 typedef struct {
   cut cut;
   const nn_real *x;
@@ -171,6 +225,11 @@ static void extreme_pieces(void *context, int64_t begin, int64_t end) {
   nn_real best[BLOCK];
   int32_t place[BLOCK];
   for (int64_t i = begin; i < end; i++) {
+    if (s.inner == 1) {
+      int64_t at = champion(&j->best[i], j->x + i * s.n, s.n, j->sign);
+      if (j->place) j->place[i] = (int32_t)at;
+      continue;
+    }
     task t = task_at(&j->cut, i);
     const nn_real *x = j->x + t.outer * s.n * s.inner + t.column;
     int64_t width = pack > 1 ? pack * s.inner : t.width;

@@ -3,6 +3,7 @@
  * With inner = 1 a span is a row and the loops run along it. Otherwise the loops run over a block of columns, each with
  * its own maximum and sum. The maximum is subtracted first, so large inputs neither overflow nor lose the small ones.
  */
+#include <string.h>
 #include <tgmath.h>
 
 #include "kernels/softmax.h"
@@ -33,6 +34,18 @@ static int64_t block_at(const job *j, int64_t i, int64_t *width) {
   return i / j->blocks * j->span.n * j->span.inner + column;
 }
 
+/* y = exp(x - top); returns their sum. */
+NNK_INLINE nn_real exp_row(nn_real *restrict y, const nn_real *restrict x, int64_t n, nn_real top) {
+  nn_real sum[NNK_LANES] = { 0 }, here[NNK_STRETCH];
+  for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+    int64_t whole = nnk_load_stretch(here, x + at, n - at, -INFINITY);
+    for (int64_t i = 0; i < whole; i++) here[i] = nnk_exp_of(here[i] - top);
+    nnk_add_stretch(sum, here, whole);
+    memcpy(y + at, here, (size_t)nnk_min(n - at, NNK_STRETCH) * sizeof *y);
+  }
+  return nnk_fold_lanes(sum);
+}
+
 NNK_CLONES static void value_rows(void *context, int64_t begin, int64_t end) {
   const job *j = context;
   int64_t n = j->span.n;
@@ -40,12 +53,12 @@ NNK_CLONES static void value_rows(void *context, int64_t begin, int64_t end) {
     const nn_real *restrict x = j->x + row * n;
     nn_real *restrict y = j->out + row * n;
     nn_real top = nnk_row_max(x, n);
-    nn_real sum = nnk_row_sum_exp(x, n, top, 1);
-    nn_real shift = log(sum), share = 1 / sum;
     if (j->logarithm) {
+      nn_real shift = log(nnk_row_sum_exp(x, n, top, 1));
       for (int64_t i = 0; i < n; i++) y[i] = x[i] - top - shift;
     } else {
-      for (int64_t i = 0; i < n; i++) y[i] = nnk_exp_of(x[i] - top) * share;
+      nn_real share = 1 / exp_row(y, x, n, top);
+      for (int64_t i = 0; i < n; i++) y[i] *= share;
     }
   }
 }
@@ -85,13 +98,24 @@ NNK_CLONES static void grad_rows(void *context, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++) {
     const nn_real *restrict y = j->y + row * n, *restrict dy = j->dy + row * n;
     nn_real *restrict dx = j->out + row * n;
-    nn_real lane[NNK_LANES] = { 0 };
-    for (int64_t i = 0; i < n; i++) lane[i % NNK_LANES] += j->logarithm ? dy[i] : dy[i] * y[i];
-    nn_real sum = nnk_fold_lanes(lane);
-    if (j->logarithm) {
-      for (int64_t i = 0; i < n; i++) dx[i] += dy[i] - nnk_exp_of(y[i]) * sum;
-    } else {
-      for (int64_t i = 0; i < n; i++) dx[i] += y[i] * (dy[i] - sum);
+    nn_real sum[NNK_LANES] = { 0 }, here[NNK_STRETCH], share[NNK_STRETCH];
+    for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+      int64_t whole = nnk_load_stretch(here, dy + at, n - at, 0);
+      if (!j->logarithm) {
+        nnk_load_stretch(share, y + at, n - at, 0);
+        for (int64_t i = 0; i < whole; i++) here[i] *= share[i];
+      }
+      nnk_add_stretch(sum, here, whole);
+    }
+    nn_real flow = nnk_fold_lanes(sum);
+    if (!j->logarithm) {
+      for (int64_t i = 0; i < n; i++) dx[i] += y[i] * (dy[i] - flow);
+      continue;
+    }
+    for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+      int64_t whole = nnk_load_stretch(share, y + at, n - at, 0), held = nnk_min(n - at, NNK_STRETCH);
+      for (int64_t i = 0; i < whole; i++) share[i] = nnk_exp_of(share[i]) * flow;
+      for (int64_t i = 0; i < held; i++) dx[at + i] += dy[at + i] - share[i];
     }
   }
 }

@@ -3,6 +3,9 @@
  * The float versions reduce the range and use the polynomials of Cephes (S. L. Moshier); their error is below 2 units
  * in the last place. The double build takes the library's. Sums over a row go through NNK_LANES accumulators, whatever
  * the vector width, so every processor level gives the same bits.
+ *
+ * A row is taken in stretches, copied and filled up to a whole number of lanes: short rows, and ends of long ones, then
+ * cost a few vector operations instead of one call for each element.
  */
 #ifndef NN_KERNELS_VECMATH_H
 #define NN_KERNELS_VECMATH_H
@@ -65,17 +68,20 @@ NNK_INLINE float nnk_tanh_of(float x) {
 
 NNK_INLINE nn_real nnk_sigmoid_of(nn_real x) { return 1 / (1 + nnk_exp_of(-x)); }
 
-/* The greatest element; a NaN is passed over. */
-NNK_INLINE nn_real nnk_row_max(const nn_real *x, int64_t n) {
-  nn_real best[NNK_LANES];
-  for (int l = 0; l < NNK_LANES; l++) best[l] = -INFINITY;
-  int64_t i = 0;
-  for (; i + NNK_LANES <= n; i += NNK_LANES)
-    for (int l = 0; l < NNK_LANES; l++) best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
-  for (int l = 0; i < n; i++, l++) best[l] = x[i] > best[l] ? x[i] : best[l];
-  for (int half = NNK_LANES / 2; half > 0; half /= 2)
-    for (int l = 0; l < half; l++) best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
-  return best[0];
+enum { NNK_STRETCH = 128 };
+
+/* to = the next stretch of a row that has n elements left, and `fill` behind its end. Returns the number of elements,
+ * a multiple of NNK_LANES. */
+NNK_INLINE int64_t nnk_load_stretch(nn_real to[NNK_STRETCH], const nn_real *x, int64_t n, nn_real fill) {
+  int64_t held = nnk_min(n, NNK_STRETCH), whole = nnk_divide_up(held, NNK_LANES) * NNK_LANES;
+  memcpy(to, x, (size_t)held * sizeof *to);
+  for (int64_t i = held; i < whole; i++) to[i] = fill;
+  return whole;
+}
+
+NNK_INLINE void nnk_add_stretch(nn_real sum[NNK_LANES], const nn_real *x, int64_t whole) {
+  for (int64_t i = 0; i < whole; i += NNK_LANES)
+    for (int l = 0; l < NNK_LANES; l++) sum[l] += x[i + l];
 }
 
 NNK_INLINE nn_real nnk_fold_lanes(nn_real lane[NNK_LANES]) {
@@ -84,14 +90,35 @@ NNK_INLINE nn_real nnk_fold_lanes(nn_real lane[NNK_LANES]) {
   return lane[0];
 }
 
+NNK_INLINE double nnk_fold_wide_lanes(double lane[NNK_LANES]) {
+  for (int half = NNK_LANES / 2; half > 0; half /= 2)
+    for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+  return lane[0];
+}
+
+/* The greatest element; a NaN is passed over. */
+NNK_INLINE nn_real nnk_row_max(const nn_real *x, int64_t n) {
+  nn_real best[NNK_LANES], here[NNK_STRETCH];
+  for (int l = 0; l < NNK_LANES; l++) best[l] = -INFINITY;
+  for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+    int64_t whole = nnk_load_stretch(here, x + at, n - at, -INFINITY);
+    for (int64_t i = 0; i < whole; i += NNK_LANES)
+      for (int l = 0; l < NNK_LANES; l++) best[l] = here[i + l] > best[l] ? here[i + l] : best[l];
+  }
+  for (int half = NNK_LANES / 2; half > 0; half /= 2)
+    for (int l = 0; l < half; l++) best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
+  return best[0];
+}
+
 /* sum_i exp(scale * (x[i] - top)) */
 NNK_INLINE nn_real nnk_row_sum_exp(const nn_real *x, int64_t n, nn_real top, nn_real scale) {
-  nn_real lane[NNK_LANES] = { 0 };
-  int64_t i = 0;
-  for (; i + NNK_LANES <= n; i += NNK_LANES)
-    for (int l = 0; l < NNK_LANES; l++) lane[l] += nnk_exp_of(scale * (x[i + l] - top));
-  for (int l = 0; i < n; i++, l++) lane[l] += nnk_exp_of(scale * (x[i] - top));
-  return nnk_fold_lanes(lane);
+  nn_real sum[NNK_LANES] = { 0 }, here[NNK_STRETCH];
+  for (int64_t at = 0; at < n; at += NNK_STRETCH) {
+    int64_t whole = nnk_load_stretch(here, x + at, n - at, -INFINITY);
+    for (int64_t i = 0; i < whole; i++) here[i] = nnk_exp_of(scale * (here[i] - top));
+    nnk_add_stretch(sum, here, whole);
+  }
+  return nnk_fold_lanes(sum);
 }
 
 #endif
