@@ -253,10 +253,10 @@ static void two_tensors_against_loops(void **state) {
 
 static void powers_at_the_edge(void **state) {
   (void)state;
-  static const struct {
+  const struct {
     double a, b, to_a, to_b;
   } cases[] = {
-    { 0, 2, 0, 0 },  { 0, 0, 0, 0 },     { 0, 1, 1, 0 }, { -2, 2, -4, NAN }, { -2, 3, 12, NAN }, { 3, 0, 0, 1.0986122886681098 },
+    { 0, 2, 0, 0 },  { 0, 0, 0, 0 },     { 0, 1, 1, 0 }, { -2, 2, -4, NAN }, { -2, 3, 12, NAN }, { 3, 0, 0, log(3) },
     { 4, 1, 1, 4 * log(4) },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
