@@ -60,7 +60,7 @@ describe("the prompt", function()
   end)
 
   it("shows a banner and prompts on a terminal only", function()
-    if not os.execute "command -v script > /dev/null 2>&1" then pending "no script(1) to make a terminal" end
+    if not os.execute "script -qec true /dev/null > /dev/null 2>&1" then pending "script(1) makes no terminal here" end
     local r = program.shell([[(sleep 0.3; printf '1 +\n1\n'; sleep 0.3) | script -qec "'$PENUMBRA'" /dev/null]])
     assert.matches("Penumbra %d+%.%d+%.%d+ %(Lua 5%.4", r.out)
     assert.matches("\r\n> .*>> .*2\r\n> ", r.out)
