@@ -75,8 +75,8 @@ LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # What is asked of the compiler; CFLAGS and LDFLAGS are the user's and come last.
-# Nobody reads errno after arithmetic, or the processor's exception flags: without them more loops vectorise, to the same
-# results.
+# Nobody reads errno after arithmetic, or the processor's exception flags: without them more loops vectorise, to the
+# same results.
 COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread $(OPTIMIZE) \
           $(WARNINGS) $(FLAGS_$(VARIANT))
 LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
