@@ -108,11 +108,18 @@ static int memory_fail_at(lua_State *L) {
   return 0;
 }
 
-/* nn.info() -> { version, lua, cpu, level, threads, blas, precision } */
+#ifdef NN_PLAIN_MALLOC
+#define ALLOCATOR "malloc"
+#else
+#define ALLOCATOR "caching"
+#endif
+
+/* nn.info() -> { version, lua, cpu, level, threads, blas, precision, allocator } */
 static int info(lua_State *L) {
   const char *const pairs[][2] = {
     { "version", NN_VERSION }, { "lua", LUA_RELEASE }, { "cpu", nn_cpu_name() }, { "level", nn_cpu_level() },
     { "blas", nn_blas_name() }, { "precision", sizeof(nn_real) == 4 ? "float" : "double" },
+    { "allocator", ALLOCATOR },
   };
   lua_createtable(L, 0, 8);
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {

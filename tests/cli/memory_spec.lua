@@ -3,6 +3,9 @@ local program <const> = require "tests.cli.program"
 
 describe("2,000 training steps of a small ResNet", function()
   it("hold the resident size within 5 % after the first 200", function()
+    if require "nn".info().allocator ~= "caching" then
+      return pending "this build hands every tensor to malloc, for the sanitizer"
+    end
     local pipe <close> = assert(io.popen(program.quote(program.path) .. " tests/cli/steady_memory.lua 2>&1"))
     local sizes = {}
     for line in pipe:lines() do sizes[#sizes + 1] = assert(tonumber(line), line) end
