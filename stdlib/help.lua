@@ -61,10 +61,9 @@ so that the lines of a script can be typed as they are.
 ]==]
 
 topics.environment = [==[
-  PENUMBRA_DATA       a folder in which data sets are looked for by name
+  PENUMBRA_DATA       folders in which data sets are looked for by name, separated by colons
   PENUMBRA_PATH       a folder whose modules replace those inside the program (while developing them)
   PENUMBRA_TRACEBACK  1: as --traceback
-  PENUMBRA_CPU        avx2 or portable: use no newer instructions than these
   LUA_PATH, LUA_CPATH where `require` looks for other modules
 ]==]
 
