@@ -7,9 +7,11 @@ ignore = { "581" } -- `not (a <= b)` is not `a > b` when one is NaN
 files["tests/**/*_spec.lua"] = { std = "+busted" }
 
 -- Recipes and studies see these and no `require`.
-files["scripts/paper"] = {
+local recipes = {
   read_globals = {
     "recipe", "study", "param", "claim", "chart", "rows", "data", "models", "perturb", "attack", "loss", "optim",
     "probe", "px",
   },
 }
+files["scripts/paper"] = recipes
+files["examples/digits.lua"] = recipes

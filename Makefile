@@ -90,8 +90,8 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
-.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas demo bench \
-        lint install clean help FORCE
+.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas \
+        demo bench lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -3,11 +3,7 @@
 local data, image, nn, perturb = require "data", require "image", require "nn", require "perturb"
 
 local digits = data.colour_mnist { bias = 0.5, limit = 100, test_limit = 100 }.train
-local x
-for batch in digits:batches { size = 8 } do
-  x = batch
-  break
-end
+local x = digits:batches { size = 8 }()  -- the first batch
 
 local rows = { x }
 for name, level, change in perturb.levels "paper" do

@@ -7,7 +7,8 @@ local EXAMPLES <const> = {
   ["first.lua"] = { "$PENUMBRA examples/first.lua", "mean of all +%d" },
   ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
-  ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d", data = "cifar100" },
+  ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
+    data = "cifar100" },
   ["digits.lua"] = { "$PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
 }
 
