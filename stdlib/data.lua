@@ -160,6 +160,7 @@ local function open(who, name, options)
     error(format("%s: there is no data set %q; looked for\n  %s", who, name, concat(looked, "\n  ")), 0)
   end
   if found.missing then error(format("%s: %s is missing", who, found.missing), 0) end
+  find.opened[name] = { folder = found.folder, bytes = found.bytes }
   local short = name:match("([^/]+)/*$") or name
   local set = (found.kind == "idx" and read_idx or read_cifar)(short, found)
   set.folder = found.folder

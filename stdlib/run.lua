@@ -6,7 +6,8 @@
 ---   tables/ figures/                                    each probe's table and pictures
 ---   items.json                                          one number per test item, for comparisons in pairs
 ---   results.json                                        the numbers; written last, so it marks a complete run
---- A run whose folder is complete is not made again: its results are read.
+--- A run whose folder is complete, made by this version of the program and with the same data files, is not made again:
+--- its results are read.
 ---
 --- The plan's values are built here; what happens with them is train.lua's part:
 ---   require "train".run(plan, context) -> { probes =, images =, steps =, seconds = }
@@ -14,7 +15,9 @@
 --- probe's result has `metrics`, Intervals by name (their `items` let runs be compared item by item), `rows`, and
 --- prints as a table.
 local file = require "file"
+local find = require "data.find"
 local json = require "json"
+local nn = require "nn"
 local param = require "param"
 local plan = require "plan"
 local plot = require "plot"
@@ -89,9 +92,7 @@ end
 
 -- Everything a result may depend on beside the plan.
 local function environment()
-  local found, nn = pcall(require, "nn")
-  local about = found and nn.info and nn.info() or { lua = _VERSION }
-  if found and nn.threads then about.threads = nn.threads() end
+  local about = nn.info()
   about.blas_core = os.getenv "OPENBLAS_CORETYPE"
   about.written = os.date "!%Y-%m-%dT%H:%M:%SZ"
   return about
@@ -106,13 +107,23 @@ local function write_json(path, value)
   must(file.write(path, json.encode(value, { pretty = true }) .. "\n"))
 end
 
---- The results in a run's folder, when it is complete and of this plan; else nil.
+-- Whether data sets were found where they are now, and the program was this one.
+local function still_true(results)
+  if results.version ~= nn.version or type(results.data) ~= "table" then return false end
+  for name, was in pairs(results.data) do
+    if not find.same(name, was) then return false end
+  end
+  return true
+end
+
+--- The results in a run's folder, when it is complete, of this plan, and would come out the same today; else nil.
 ---@param folder string
 ---@param hash string
 ---@return table? results  # with metrics as Intervals
 function M.read(folder, hash)
   local results = json.read(folder .. "/results.json")
   if type(results) ~= "table" or results.plan_hash ~= hash or type(results.metrics) ~= "table" then return nil end
+  if not still_true(results) then return nil end
   local items = json.read(folder .. "/items.json")
   for name, fields in pairs(results.metrics) do
     if type(fields) ~= "table" or type(fields.value) ~= "number" then
@@ -210,6 +221,7 @@ local function execute(job, report)
   write_json(folder .. "/params.json", job.values)
   write_json(folder .. "/environment.json", environment())
 
+  find.opened = {}
   local made, build = job.plan, plan.builder()
   local built = {}
   -- Data and model last: a mistake in a small value shows before the large ones are made.
@@ -225,7 +237,8 @@ local function execute(job, report)
   })
 
   local metrics, items = collect(outcome), {}
-  local results = { plan_hash = job.hash, recipe = job.recipe.name, title = job.recipe.title,
+  local results = { plan_hash = job.hash, version = nn.version, data = find.opened,
+                    recipe = job.recipe.name, title = job.recipe.title,
                     params = job.values, metrics = {}, probes = {},
                     training = { images = outcome.images, steps = outcome.steps, seconds = outcome.seconds } }
   for name, interval in pairs(metrics) do

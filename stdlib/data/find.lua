@@ -97,6 +97,29 @@ function M.recognise(folder)
   end
 end
 
+local function add_sizes(found)
+  local bytes = 0
+  local function add(path) bytes = bytes + (lfs.attributes(path, "size") or 0) end
+  for _, path in pairs(found.files or {}) do add(path) end
+  for _, path in ipairs(found.train or {}) do add(path) end
+  for _, path in ipairs(found.test or {}) do add(path) end
+  found.bytes = bytes
+  return found
+end
+
+--- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes = }. A run records it,
+--- because a name may stand for other files tomorrow.
+M.opened = {}
+
+--- Does the name still stand for the same files?
+---@param name string
+---@param was { folder: string, bytes: integer }
+---@return boolean
+function M.same(name, was)
+  local found = M.locate(name)
+  return found ~= nil and found.folder == was.folder and found.bytes == was.bytes
+end
+
 --- The data set of a name or path, or nil and where it was looked for.
 ---@param name string
 ---@return table? found, string[] looked
@@ -111,7 +134,7 @@ function M.locate(name)
   end
   for _, folder in ipairs(looked) do
     local found = M.recognise(folder)
-    if found then return found, looked end
+    if found then return add_sizes(found), looked end
   end
   return nil, looked
 end
