@@ -14,7 +14,8 @@ FLAGS_asan    = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefi
                 -DNN_PLAIN_MALLOC
 FLAGS_tsan    = -O1 -g -fsanitize=thread
 
-# Data sets from outside the repository, for tests and benchmarks; what needs one that is not there says so and is skipped.
+# Data sets from outside the repository, for tests and benchmarks. What needs one that is not there says so and is
+# skipped.
 TEST_DATA := $(or $(PENUMBRA_DATA),$(wildcard $(abspath ../shared/data)))
 check check-asan check-tsan check-blas bench: export PENUMBRA_DATA := $(TEST_DATA)
 

@@ -107,8 +107,8 @@ local function add_sizes(found)
   return found
 end
 
---- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes = }. A run records it,
---- because a name may stand for other files tomorrow.
+--- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes = }. A run records
+--- it, because a name may stand for other files tomorrow.
 M.opened = {}
 
 --- Does the name still stand for the same files?
