@@ -1,9 +1,9 @@
 --- `make bench`: Penumbra and torch on the same work, in turn.
 --- usage: penumbra scripts/bench/run.lua [case=train|infer] [rounds=3] [batch=128] [threads=2] [seconds=8]
 --- Every measurement is a process of its own; a round runs each program once (A B C A B C ...), so that a slow spell
---- Every measurement is a process of its own; a round runs each program once (A B C A B C ...), so that a slow spell
---- as it comes ("stock"), with NHWC and an allocator that keeps its memory ("tuned"), and tuned with bfloat16. It is
---- looked for in PENUMBRA_PEER_PYTHON, else in /usr/bin/python3; without it Penumbra's figures stand alone.
+--- of the machine meets them all. Torch runs as it comes ("stock"), with NHWC and an allocator that keeps its memory
+--- ("tuned"), and tuned with bfloat16. It is looked for in PENUMBRA_PEER_PYTHON, else in /usr/bin/python3; without it
+--- Penumbra's figures stand alone.
 --- Each result is added as a line of JSON to build/bench.json.
 local file, json, stats, text = require "file", require "json", require "stats", require "text"
 
