@@ -1,6 +1,7 @@
 /* nnl.c -- errors, boxes and arguments: the ground the bindings stand on. */
 #include "nnl.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,37 +100,50 @@ nn_tensor *nnl_check_tensor(lua_State *L, int index) {
 
 /* ---- nearest words ---- */
 
-/* Edit distance with transpositions; words of an option list are short. */
-static int distance(const char *a, size_t m, const char *b, size_t n) {
-  int row[3][40];
-  if (m >= 40 || n >= 40) return 99;
-  for (size_t j = 0; j <= n; j++) row[0][j] = (int)j;
-  for (size_t i = 1; i <= m; i++) {
+enum { WORD = 40 };  /* longer words are near to nothing */
+
+static bool same_letter(char a, char b) { return tolower((unsigned char)a) == tolower((unsigned char)b); }
+
+/* Edit distance where an insertion, a deletion, a change or a swap of neighbours costs one; case does not count. */
+static int edit_distance(const char *a, int m, const char *b, int n) {
+  int row[3][WORD];
+  for (int j = 0; j <= n; j++) row[0][j] = j;
+  for (int i = 1; i <= m; i++) {
     int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
-    now[0] = (int)i;
-    for (size_t j = 1; j <= n; j++) {
-      int best = last[j - 1] + (a[i - 1] != b[j - 1]);
+    now[0] = i;
+    for (int j = 1; j <= n; j++) {
+      int best = last[j - 1] + !same_letter(a[i - 1], b[j - 1]);
       if (last[j] + 1 < best) best = last[j] + 1;
       if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
-        best = before[j - 2] + 1;
+      bool swapped = i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]);
+      if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
       now[j] = best;
     }
   }
   return row[m % 3][n];
 }
 
+/* Of three letters and more: does the shorter word begin the longer one? It is then near whatever their lengths. */
+static bool begins(const char *a, int m, const char *b, int n) {
+  int shorter = m < n ? m : n, i = 0;
+  while (i < shorter && same_letter(a[i], b[i])) i++;
+  return shorter >= 3 && i == shorter;
+}
+
 const char *nnl_nearest(const char *word, const char *words, char *text, size_t room) {
-  size_t length = strlen(word);
-  int best = (int)length / 2 + 2;
+  int length = (int)strlen(word), best = WORD;
   const char *found = NULL;
+  if (length >= WORD) return NULL;
   for (const char *p = words; *p;) {
-    size_t n = strcspn(p, " ");
-    int d = n ? distance(word, length, p, n) : 99;
-    if (d < best) {
-      best = d;
-      snprintf(text, room, "%.*s", (int)n, p);
-      found = text;
+    int n = (int)strcspn(p, " "), longer = n > length ? n : length;
+    if (n > 0 && n < WORD) {
+      int d = begins(word, length, p, n) ? 1 : edit_distance(word, length, p, n);
+      bool near = d <= 1 || d <= longer / 3;
+      if (near && (d < best || (d == best && strncmp(p, found, (size_t)n) < 0))) {
+        best = d;
+        snprintf(text, room, "%.*s", n, p);
+        found = text;
+      }
     }
     p += n + (p[n] == ' ');
   }

@@ -2,50 +2,19 @@
 --- A wrong option raises at the line of the user who wrote it, in one style everywhere:
 ---   probe.continuity: limit expects an integer of at least 1, got 0
 ---   probe.continuity: unknown option "limits"; did you mean "limit"?
+local nn = require "nn"
+
 local M = {}
 
 local format, concat, sort = string.format, table.concat, table.sort
 
 -- ---- names ----
 
---- Edit distance where an insertion, a deletion, a change or a swap of neighbours costs one.
----@param a string
----@param b string
----@return integer
-function M.distance(a, b)
-  local before, last, row = {}, {}, {}
-  for j = 0, #b do last[j] = j end
-  for i = 1, #a do
-    row[0] = i
-    for j = 1, #b do
-      local same = a:byte(i) == b:byte(j)
-      local best = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        best = math.min(best, before[j - 2] + 1)
-      end
-      row[j] = best
-    end
-    before, last, row = last, row, before
-  end
-  return last[#b]
-end
-
---- The known name most like the word, or nil when none is near enough to be what was meant.
+--- The known name most like the word, or nil when none is near enough to be what was meant. Case does not count.
 ---@param word string
 ---@param list string[]
 ---@return string?
-function M.nearest(word, list)
-  local best, best_distance
-  local lower = word:lower()
-  for _, name in ipairs(list) do
-    local d = M.distance(lower, name:lower())
-    -- A name that begins with the word, or the reverse, is near whatever its length.
-    local shorter = math.min(#word, #name)
-    if shorter >= 3 and lower:sub(1, shorter) == name:lower():sub(1, shorter) then d = math.min(d, 1) end
-    if not best or d < best_distance or (d == best_distance and name < best) then best, best_distance = name, d end
-  end
-  if best and best_distance <= math.max(1, math.max(#word, #best) // 3) then return best end
-end
+function M.nearest(word, list) return nn.nearest(word, list) end
 
 --- What to add to a message about an unknown word: `; did you mean "x"?`, or the list of what is known.
 ---@param word any
