@@ -1,14 +1,15 @@
 --- Every file of examples/ runs, and says what it says it does.
 local lfs = require "lfs"
+local nn = require "nn"
 local program <const> = require "tests.cli.program"
 
 -- How each is run, and a pattern its output must contain.
 local EXAMPLES <const> = {
-  ["first.lua"] = { "$PENUMBRA examples/first.lua", "mean of all +%d" },
+  ["first.lua"] = { "$PENUMBRA examples/first.lua", "mean of all +%d", slow = true },
   ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
-    data = "cifar100" },
+    data = "cifar100", slow = true },
   ["digits.lua"] = { "$PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
 }
 
@@ -26,6 +27,9 @@ describe("examples/", function()
         local example = assert(EXAMPLES[name], "tests/cli/examples_spec.lua does not run it")
         if example.data and not has_data(example.data) then
           return pending("needs the data set " .. example.data .. " in PENUMBRA_DATA")
+        end
+        if example.slow and nn.info().allocator ~= "caching" then
+          return pending "takes many minutes in the sanitizers' build"
         end
         local run = program.shell("OUT=$(mktemp -d) || exit\n" .. example[1] .. "\ncode=$?; rm -r $OUT; exit $code")
         assert.equal(0, run.code, run.err)
