@@ -5,12 +5,12 @@ local program <const> = require "tests.cli.program"
 
 -- How each is run, and a pattern its output must contain.
 local EXAMPLES <const> = {
-  ["first.lua"] = { "$PENUMBRA examples/first.lua", "mean of all +%d", slow = true },
+  ["first.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/first.lua", "mean of all +%d", slow = true },
   ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
     data = "cifar100", slow = true },
-  ["digits.lua"] = { "$PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
+  ["digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
 }
 
 local function has_data(name)
