@@ -69,6 +69,7 @@ topics.environment = [==[
 
 --- One line of a list: a name, and the first sentence about it as far as it fits.
 local function entry(name, about)
+  about = (about .. "\n\n"):match "^(.-)\n%s*\n"
   local sentence = about:gsub("\n", " "):match "^(.-[.;])%s+%u" or about:gsub("\n", " ")
   local line = ("  %-20s %s"):format(name, (sentence:gsub("[.;]$", "")))
   return text.cut(line:gsub("%s+$", ""), 120)
