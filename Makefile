@@ -172,15 +172,15 @@ lint:
 
 # ---- use --------------------------------------------------------------------------------------------------------
 
-demo: release
-	@build/release/penumbra run scripts/paper/table4.lua
+demo: program
+	@$(PROGRAM) run scripts/paper/table4.lua
 
-bench: release
-	@build/release/penumbra scripts/bench/run.lua
+bench: program
+	@$(PROGRAM) scripts/bench/run.lua
 
-install: release
+install: program
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/penumbra
-	install -m 755 build/release/penumbra $(DESTDIR)$(PREFIX)/bin/penumbra
+	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/penumbra
 	cp -R examples $(wildcard scripts/paper) $(DESTDIR)$(PREFIX)/share/penumbra/
 
 clean:
