@@ -1,3 +1,4 @@
+--- Data sets from files: what they hold, how they are drawn, split and tinted, and what damage to a file is told.
 local data = require "data"
 local lfs = require "lfs"
 local nn = require "nn"

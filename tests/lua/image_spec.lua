@@ -1,3 +1,4 @@
+--- Pictures and arrays on disk: PNG and NPY, there and back, and how a file that cannot be used is told.
 local image = require "image"
 local nn = require "nn"
 

@@ -1,3 +1,4 @@
+--- JSON text, there and back, and the digests that name runs.
 local json = require "json"
 
 describe("json", function()

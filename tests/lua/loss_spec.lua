@@ -1,3 +1,4 @@
+--- The loss terms against their formulas, and how they draw, weigh and join views.
 local loss = require "loss"
 local models = require "models"
 local nn = require "nn"

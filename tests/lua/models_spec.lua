@@ -1,3 +1,4 @@
+--- The model families: parameters counted as published, names, shapes, seeds.
 local models = require "models"
 local nn = require "nn"
 

@@ -1,3 +1,4 @@
+--- Optimisers against their recurrences written out in Lua; schedules; clipping; groups.
 local models = require "models"
 local nn = require "nn"
 local optim = require "optim"

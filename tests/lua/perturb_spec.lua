@@ -1,3 +1,4 @@
+--- Perturbations against their formulas, their algebra (sequence, choice, coin), and their draws by seed.
 local nn = require "nn"
 local perturb = require "perturb"
 

@@ -1,3 +1,4 @@
+--- Charts drawn by gnuplot, and the file helpers under them.
 local file = require "file"
 local lfs = require "lfs"
 local plot = require "plot"

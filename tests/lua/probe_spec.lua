@@ -1,3 +1,4 @@
+--- Probes on models whose answers can be worked out by hand: accuracy and semantic continuity.
 local data_part = require "data.part"
 local data = require "data"
 local models = require "models"

@@ -1,3 +1,4 @@
+--- The progress line on a terminal and elsewhere, with a clock of the test's own.
 local progress = require "progress"
 local text = require "text"
 

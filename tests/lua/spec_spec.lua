@@ -1,3 +1,4 @@
+--- Checked option tables: defaults, messages, the nearest name.
 local spec = require "spec"
 
 local fields = {

@@ -1,3 +1,4 @@
+--- Quantiles, intervals and tests against published tables, textbook formulas and simulation.
 local stats = require "stats"
 
 local function near(expected, got, tolerance)

@@ -1,3 +1,4 @@
+--- Text as a terminal shows it: width, wrapping, numbers, tables.
 local text = require "text"
 
 describe("text", function()

@@ -1,3 +1,4 @@
+--- The training loop on sets small enough to learn in a moment: same seed, same run; what it writes, reports, refuses.
 local data = require "data"
 local file = require "file"
 local json = require "json"
