@@ -66,6 +66,11 @@ ifneq ($(filter-out help clean lint,$(or $(MAKECMDGOALS),all)),)
     $(error $(PKG_CONFIG) misses one of: $(PACKAGES); scripts/dev/setup installs what is missing)
   endif
 endif
+ifneq ($(filter test-programs,$(MAKECMDGOALS)),)
+  ifneq ($(shell $(PKG_CONFIG) --exists cmocka && echo yes),yes)
+    $(error cmocka, which the tests need, is not there for $(PKG_CONFIG); scripts/dev/setup --check installs it)
+  endif
+endif
 
 NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
