@@ -177,8 +177,7 @@ static int tensor_permutation(lua_State *L) {
   nnl_tensor *box = nnl_tensor_box(L);
   box->tensor = nn_tensor_new(NN_INDEX, 1, &count);
   if (!box->tensor) return nnl_raise(L);
-  nn_random_permutation(nn_tensor_write(box->tensor), count, seed, stream);
-  return 1;
+  return finish(L, box, nn_random_permutation(nn_tensor_write(box->tensor), count, seed, stream), (making){ 0 });
 }
 
 /* nn.seed([n]) -> the session's seed; with n sets it and starts its draws again */

@@ -97,8 +97,8 @@ double nn_random_uniform(uint64_t seed, uint64_t stream, uint64_t index);
 uint64_t nn_random_derive(uint64_t seed, uint64_t stream, uint64_t index);
 int nn_random_fill_uniform(nn_real *out, int64_t count, double low, double high, uint64_t seed, uint64_t stream);
 int nn_random_fill_normal(nn_real *out, int64_t count, double mean, double deviation, uint64_t seed, uint64_t stream);
-/* A uniform permutation of 0 .. count-1 (Fisher-Yates over the stream). */
-void nn_random_permutation(int32_t *out, int64_t count, uint64_t seed, uint64_t stream);
+/* A uniform permutation of 0 .. count-1 (Fisher-Yates over the stream); count is at most 2^31 - 1. */
+int nn_random_permutation(int32_t *out, int64_t count, uint64_t seed, uint64_t stream);
 
 /* ---- tensors (tensor/) -------------------------------------------------------------------------------------- */
 
@@ -133,7 +133,9 @@ double nn_tensor_get(const nn_tensor *t, const int64_t *position);
 int nn_tensor_set(nn_tensor *t, const int64_t *position, double value);
 
 int nn_tensor_fill(nn_tensor *t, double value);
-int nn_tensor_copy(nn_tensor *to, const nn_tensor *from);  /* same shape; converts the type */
+/* Same shape; converts the type. A value that an integer type cannot hold is an error, and `to` stays as it was. Views
+ * of one storage may be copied to each other, but an expanded one cannot be written to. */
+int nn_tensor_copy(nn_tensor *to, const nn_tensor *from);
 nn_tensor *nn_tensor_to(nn_tensor *t, nn_type type);       /* a new tensor, or another reference when nothing changes */
 nn_tensor *nn_tensor_clone(const nn_tensor *t);            /* contiguous, own storage, no history */
 nn_tensor *nn_tensor_detach(nn_tensor *t);                 /* same storage, no history */

@@ -80,12 +80,16 @@ int nn_random_fill_normal(nn_real *out, int64_t count, double mean, double devia
   return nn_parallel_for((count + 1) / 2, GRAIN, fill_normal, &f);
 }
 
-void nn_random_permutation(int32_t *out, int64_t count, uint64_t seed, uint64_t stream) {
+int nn_random_permutation(int32_t *out, int64_t count, uint64_t seed, uint64_t stream) {
+  if (count > INT32_MAX)
+    return nn_fail(NN_EARGUMENT, "permutation: at most %d places expected, got %lld", INT32_MAX, (long long)count);
   for (int64_t i = 0; i < count; i++) out[i] = (int32_t)i;
   for (int64_t i = count - 1; i > 0; i--) {
     int64_t j = (int64_t)(nn_random_uniform(seed, stream, (uint64_t)i) * (double)(i + 1));
     int32_t held = out[i];
     out[i] = out[j];
     out[j] = held;
+    if (i % GRAIN == 0 && nn_interrupted()) break;
   }
+  return nn_interrupt_check();
 }

@@ -112,19 +112,24 @@ NNK_CLONES static void add_line(nn_real *restrict to, int64_t to_step, const nn_
   }
 }
 
-static void move_line(const move *m, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t n) {
-  if (m->add) {
-    add_line((nn_real *)(void *)to, to_step, (const nn_real *)(const void *)from, from_step, n);
-  } else if (to_step == 1 && from_step == 1) {
-    memcpy(to, from, (size_t)n * m->bytes);
-  } else if (m->bytes == sizeof(uint32_t)) {
-    uint32_t *out = (uint32_t *)(void *)to;
-    const uint32_t *in = (const uint32_t *)(const void *)from;
-    for (int64_t i = 0; i < n; i++) out[i * to_step] = in[i * from_step];
-  } else {
-    ptrdiff_t out_bytes = to_step * (ptrdiff_t)m->bytes, in_bytes = from_step * (ptrdiff_t)m->bytes;
-    for (int64_t i = 0; i < n; i++) memcpy(to + i * out_bytes, from + i * in_bytes, m->bytes);
+/* Elements are moved as words of their size: a word may stand for any type. */
+#define MOVE_LINE(name, word)                                                                                     \
+  typedef word __attribute__((may_alias)) name##_word;                                                            \
+  static void name(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t n) {                   \
+    name##_word *out = to;                                                                                        \
+    const name##_word *in = from;                                                                                 \
+    for (int64_t i = 0; i < n; i++) out[i * to_step] = in[i * from_step];                                         \
   }
+MOVE_LINE(move_bytes, uint8_t)
+MOVE_LINE(move_words, uint32_t)
+MOVE_LINE(move_long_words, uint64_t)
+
+static void move_line(const move *m, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t n) {
+  if (m->add) add_line((nn_real *)(void *)to, to_step, (const nn_real *)(const void *)from, from_step, n);
+  else if (to_step == 1 && from_step == 1) memcpy(to, from, (size_t)n * m->bytes);
+  else if (m->bytes == 1) move_bytes(to, to_step, from, from_step, n);
+  else if (m->bytes == 4) move_words(to, to_step, from, from_step, n);
+  else move_long_words(to, to_step, from, from_step, n);
 }
 
 static void move_piece(void *context, int64_t begin, int64_t end) {
@@ -161,4 +166,57 @@ int nnk_copy_strided(void *to, const int64_t *to_stride, const void *from, const
 int nnk_add_strided(nn_real *to, const int64_t *to_stride, const nn_real *from, const int64_t *from_stride, int axes,
                     const int64_t *size) {
   return move_all(to, to_stride, from, from_stride, axes, size, sizeof(nn_real), true);
+}
+
+/* ---- other element types ---- */
+
+typedef struct {
+  void *to;
+  const void *from;
+  nn_type to_type, from_type;
+  double low, high;        /* what an integer type holds */
+  atomic_llong unfit;
+} conversion;
+
+#define CONVERT(target, source, fits)                                                                             \
+  do {                                                                                                            \
+    target *to = (target *)j->to;                                                                                 \
+    const source *from = (const source *)j->from;                                                                 \
+    for (int64_t i = begin; i < end; i++) {                                                                       \
+      const source x = from[i];                                                                                   \
+      if (!(fits)) return i;                                                                                      \
+      to[i] = (target)x;                                                                                          \
+    }                                                                                                             \
+    return end;                                                                                                   \
+  } while (0)
+#define WHOLE ((double)x >= j->low && (double)x <= j->high && (double)x == (double)(int64_t)x)
+
+/* Where it stopped: `end`, or the first value that does not fit. */
+static int64_t convert(const conversion *j, int64_t begin, int64_t end) {
+  if (j->to_type == NN_REAL) {
+    if (j->from_type == NN_UINT8) CONVERT(nn_real, uint8_t, true);
+    CONVERT(nn_real, int32_t, true);
+  }
+  if (j->to_type == NN_UINT8) {
+    if (j->from_type == NN_REAL) CONVERT(uint8_t, nn_real, WHOLE);
+    CONVERT(uint8_t, int32_t, WHOLE);
+  }
+  if (j->from_type == NN_REAL) CONVERT(int32_t, nn_real, WHOLE);
+  if (j->from_type == NN_UINT8) CONVERT(int32_t, uint8_t, true);
+  CONVERT(int32_t, int32_t, WHOLE);
+}
+
+static void convert_piece(void *context, int64_t begin, int64_t end) {
+  conversion *j = context;
+  long long at = convert(j, begin, end), first = atomic_load(&j->unfit);
+  while (at < end && at < first && !atomic_compare_exchange_weak(&j->unfit, &first, at)) continue;
+}
+
+int nnk_convert(void *to, nn_type to_type, const void *from, nn_type from_type, int64_t count, int64_t *unfit) {
+  conversion j = { .to = to, .from = from, .to_type = to_type, .from_type = from_type,
+                   .low = to_type == NN_INT32 ? INT32_MIN : 0, .high = to_type == NN_UINT8 ? UINT8_MAX : INT32_MAX };
+  atomic_init(&j.unfit, count);
+  int status = nn_parallel_for(count, NNK_GRAIN, convert_piece, &j);
+  *unfit = atomic_load(&j.unfit);
+  return status;
 }

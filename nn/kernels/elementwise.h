@@ -46,10 +46,14 @@ extern const nnk_elementwise nnk_add, nnk_sub, nnk_mul, nnk_div, nnk_pow, nnk_ma
     nnk_lt, nnk_le, nnk_gt, nnk_ge, nnk_where;
 
 /* to[i] = from[i] and to[i] += from[i] over a shape, each side with its own strides (in elements). Elements of `to` are
- * distinct. bytes: the size of one element. */
+ * distinct, and none of them lies in `from`. bytes: the size of one element, 1, 4 or 8. */
 int nnk_copy_strided(void *to, const int64_t *to_stride, const void *from, const int64_t *from_stride, int axes,
                      const int64_t *size, size_t bytes);
 int nnk_add_strided(nn_real *to, const int64_t *to_stride, const nn_real *from, const int64_t *from_stride, int axes,
                     const int64_t *size);
+
+/* to[i] = from[i] in another element type. A value that an integer type cannot hold stops its piece; *unfit is then the
+ * place of the first such value, else count. */
+int nnk_convert(void *to, nn_type to_type, const void *from, nn_type from_type, int64_t count, int64_t *unfit);
 
 #endif

@@ -32,6 +32,7 @@ static int reshape_view(nn_call *c) {
       used += snprintf(text + used, sizeof text - (size_t)used, i ? "x%lld" : "%lld", (long long)shape->list[i]);
     return nn_fail(NN_ESHAPE, "%lld elements do not fill [%s]", (long long)count, text);
   }
+  if (nni_check_count(shape->count, size) != NN_OK) return NN_EMEMORY;
   nn_tensor *packed = nn_tensor_pack(c->x[0]);
   c->y = packed ? nni_view_contiguous(packed, shape->count, size) : NULL;
   nn_tensor_release(packed);
@@ -78,8 +79,8 @@ static int slice_view(nn_call *c) {
                    (long long)from + 1, (long long)c->param[2].integer);
   memcpy(size, x->size, sizeof size);
   memcpy(stride, x->stride, sizeof stride);
-  size[axis] = (to - from + step - 1) / step;
-  stride[axis] *= step;
+  size[axis] = (to - from - 1) / step + 1;
+  stride[axis] *= nnk_min(step, length);  /* a larger step is never taken */
   c->y = nni_view(x, x->axes, size, stride, x->offset + from * x->stride[axis]);
   return c->y ? NN_OK : NN_EMEMORY;
 }
@@ -90,7 +91,7 @@ static int slice_backward(nn_call *c) {
   nni_contiguous_strides(x->axes, x->size, to);
   nni_contiguous_strides(c->dy->axes, c->dy->size, from);
   nn_real *dx = nni_real(c->dx[0]) + c->param[1].integer * to[axis];
-  to[axis] *= c->param[3].integer;
+  to[axis] *= nnk_min(c->param[3].integer, x->size[axis]);
   return nnk_add_strided(dx, to, nni_real(c->dy), from, x->axes, c->dy->size);
 }
 
@@ -110,6 +111,7 @@ static int expand_view(nn_call *c) {
                      (long long)shape->list[i]);
     stride[i] = size == 1 ? 0 : x->stride[i - lead];
   }
+  if (nni_check_count(shape->count, shape->list) != NN_OK) return NN_EMEMORY;
   c->y = nni_view(x, shape->count, shape->list, stride, x->offset);
   return c->y ? NN_OK : NN_EMEMORY;
 }
@@ -131,9 +133,9 @@ static int pad_shape(nn_call *c) {
   }
   c->y_shape = *x;
   for (int i = 0; i < pairs->count; i++) {
-    if (pairs->list[i] < 0)
-      return nn_fail(NN_ESHAPE, "pairs expects sizes of at least 0, got %lld", (long long)pairs->list[i]);
-    c->y_shape.size[i / 2] += pairs->list[i];
+    if (pairs->list[i] < 0 || __builtin_add_overflow(c->y_shape.size[i / 2], pairs->list[i], &c->y_shape.size[i / 2]))
+      return nn_fail(NN_ESHAPE, "pairs expects sizes from 0 to what memory can hold, got %lld",
+                     (long long)pairs->list[i]);
   }
   return NN_OK;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "autograd/tape.h"
+#include "kernels/elementwise.h"
 #include "tensor/tensor.h"
 
 static atomic_ullong live;
@@ -20,6 +21,14 @@ static const struct {
 size_t nn_type_bytes(nn_type type) { return types[type].bytes; }
 const char *nn_type_name(nn_type type) { return types[type].name; }
 uint64_t nn_tensor_live(void) { return atomic_load(&live); }
+
+int nni_check_count(int axes, const int64_t *size) {
+  int64_t count = 1;
+  for (int i = 0; i < axes; i++)
+    if (size[i] && (__builtin_mul_overflow(count, size[i], &count) || count > INT64_MAX / 16))
+      return nn_fail(NN_EMEMORY, "tensor: more elements than memory can hold");
+  return NN_OK;
+}
 
 int64_t nni_count(int axes, const int64_t *size) {
   int64_t count = 1;
@@ -71,25 +80,24 @@ nn_tensor *nn_tensor_new(nn_type type, int axes, const int64_t *size) {
     nn_fail(NN_ESHAPE, "tensor: at most %d axes, got %d", NN_MAX_AXES, axes);
     return NULL;
   }
-  int64_t count = 1;
   for (int i = 0; i < axes; i++) {
     if (size[i] < 0) {
       nn_fail(NN_ESHAPE, "tensor: axis %d has negative size %lld", i + 1, (long long)size[i]);
       return NULL;
     }
-    if (__builtin_mul_overflow(count, size[i], &count) || count > INT64_MAX / 16) {
-      nn_fail(NN_EMEMORY, "tensor: more elements than memory can hold");
-      return NULL;
-    }
   }
-  nn_storage *s = storage_new((size_t)count * types[type].bytes);
+  if (nni_check_count(axes, size) != NN_OK) return NULL;
+  nn_storage *s = storage_new((size_t)nni_count(axes, size) * types[type].bytes);
   return s ? tensor_of(s, type, axes, size, NULL, 0) : NULL;
 }
 
+static void zero_bytes(void *data, int64_t begin, int64_t end) { memset((char *)data + begin, 0, (size_t)(end - begin)); }
+
 nn_tensor *nn_tensor_zeros(nn_type type, int axes, const int64_t *size) {
   nn_tensor *t = nn_tensor_new(type, axes, size);
-  if (t) memset(t->storage->data, 0, t->storage->bytes);
-  return t;
+  if (!t || nn_parallel_for((int64_t)t->storage->bytes, 1 << 20, zero_bytes, t->storage->data) == NN_OK) return t;
+  nn_tensor_release(t);
+  return NULL;
 }
 
 nn_tensor *nn_tensor_scalar(double value) {
@@ -214,46 +222,43 @@ int nn_tensor_set(nn_tensor *t, const int64_t *position, double value) {
   return NN_OK;
 }
 
-/* Steps position through the shape, last axis fastest; returns the element's place, -1 after the last. */
-typedef struct {
-  const nn_tensor *t;
-  int64_t position[NN_MAX_AXES], at;
-} walk;
-
-static walk walk_begin(const nn_tensor *t) { return (walk){ .t = t, .at = t->offset }; }
-
-static void walk_next(walk *w) {
-  for (int i = w->t->axes - 1; i >= 0; i--) {
-    w->at += w->t->stride[i];
-    if (++w->position[i] < w->t->size[i]) return;
-    w->at -= w->position[i] * w->t->stride[i];
-    w->position[i] = 0;
-  }
-}
+/* ---- whole tensors ---- */
 
 int nn_tensor_fill(nn_tensor *t, double value) {
   int status = check_range(t->type, value);
   if (status != NN_OK) return status;
-  int64_t count = nn_tensor_count(t);
-  walk w = walk_begin(t);
-  for (int64_t i = 0; i < count; i++, walk_next(&w)) store(t, w.at, value);
-  t->storage->version++;
-  return NN_OK;
+  union {
+    nn_real real;
+    uint8_t byte;
+    int32_t whole;
+  } one;
+  if (t->type == NN_REAL) one.real = (nn_real)value;
+  else if (t->type == NN_UINT8) one.byte = (uint8_t)value;
+  else one.whole = (int32_t)value;
+  int64_t size[NN_MAX_AXES], same[NN_MAX_AXES] = { 0 };
+  for (int i = 0; i < t->axes; i++) size[i] = t->stride[i] || t->size[i] == 0 ? t->size[i] : 1;
+  return nnk_copy_strided(nn_tensor_write(t), t->stride, &one, same, t->axes, size, types[t->type].bytes);
 }
 
-void nni_pack(void *out, const nn_tensor *t) {
-  size_t bytes = types[t->type].bytes;
-  const char *data = t->storage->data;
-  /* The longest contiguous tail is copied in one go: slices of images and batches move row by row. */
-  int outer = t->axes;
-  int64_t run = 1;
-  while (outer > 0 && (t->size[outer - 1] == 1 || t->stride[outer - 1] == run)) run *= t->size[--outer];
-  nn_tensor head = *t;
-  head.axes = outer;
-  int64_t count = nni_count(outer, t->size);
-  walk w = walk_begin(&head);
-  for (int64_t i = 0; i < count; i++, walk_next(&w))
-    memcpy((char *)out + (size_t)(i * run) * bytes, data + (size_t)w.at * bytes, (size_t)run * bytes);
+/* A new contiguous tensor with t's values, in its own type or another. */
+static int converted(const nn_tensor *t, nn_type type, nn_tensor **out) {
+  nn_tensor *copy = nn_tensor_new(type, t->axes, t->size), *packed = NULL;
+  int64_t count = nn_tensor_count(t), unfit = count;
+  int status = copy ? NN_OK : NN_EMEMORY;
+  if (status == NN_OK && type == t->type) {
+    status = nnk_copy_strided(nn_tensor_write(copy), copy->stride, nn_tensor_data(t), t->stride, t->axes, t->size,
+                              types[type].bytes);
+  } else if (status == NN_OK) {
+    if (!nn_tensor_contiguous(t)) status = converted(t, t->type, &packed);
+    if (packed) t = packed;
+    if (status == NN_OK)
+      status = nnk_convert(nn_tensor_write(copy), type, nn_tensor_data(t), t->type, count, &unfit);
+    if (status == NN_OK && unfit < count) status = check_range(type, load(t, t->offset + unfit));
+  }
+  nn_tensor_release(packed);
+  if (status == NN_OK) *out = copy;
+  else nn_tensor_release(copy);
+  return status;
 }
 
 int nn_tensor_copy(nn_tensor *to, const nn_tensor *from) {
@@ -262,36 +267,35 @@ int nn_tensor_copy(nn_tensor *to, const nn_tensor *from) {
     return nn_fail(NN_ESHAPE, "copy: shapes differ: %s from %s", nn_tensor_describe(to, a, sizeof a),
                    nn_tensor_describe(from, b, sizeof b));
   }
-  if (to->type == from->type && nn_tensor_contiguous(to)) {
-    nni_pack((char *)to->storage->data + (size_t)to->offset * types[to->type].bytes, from);
-    to->storage->version++;
-    return NN_OK;
-  }
-  int64_t count = nn_tensor_count(to);
-  walk out = walk_begin(to), in = walk_begin(from);
-  for (int64_t i = 0; i < count; i++, walk_next(&out), walk_next(&in)) {
-    double value = load(from, in.at);
-    int status = check_range(to->type, value);
-    if (status != NN_OK) return status;
-    store(to, out.at, value);
-  }
-  to->storage->version++;
-  return NN_OK;
+  for (int i = 0; i < to->axes; i++)
+    if (to->size[i] > 1 && to->stride[i] == 0)
+      return nn_fail(NN_ESHAPE, "copy: an expanded tensor holds one element in several places; write to what it was "
+                     "expanded from");
+  /* Views of one storage may overlap: what is read is then set aside first. */
+  bool direct = to->type == from->type && to->storage != from->storage;
+  nn_tensor *aside = NULL;
+  int status = direct ? NN_OK : converted(from, to->type, &aside);
+  if (status != NN_OK) return status;
+  const nn_tensor *source = direct ? from : aside;
+  status = nnk_copy_strided(nn_tensor_write(to), to->stride, nn_tensor_data(source), source->stride, to->axes,
+                                to->size, types[to->type].bytes);
+  nn_tensor_release(aside);
+  return status;
 }
 
-static nn_tensor *converted(const nn_tensor *t, nn_type type) {
-  nn_tensor *copy = nn_tensor_new(type, t->axes, t->size);
-  if (copy && nn_tensor_copy(copy, t) != NN_OK) {
-    nn_tensor_release(copy);
-    return NULL;
-  }
+nn_tensor *nn_tensor_clone(const nn_tensor *t) {
+  nn_tensor *copy = NULL;
+  converted(t, t->type, &copy);
   return copy;
 }
 
-nn_tensor *nn_tensor_clone(const nn_tensor *t) { return converted(t, t->type); }
 nn_tensor *nn_tensor_to(nn_tensor *t, nn_type type) {
-  return t->type == type ? nn_tensor_retain(t) : converted(t, type);
+  nn_tensor *copy = NULL;
+  if (t->type == type) return nn_tensor_retain(t);
+  converted(t, type, &copy);
+  return copy;
 }
+
 nn_tensor *nn_tensor_pack(nn_tensor *t) {
   return nn_tensor_contiguous(t) ? nn_tensor_retain(t) : nn_tensor_clone(t);
 }

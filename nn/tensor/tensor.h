@@ -44,7 +44,8 @@ nn_tensor *nni_view_contiguous(nn_tensor *base, int axes, const int64_t *size);
 nn_tensor *nni_view(nn_tensor *base, int axes, const int64_t *size, const int64_t *stride, int64_t offset);
 bool nni_same_shape(const nn_tensor *a, const nn_tensor *b);
 int64_t nni_count(int axes, const int64_t *size);
-/* Copies any layout into a contiguous block of the same type. */
-void nni_pack(void *out, const nn_tensor *t);
+/* NN_EMEMORY when the sizes are too many. Sizes of 0 are passed over: products of the others, as strides and spans are,
+ * then fit as well. */
+int nni_check_count(int axes, const int64_t *size);
 
 #endif

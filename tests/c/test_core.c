@@ -58,7 +58,8 @@ static void draws_have_the_right_moments(void **state) {
 static void permutation_holds_each_once(void **state) {
   (void)state;
   int32_t order[1000], seen[1000] = { 0 }, moved = 0;
-  nn_random_permutation(order, 1000, 9, 0);
+  assert_int_equal(nn_random_permutation(order, 1000, 9, 0), NN_OK);
+  assert_int_equal(nn_random_permutation(order, (int64_t)INT32_MAX + 1, 9, 0), NN_EARGUMENT);
   for (int i = 0; i < 1000; i++) seen[order[i]]++, moved += order[i] != i;
   for (int i = 0; i < 1000; i++) assert_int_equal(seen[i], 1);
   assert_true(moved > 900);
