@@ -176,25 +176,31 @@ static int compare_rows(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+typedef struct {
+  int64_t class, rest;
+} class_rest;
+
+/* The largest first, of equals the smaller class. */
+static int compare_rests(const void *a, const void *b) {
+  const class_rest *x = a, *y = b;
+  return x->rest != y->rest ? (x->rest < y->rest) - (x->rest > y->rest) : (x->class > y->class) - (x->class < y->class);
+}
+
 /* share[c] = how many of `count` rows go to class c, by largest remainder; ties go to the smaller class. */
-static void divide(int64_t count, const int64_t *members, int64_t classes, int64_t total, int64_t *share) {
+static int divide(int64_t count, const int64_t *members, int64_t classes, int64_t total, int64_t *share) {
   int64_t given = 0;
+  class_rest *rest = nn_memory_get((size_t)classes * sizeof *rest);
+  if (!rest) return NN_EMEMORY;
   for (int64_t c = 0; c < classes; c++) {
-    share[c] = (int64_t)((__int128)count * members[c] / total);
+    __int128 wanted = (__int128)count * members[c];
+    share[c] = (int64_t)(wanted / total);
+    rest[c] = (class_rest){ c, (int64_t)(wanted % total) };
     given += share[c];
   }
-  for (; given < count; given++) {
-    int64_t best = -1;
-    __int128 most = -1;
-    for (int64_t c = 0; c < classes; c++) {
-      __int128 rest = (__int128)count * members[c] - (__int128)share[c] * total;
-      if (rest > most) {
-        most = rest;
-        best = c;
-      }
-    }
-    share[best]++;
-  }
+  qsort(rest, (size_t)classes, sizeof *rest, compare_rests);
+  for (int64_t i = 0; given < count; i++, given++) share[rest[i].class]++;
+  nn_memory_put(rest);
+  return NN_OK;
 }
 
 int nn_data_stratify(nn_tensor *labels, int64_t count, uint64_t seed, uint64_t stream, nn_tensor **chosen,
@@ -218,8 +224,10 @@ int nn_data_stratify(nn_tensor *labels, int64_t count, uint64_t seed, uint64_t s
   int status = members && order && a && b ? NN_OK : NN_EMEMORY;
   if (status == NN_OK && total > 0) {
     for (int64_t i = 0; i < total; i++) members[label[i]]++;
-    divide(count, members, classes, total, share);
-    nn_random_permutation(order, total, seed, stream);
+    status = divide(count, members, classes, total, share);
+    if (status == NN_OK) status = nn_random_permutation(order, total, seed, stream);
+  }
+  if (status == NN_OK && total > 0) {
     int32_t *to = nn_tensor_write(a), *others = nn_tensor_write(b);
     for (int64_t i = 0; i < total; i++) {
       if (share[label[order[i]]]-- > 0) to[picked++] = order[i];

@@ -414,6 +414,21 @@ static void stratified_rows(void **state) {
   nn_tensor_release(labels);
 }
 
+/* Every class has the same rest: the smaller ones get the rows. */
+static void stratified_rows_of_many_classes(void **state) {
+  (void)state;
+  enum { TOTAL = 1 << 19 };
+  nn_tensor *labels = nn_tensor_new(NN_INDEX, 1, (int64_t[]){ TOTAL }), *chosen = NULL, *rest = NULL;
+  int32_t *label = nn_tensor_write(labels);
+  for (int i = 0; i < TOTAL; i++) label[i] = TOTAL - 1 - i;
+  assert_int_equal(nn_data_stratify(labels, TOTAL / 2, 1, 0, &chosen, &rest), NN_OK);
+  const int32_t *row = nn_tensor_data(chosen);
+  for (int i = 0; i < TOTAL / 2; i++) assert_int_equal(row[i], TOTAL / 2 + i);
+  nn_tensor_release(labels);
+  nn_tensor_release(chosen);
+  nn_tensor_release(rest);
+}
+
 static void tinted_digits(void **state) {
   (void)state;
   enum { MANY = 5000 };
@@ -448,7 +463,7 @@ int main(void) {
     cmocka_unit_test(two_occurrences_draw_apart),
     cmocka_unit_test(allocations_that_fail),
     cmocka_unit_test(gathered_batches),
-    cmocka_unit_test(stratified_rows),
+    cmocka_unit_test(stratified_rows), cmocka_unit_test(stratified_rows_of_many_classes),
     cmocka_unit_test(tinted_digits),
   };
   return cmocka_run_group_tests_name("colour", tests, scratch_open, scratch_close);
