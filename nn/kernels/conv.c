@@ -450,9 +450,10 @@ int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight,
                     (nnk_matrix){ weight, s->out_channels, true }, s->images * s->height * s->width, s->channels,
                     s->out_channels, true);
   }
-  for (int64_t class = 0; class < s->stride * s->stride && status == NN_OK; class++) {
-    gather g = { .v = backward_axis(s->height, s->out_height, s->kernel_height, class / s->stride, s),
-                 .h = backward_axis(s->width, s->out_width, s->kernel_width, class % s->stride, s),
+  int64_t v_classes = nnk_min(s->stride, s->height), h_classes = nnk_min(s->stride, s->width);
+  for (int64_t class = 0; class < v_classes * h_classes && status == NN_OK; class++) {
+    gather g = { .v = backward_axis(s->height, s->out_height, s->kernel_height, class / h_classes, s),
+                 .h = backward_axis(s->width, s->out_width, s->kernel_width, class % h_classes, s),
                  .images = s->images, .out_height = s->height, .out_width = s->width,
                  .source_channels = s->out_channels, .out_channels = s->channels, .groups = s->groups };
     if (g.v.count * g.h.count * g.v.taps * g.h.taps == 0) continue;

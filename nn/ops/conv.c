@@ -29,7 +29,8 @@ static int conv2d_shape(nn_call *c) {
       return nn_fail(NN_EARGUMENT, "stride, padding and dilation must be below 2^31");
   if (x->axes != 4) return nn_fail(NN_ESHAPE, "x expects 4 axes (images, height, width, channels), got %d", x->axes);
   if (w->axes != 4) return nn_fail(NN_ESHAPE, "weight expects 4 axes (height, width, in, out), got %d", w->axes);
-  if (w->size[0] < 1 || w->size[1] < 1) return nn_fail(NN_ESHAPE, "weight expects a kernel of at least 1x1");
+  if (w->size[0] < 1 || w->size[1] < 1 || w->size[0] > INT32_MAX || w->size[1] > INT32_MAX)
+    return nn_fail(NN_ESHAPE, "weight expects a kernel with sides from 1 to 2^31 - 1");
   if (x->size[3] < 1) return nn_fail(NN_ESHAPE, "x expects at least 1 channel, got 0");
   if (x->size[3] % groups != 0 || w->size[3] % groups != 0)
     return nn_fail(NN_ESHAPE, "groups expects a divisor of %lld input and %lld output channels, got %lld",

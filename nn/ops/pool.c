@@ -22,6 +22,7 @@ static int window_shape(nn_call *c) {
   int64_t size = c->param[SIZE].integer, padding = c->param[PADDING].integer;
   int status = check_image(x);
   if (status != NN_OK) return status;
+  if (size > INT32_MAX) return nn_fail(NN_EARGUMENT, "size must be below 2^31, got %lld", (long long)size);
   if (padding > size / 2)
     return nn_fail(NN_EARGUMENT, "padding must be at most half of size %lld, got %lld", (long long)size,
                    (long long)padding);

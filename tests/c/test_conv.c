@@ -186,11 +186,25 @@ static void test_messages(void **state) {
                 "conv2d: padding", "at least 0");
 }
 
+/* Only the first pixel is seen: one class of pixels for each in an image, not for each in a stride. */
+static void test_stride_beyond_the_image(void **state) {
+  (void)state;
+  nn_tensor *x[3] = { DRAWN(1, 1, 3, 2, 1), DRAWN(2, 1, 1, 1, 1), NULL }, *y = NULL, *dy = DRAWN(3, 1, 1, 1, 1);
+  nn_param p[NN_MAX_PARAMS] = { whole((int64_t)1 << 30) };
+  assert_int_equal(nn_tensor_set_requires_grad(x[0], true), NN_OK);
+  assert_int_equal(nn_apply(nn_op_find("conv2d"), x, 3, p, &y), NN_OK);
+  assert_true(values(y)[0] == values(x[0])[0] * values(x[1])[0]);
+  assert_int_equal(nn_backward(y, dy, false), NN_OK);
+  for (int i = 0; i < 6; i++)
+    assert_true(values(nn_tensor_grad(x[0]))[i] == (i == 0 ? values(dy)[0] * values(x[1])[0] : 0));
+  release_all((nn_tensor *[]){ x[0], x[1], y, dy }, 4);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_against_loops), cmocka_unit_test(test_same_bits), cmocka_unit_test(test_gradients_left_out),
     cmocka_unit_test(test_memory),        cmocka_unit_test(test_interrupt), cmocka_unit_test(test_empty_batch),
-    cmocka_unit_test(test_messages),
+    cmocka_unit_test(test_messages),      cmocka_unit_test(test_stride_beyond_the_image),
   };
   return cmocka_run_group_tests(tests, rows_open, NULL);
 }

@@ -403,6 +403,21 @@ static void messages(void **state) {
   release_all(x, 2);
 }
 
+/* A step beyond the axis takes its first place alone, whatever it is. */
+static void slices_by_any_step(void **state) {
+  (void)state;
+  nn_tensor *x = DRAWN(1, 3, 5), *y = NULL;
+  nn_param p[NN_MAX_PARAMS] = { whole(1), whole(1), whole(4), whole(INT64_MAX) };
+  assert_int_equal(nn_tensor_set_requires_grad(x, true), NN_OK);
+  assert_int_equal(apply("slice", &x, 1, p, &y), NN_OK);
+  assert_true(nn_tensor_size(y, 0) == 3 && nn_tensor_size(y, 1) == 1);
+  nn_tensor *seed = DRAWN(2, 3, 1);
+  assert_int_equal(nn_backward(y, seed, false), NN_OK);
+  for (int i = 0; i < 15; i++)
+    assert_true(values(nn_tensor_grad(x))[i] == (i % 5 == 1 ? values(seed)[i / 5] : 0));
+  release_all((nn_tensor *[]){ x, y, seed }, 3);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(transposes),     cmocka_unit_test(slices),          cmocka_unit_test(reshapes),
@@ -410,6 +425,7 @@ int main(void) {
     cmocka_unit_test(cats),           cmocka_unit_test(bytes_join_too),  cmocka_unit_test(gathers),
     cmocka_unit_test(selects),        cmocka_unit_test(one_hots),        cmocka_unit_test(dropout_drops_and_scales),
     cmocka_unit_test(resize_against_loops), cmocka_unit_test(resize_as_torch), cmocka_unit_test(messages),
+    cmocka_unit_test(slices_by_any_step),
   };
   return cmocka_run_group_tests(tests, rows_open, NULL);
 }
