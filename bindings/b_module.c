@@ -247,7 +247,7 @@ static int push_tensors(lua_State *L, bool parameters, bool buffers, void (*add)
   v.seen = lua_gettop(L);
   lua_newtable(L);
   v.result = lua_gettop(L);
-  nn_module_walk(m, &(nn_module_visitor){ .context = &v, .tensor = push_one });
+  if (nn_module_walk(m, &(nn_module_visitor){ .context = &v, .tensor = push_one }) != NN_OK) return nnl_raise(L);
   return 1;
 }
 
@@ -287,7 +287,8 @@ static int clear_grad_one(void *context, const char *path, nn_tensor *t, bool bu
 }
 
 static int module_zero_grad(lua_State *L) {
-  nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .tensor = clear_grad_one });
+  if (nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .tensor = clear_grad_one }) != NN_OK)
+    return nnl_raise(L);
   return 0;
 }
 
@@ -300,7 +301,8 @@ static int count_one(void *context, const char *path, nn_tensor *t, bool buffer)
 /* model:count([prefix]) -> number of parameters */
 static int module_count(lua_State *L) {
   visit v = { .parameters = true, .prefix = luaL_optstring(L, 2, "") };
-  nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .context = &v, .tensor = count_one });
+  if (nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .context = &v, .tensor = count_one }) != NN_OK)
+    return nnl_raise(L);
   lua_pushinteger(L, v.elements);
   return 1;
 }

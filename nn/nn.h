@@ -241,7 +241,8 @@ bool nn_module_class_container(const nn_module_class *class);  /* takes children
 
 /* Parameters are uninitialised until nn_module_initialise. */
 nn_module *nn_module_new(const nn_module_class *class, const nn_param *params);
-/* The parent keeps a reference. A child has a name without dots, unlike its siblings'. */
+/* The parent keeps a reference. A child has a name without dots, unlike its siblings'. Trees are built from the leaves
+ * up, at most 100 deep: a parent's own parents do not learn of what is added to it later. */
 int nn_module_add(nn_module *parent, const char *name, nn_module *child);
 nn_module *nn_module_retain(nn_module *m);
 void nn_module_release(nn_module *m);

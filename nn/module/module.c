@@ -46,7 +46,7 @@ const nn_signature *nn_module_class_signature(const nn_module_class *class) {
 nn_module *nn_module_new(const nn_module_class *class, const nn_param *params) {
   nn_module *m = nn_memory_get_zeroed(sizeof *m);
   if (!m) return NULL;
-  m->references = 1;
+  m->references = m->depth = 1;
   m->class = class;
   if (params) memcpy(m->param, params, sizeof m->param);
   memcpy(m->op_param, m->param, sizeof m->op_param);
@@ -100,6 +100,8 @@ int nn_module_add(nn_module *parent, const char *name, nn_module *child) {
     if (strcmp(parent->child[i].name, name) == 0)
       return nn_fail(NN_EARGUMENT, "%s: two children are named \"%s\"", class, name);
   if (contains(child, parent)) return nn_fail(NN_EARGUMENT, "%s: a module cannot contain itself", class);
+  if (child->depth >= NNI_DEPTH)
+    return nn_fail(NN_EARGUMENT, "%s: modules nest at most %d deep", class, NNI_DEPTH);
   if (parent->children == parent->room) {
     int room = parent->room ? 2 * parent->room : 8;
     nni_child *grown = nn_memory_get((size_t)room * sizeof *grown);
@@ -112,28 +114,31 @@ int nn_module_add(nn_module *parent, const char *name, nn_module *child) {
   nni_child *slot = &parent->child[parent->children++];
   snprintf(slot->name, sizeof slot->name, "%s", name);
   slot->module = nn_module_retain(child);
+  if (child->depth >= parent->depth) parent->depth = child->depth + 1;
   return NN_OK;
 }
 
 /* ---- walking ---- */
 
-/* Appends ".name" and returns the old length. */
-static size_t descend(char *path, const char *name) {
-  size_t length = strlen(path);
-  snprintf(path + length, NNI_PATH - length, length ? ".%s" : "%s", name);
-  return length;
+/* Appends ".name" to the path, `length` long. */
+static int descend(char *path, size_t length, const char *name) {
+  int used = snprintf(path + length, NNI_PATH - length, length ? ".%s" : "%s", name);
+  if ((size_t)used < NNI_PATH - length) return NN_OK;
+  path[length] = '\0';
+  return nn_fail(NN_EARGUMENT, "below %s the path of a tensor is longer than %d characters", path, NNI_PATH - 1);
 }
 
 static int walk(nn_module *m, const nn_module_visitor *v, char *path) {
+  size_t length = strlen(path);
   int status = v->module ? v->module(v->context, path, m) : NN_OK;
   for (int i = 0; i < m->slots && v->tensor && status == NN_OK; i++) {
-    size_t length = descend(path, m->slot[i].name);
-    status = v->tensor(v->context, path, m->slot[i].tensor, m->slot[i].buffer);
+    status = descend(path, length, m->slot[i].name);
+    if (status == NN_OK) status = v->tensor(v->context, path, m->slot[i].tensor, m->slot[i].buffer);
     path[length] = '\0';
   }
   for (int i = 0; i < m->children && status == NN_OK; i++) {
-    size_t length = descend(path, m->child[i].name);
-    status = walk(m->child[i].module, v, path);
+    status = descend(path, length, m->child[i].name);
+    if (status == NN_OK) status = walk(m->child[i].module, v, path);
     path[length] = '\0';
   }
   return status;

@@ -8,7 +8,7 @@
 
 #include "nn.h"
 
-enum { NNI_NAME = 32, NNI_TENSORS = 4, NNI_PATH = 256 };
+enum { NNI_NAME = 32, NNI_TENSORS = 4, NNI_PATH = 256, NNI_DEPTH = 100 };
 
 typedef struct {
   char name[NNI_NAME];
@@ -31,6 +31,7 @@ struct nn_module {
   int slots;
   nni_child *child;
   int children, room;
+  int depth;                 /* of the tree below, itself included: walks and releases recurse */
   uint64_t stream;           /* of its random draws; given by nn_module_initialise */
 };
 
