@@ -130,7 +130,6 @@ static int info(lua_State *L) {
   return 1;
 }
 
-void nnl_open_tensor_functions(lua_State *L, int module);
 int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "threads", threads }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },

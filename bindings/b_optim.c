@@ -13,14 +13,14 @@ static nn_optimizer *check_optimizer(lua_State *L) {
   return ((nnl_optimizer *)luaL_checkudata(L, 1, NNL_OPTIMIZER))->optimizer;
 }
 
-/* A list of tensors at index. The array is a userdata left on the stack, so an error frees it; the list keeps the
- * tensors alive. */
+/* A list of tensors at index. The array is a userdata left on the stack, so an error frees it; the list, read
+ * without its metamethods, keeps the tensors alive. */
 static nn_tensor **check_list(lua_State *L, const char *who, int index, int *count) {
   if (!lua_istable(L, index)) nnl_error(L, "%s: a list of tensors expected, got %s", who, luaL_typename(L, index));
-  lua_Integer length = luaL_len(L, index);
+  lua_Integer length = (lua_Integer)lua_rawlen(L, index);
   nn_tensor **list = lua_newuserdatauv(L, (size_t)(length + 1) * sizeof *list, 0);
   for (lua_Integer i = 0; i < length; i++) {
-    lua_geti(L, index, i + 1);
+    lua_rawgeti(L, index, i + 1);
     list[i] = nnl_test_tensor(L, -1);
     if (!list[i]) nnl_error(L, "%s: a tensor expected at place %d, got %s", who, (int)i + 1, luaL_typename(L, -1));
     lua_pop(L, 1);

@@ -50,14 +50,15 @@ static int perturb_row(lua_State *L) {
   return boxed(L, box);
 }
 
-/* A list of trees at index, as an array that the stack keeps alive. */
+/* A list of trees at index, as an array that the stack keeps alive; the list, read without its metamethods, keeps the
+ * trees. */
 static nn_perturb **check_trees(lua_State *L, int index, int *count) {
   luaL_checktype(L, index, LUA_TTABLE);
-  lua_Integer length = luaL_len(L, index);
+  lua_Integer length = (lua_Integer)lua_rawlen(L, index);
   luaL_argcheck(L, length < 1 << 16, index, "too many parts");
   nn_perturb **trees = lua_newuserdatauv(L, (size_t)(length + 1) * sizeof *trees, 0);
   for (int i = 0; i < length; i++) {
-    lua_geti(L, index, i + 1);
+    lua_rawgeti(L, index, i + 1);
     trees[i] = check_tree(L, -1);
     lua_pop(L, 1);
   }

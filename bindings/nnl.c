@@ -45,16 +45,12 @@ int nnl_error(lua_State *L, const char *format, ...) {
   return raise_text(L, message);
 }
 
-int nnl_push_failure(lua_State *L, int status) {
+int nnl_fail(lua_State *L, int status) {
+  if (status != NN_EIO && status != NN_EFORMAT) return nnl_raise(L);
   lua_pushnil(L);
   lua_pushstring(L, nn_error());
-  lua_pushstring(L, status == NN_EIO ? "io" : status == NN_EFORMAT ? "format" : status == NN_EMEMORY ? "memory"
-                                                                                                     : "argument");
+  lua_pushstring(L, status == NN_EIO ? "io" : "format");
   return 3;
-}
-
-int nnl_fail(lua_State *L, int status) {
-  return status == NN_EIO || status == NN_EFORMAT ? nnl_push_failure(L, status) : nnl_raise(L);
 }
 
 /* ---- tensors ---- */
@@ -78,12 +74,6 @@ nnl_tensor *nnl_tensor_box(lua_State *L) {
   box->tensor = NULL;
   luaL_setmetatable(L, NNL_TENSOR);
   return box;
-}
-
-void nnl_push_tensor(lua_State *L, nn_tensor *t) {
-  nnl_tensor *box = nnl_tensor_box(L);
-  box->tensor = t;
-  nnl_charge(t);
 }
 
 nn_tensor *nnl_test_tensor(lua_State *L, int index) {
@@ -262,10 +252,10 @@ static nn_tensor *read_tensor(lua_State *L, const char *who, const nn_arg *arg, 
 
 static void read_tensor_list(lua_State *L, const char *who, const nn_arg *arg, int index, nn_tensor **inputs,
                              int *count) {
-  if (!lua_istable(L, index) || luaL_len(L, index) == 0) wrong_kind(L, who, arg, index);
-  lua_Integer length = luaL_len(L, index);
+  if (!lua_istable(L, index) || lua_rawlen(L, index) == 0) wrong_kind(L, who, arg, index);
+  lua_Integer length = (lua_Integer)lua_rawlen(L, index);
   for (lua_Integer i = 1; i <= length; i++) {
-    lua_geti(L, index, i);
+    lua_rawgeti(L, index, i);  /* a metamethod could make tensors that nothing keeps alive */
     nn_tensor *t = nnl_test_tensor(L, -1);
     if (!t)
       nnl_error(L, "%s: %s expects %s, got %s at place %d", who, arg->name, kind_name(arg), luaL_typename(L, -1),

@@ -24,9 +24,7 @@ typedef struct {
 int nnl_raise(lua_State *L);
 /* Raises a message of our own in the same way. */
 int nnl_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The world failed: pushes nil, message, code ("io", "format", "memory", "interrupt"); returns 3. */
-int nnl_push_failure(lua_State *L, int status);
-/* For functions that raise on misuse and return nil, message, code when the world failed. */
+/* For functions that return nil, message, code when the world failed ("io", "format"), and raise on anything else. */
 int nnl_fail(lua_State *L, int status);
 
 /* ---- tensors ---- */
@@ -34,8 +32,6 @@ int nnl_fail(lua_State *L, int status);
 nnl_tensor *nnl_tensor_box(lua_State *L);                  /* pushes an empty box */
 nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is not one, or freed */
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
-/* Pushes a box that takes over the reference; for results that already exist when Lua may still throw. */
-void nnl_push_tensor(lua_State *L, nn_tensor *t);
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
 void nnl_charge(const nn_tensor *t);
 

@@ -140,7 +140,7 @@ static void sum_pixels(void *context, int64_t begin, int64_t end) {
 int nn_data_stats(nn_tensor *images, double *mean, double *deviation) {
   char shape[96];
   int axes = nn_tensor_axes(images);
-  int channels = axes == 4 ? (int)nn_tensor_size(images, 3) : 0;
+  int64_t channels = axes == 4 ? nn_tensor_size(images, 3) : 0;
   if (nn_tensor_type(images) != NN_UINT8 || channels < 1 || channels > NN_MAX_CHANNELS || nn_tensor_count(images) == 0)
     return nn_fail(NN_ESHAPE, "stats: uint8 images [N x H x W x C] with 1 to %d channels expected, got %s %s",
                    NN_MAX_CHANNELS, nn_type_name(nn_tensor_type(images)),
@@ -150,7 +150,7 @@ int nn_data_stats(nn_tensor *images, double *mean, double *deviation) {
   uint64_t (*sums)[2] = nn_memory_get_zeroed((size_t)(chunks * channels) * sizeof *sums);
   int status = NN_EMEMORY;
   if (!packed || !sums) goto out;
-  stats_job job = { nn_tensor_data(packed), grain, channels, sums };
+  stats_job job = { nn_tensor_data(packed), grain, (int)channels, sums };
   status = nn_parallel_for(count, grain, sum_pixels, &job);
   if (status != NN_OK) goto out;
   for (int c = 0; c < channels; c++) { /* integers: exact whatever the order */

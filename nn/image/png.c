@@ -51,7 +51,8 @@ static int write_png(nni_output *output, const uint8_t *pixels, int64_t height, 
 
 int nn_image_save(const char *path, nn_tensor *image) {
   char shape[96];
-  int axes = nn_tensor_axes(image), channels = axes == 3 ? (int)nn_tensor_size(image, 2) : 1;
+  int axes = nn_tensor_axes(image);
+  int64_t channels = axes == 3 ? nn_tensor_size(image, 2) : 1;
   nn_type type = nn_tensor_type(image);
   if ((axes != 2 && axes != 3) || (channels != 1 && channels != 3 && channels != 4) || nn_tensor_count(image) == 0)
     return nn_fail(NN_ESHAPE, "save: an image [H x W] or [H x W x C] with 1, 3 or 4 channels expected, got %s",
@@ -74,7 +75,7 @@ int nn_image_save(const char *path, nn_tensor *image) {
   }
   if (status == NN_OK) status = nni_output_open(&output, path);
   if (status == NN_OK) {
-    status = write_png(&output, converted ? converted : nn_tensor_data(packed), height, width, channels);
+    status = write_png(&output, converted ? converted : nn_tensor_data(packed), height, width, (int)channels);
     if (status == NN_OK) status = nni_output_commit(&output);
     else nni_output_discard(&output);
   }
