@@ -4,7 +4,7 @@
  * needs kept, and small cases for the gradient test. From the row come the Lua function, its argument errors, its help,
  * and its tests.
  *
- * Life of a call. nn_apply checks element types against the signature, makes every input contiguous, runs `shape`,
+ * Life of a call. nn_apply checks element types against the signature, runs `shape`, makes every input contiguous,
  * allocates `y` and runs `forward`. If a gradient is wanted it records a node that keeps what `saves` names. Later the
  * tape calls `backward` with the same nn_call: dy is the gradient of y, and for each input that needs one dx[i] is a
  * contiguous tensor of x[i]'s shape to which backward ADDS its contribution.
@@ -16,7 +16,7 @@
 
 /* What backward reads. Anything not named is NULL in backward (its shape is still in x_shape). */
 enum {
-  NN_SAVE_X0 = 1, NN_SAVE_X1 = 2, NN_SAVE_X2 = 4, NN_SAVE_X3 = 8, NN_SAVE_Y = 1 << 16,
+  NN_SAVE_X0 = 1, NN_SAVE_X1 = 2, NN_SAVE_X2 = 4, NN_SAVE_X3 = 8, NN_SAVE_X4 = 16, NN_SAVE_Y = 1 << 16,
 };
 
 #define NN_MAX_KEPT 2
@@ -51,6 +51,8 @@ struct nn_op {
   int (*view)(nn_call *c);                    /* sets y, which shares x[0]'s storage; x[0] is then of any layout */
   int (*backward)(nn_call *c);                /* NULL: no gradient flows (argmax, comparisons) */
   unsigned saves;
+  unsigned writes;  /* inputs that forward may write to, as `saves` names them: a copy will not do, so these have to be
+                     * contiguous */
   /* Cases for the table walk, separated by `;`. Each gives a shape to every tensor and values to the options:
    *   "x=2x3x4 axis=2; x=5 in 0.5..2"
    * `in a..b` draws the tensor from that range (default -1..1), `away p` keeps every value 0.1 away from p,

@@ -132,6 +132,10 @@ static int run(nn_call *c, nn_tensor *const *inputs) {
   if (status != NN_OK) return status;
   for (int i = 0; i < c->inputs; i++) {
     c->x[i] = NULL;
+    bool written = i < 16 && (c->op->writes & 1u << i);
+    if (written && inputs[i] && !nn_tensor_contiguous(inputs[i]))
+      return nn_fail(NN_EARGUMENT, "%s is written to and expects a contiguous tensor; clone it first",
+                     arg_of_input(s, i)->name);
     if (inputs[i] && !(c->x[i] = nn_tensor_pack(inputs[i]))) return NN_EMEMORY;
   }
   c->y = nn_tensor_new(c->y_shape.type, c->y_shape.axes, c->y_shape.size);

@@ -92,6 +92,7 @@ static int sub_backward(nn_call *c) { return backward_linear(c, -1); }
 FORWARD(add) FORWARD(sub) BOTH(mul) BOTH(div) BOTH(pow) BOTH(maximum) BOTH(minimum)
 FORWARD(eq) FORWARD(ne) FORWARD(lt) FORWARD(le) FORWARD(gt) FORWARD(ge)
 
+/* A condition in floats is kept as it is: it is saved too, so that writing to it before backward is an error. */
 static int where_forward(nn_call *c) {
   c->kept[0] = nn_tensor_to(c->x[0], NN_REAL);
   return c->kept[0] ? forward(c, &nnk_where) : NN_EMEMORY;
@@ -135,7 +136,7 @@ const nn_op nn_ops_arithmetic[] = {
   { .name = "where", .signature = "cond:any a:tensor b:tensor",
     .doc = "a where cond is not 0, else b. The gradient goes to the one that was taken, none to cond, which is of any "
            "element type." BROADCAST,
-    .shape = broadcast_shape, .forward = where_forward, .backward = where_backward,
+    .shape = broadcast_shape, .forward = where_forward, .backward = where_backward, .saves = NN_SAVE_X0,
     .check = "cond=2x3x4 below 2 a=2x3x4 b=2x3x4; cond=3x1 below 2 a=4 b=2x3x4; cond=2x3x4 below 2 a=3x1 b=1" },
   { 0 },
 };

@@ -98,6 +98,9 @@ int nni_check_index(const nn_tensor *index, int64_t limit, const char *name, con
                      (long long)(rest / step + 1));
     rest %= step;
   }
+  if (index->axes == 0)
+    return nn_fail(NN_EARGUMENT, "%s expects %s 1..%lld, got %lld", name, what, (long long)limit,
+                   (long long)value[i] + 1);
   return nn_fail(NN_EARGUMENT, "%s expects %s 1..%lld, got %lld at %s%s%s%s", name, what, (long long)limit,
                  (long long)value[i] + 1, index->axes == 1 ? one : "", index->axes == 1 ? " " : "", place,
                  index->axes == 1 ? "" : "]");

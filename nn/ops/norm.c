@@ -112,12 +112,13 @@ const nn_op nn_ops_norm[] = {
     .signature = "x:tensor weight:tensor? bias:tensor? running_mean:tensor? running_var:tensor? "
                  "{training:boolean=false, momentum:number=0.1 >=0 <=1, eps:number=1e-5 >0}",
     .doc = "Normalises each channel (last axis) of x, then y = normalised * weight + bias. In training by the batch's "
-           "mean and biased variance, and running_mean and running_var are overwritten: running = (1 - momentum) "
+           "mean and biased variance, and running_mean and running_var, both contiguous, are overwritten: running = (1 - momentum) "
            "running + momentum * (mean, unbiased variance) of the batch. In evaluation by the running statistics.",
     .shape = batch_norm_shape,
     .forward = batch_norm_forward,
     .backward = batch_norm_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
+    .writes = NN_SAVE_X3 | NN_SAVE_X4,
     .check = "x=4x3 weight=3 bias=3 running_mean=3 running_var=3 in 0.5..2;"
              "x=2x3x2x4 running_mean=4 running_var=4 in 0.5..2;"
              "x=5x3 weight=3 bias=3 training=true; x=2x2x3x4 weight=4 bias=4 training=true; x=6x2 training=true" },

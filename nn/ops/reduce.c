@@ -186,6 +186,17 @@ static int extreme_backward(nn_call *c) {
   return status;
 }
 
+/* Places are 32-bit. */
+static int check_places(const nn_call *c) {
+  int64_t n = reduction_of(c).span.n;
+  return n <= INT32_MAX ? NN_OK : nn_fail(NN_ESHAPE, "expects at most %d elements, got %lld", INT32_MAX, (long long)n);
+}
+
+static int extreme_shape(nn_call *c) {
+  int status = reduced_shape_of_some(c);
+  return status == NN_OK && c->training ? check_places(c) : status;
+}
+
 /* One axis or all: the single axis becomes a list, as the other reductions have it. */
 static int place_shape(nn_call *c) {
   nn_param *axis = &c->param[AXES];
@@ -193,10 +204,8 @@ static int place_shape(nn_call *c) {
   axis->list[0] = axis->integer;
   int status = reduced_shape_of_some(c);
   if (status != NN_OK) return status;
-  int64_t n = reduction_of(c).span.n;
-  if (n > INT32_MAX) return nn_fail(NN_ESHAPE, "expects at most %d elements, got %lld", INT32_MAX, (long long)n);
   c->y_shape.type = NN_INDEX;
-  return NN_OK;
+  return check_places(c);
 }
 
 #define AXES_DOC " Without an axis, over all of them; keep = true leaves the axes with size 1."
@@ -223,10 +232,10 @@ const nn_op nn_ops_reduce[] = {
              "x=2x3x4 away 0 axis=3 p=3 keep=true" },
   { .name = "max", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The greatest element of x over axes, NaN if one is. The gradient goes to the first of equals." AXES_DOC,
-    .shape = reduced_shape_of_some, .forward = max_forward, .backward = extreme_backward, .check = DISTINCT },
+    .shape = extreme_shape, .forward = max_forward, .backward = extreme_backward, .check = DISTINCT },
   { .name = "min", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The least element of x over axes, NaN if one is. The gradient goes to the first of equals." AXES_DOC,
-    .shape = reduced_shape_of_some, .forward = min_forward, .backward = extreme_backward, .check = DISTINCT },
+    .shape = extreme_shape, .forward = min_forward, .backward = extreme_backward, .check = DISTINCT },
   { .name = "argmax", .signature = "x:tensor axis:axis? {keep:boolean=false}",
     .doc = "The position of the greatest element of x along an axis, or in all of x read row by row: an index tensor. "
            "The first of equals counts, and a NaN beats every number.",

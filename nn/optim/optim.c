@@ -341,13 +341,19 @@ void nn_optimizer_clear_grads(nn_optimizer *o) {
 
 /* ---- gradients and averages ---- */
 
-/* Runs j->work over the gradients of params, or over params themselves. */
-static int over(job *j, nn_tensor *const *params, int count, bool of_grads) {
-  nn_tensor **grads = of_grads ? nn_memory_get_zeroed((size_t)count * sizeof *grads) : NULL;
-  if (of_grads && !grads) return NN_EMEMORY;
-  for (int i = 0; i < count && of_grads; i++) grads[i] = nn_tensor_grad(params[i]);
-  int status = cut(j, of_grads ? grads : params, count);
-  if (status == NN_OK) status = run(j);
+/* Runs j->work over the tensors that are there; `writes`: it changes them. */
+static int over(job *j, nn_tensor *const *tensors, int count, bool writes) {
+  int status = cut(j, tensors, count);
+  for (int i = 0; i < count && status == NN_OK && writes; i++)
+    if (tensors[i]) nn_tensor_write(tensors[i]);
+  return status == NN_OK ? run(j) : status;
+}
+
+static int over_grads(job *j, nn_tensor *const *params, int count, bool writes) {
+  nn_tensor **grads = nn_memory_get_zeroed((size_t)count * sizeof *grads);
+  if (!grads) return NN_EMEMORY;
+  for (int i = 0; i < count; i++) grads[i] = nn_tensor_grad(params[i]);
+  int status = over(j, grads, count, writes);
   nn_memory_put(grads);
   return status;
 }
@@ -363,7 +369,7 @@ static void average_piece(const job *j, piece *p) {
 /* Pieces in their order, so the sum does not depend on the team. */
 int nn_grad_norm(nn_tensor *const *params, int count, double *norm) {
   job j = { .work = square_piece };
-  int status = over(&j, params, count, true);
+  int status = over_grads(&j, params, count, false);
   double sum = 0;
   for (int64_t i = 0; i < j.count && status == NN_OK; i++) sum += j.pieces[i].sum;
   nn_memory_put(j.pieces);
@@ -385,7 +391,7 @@ int nn_clip_grad_norm(nn_tensor *const *params, int count, double limit, double 
   double factor = limit / (found + 1e-6);
   if (factor < 1) {
     job j = { .work = scale_piece, .factor = factor };
-    status = over(&j, params, count, true);
+    status = over_grads(&j, params, count, true);
     nn_memory_put(j.pieces);
   }
   if (status == NN_OK && norm) *norm = found;
@@ -395,7 +401,7 @@ int nn_clip_grad_norm(nn_tensor *const *params, int count, double limit, double 
 int nn_clip_grad_value(nn_tensor *const *params, int count, double limit) {
   if (!(limit >= 0)) return nn_fail(NN_EARGUMENT, "clip_grad_value: the limit must be at least 0, got %g", limit);
   job j = { .work = clip_piece, .factor = limit };
-  int status = over(&j, params, count, true);
+  int status = over_grads(&j, params, count, true);
   nn_memory_put(j.pieces);
   return status;
 }
@@ -412,9 +418,8 @@ int nn_average_update(nn_tensor *const *averages, nn_tensor *const *params, int 
       return nn_fail(NN_ESHAPE, "average_update: average %d is %s, the parameter %s", i + 1,
                      nn_tensor_describe(t, a, sizeof a), nn_tensor_describe(p, b, sizeof b));
   }
-  for (int i = 0; i < count; i++) nn_tensor_write(averages[i]);
   job j = { .work = average_piece, .factor = decay, .sources = params };
-  int status = over(&j, averages, count, false);
+  int status = over(&j, averages, count, true);
   nn_memory_put(j.pieces);
   return status;
 }

@@ -136,9 +136,25 @@ static void test_messages(void **state) {
   release_all((nn_tensor *[]){ one, many, three, four }, 4);
 }
 
+/* A copy would take the new statistics and be thrown away. */
+static void test_running_statistics_in_a_column(void **state) {
+  (void)state;
+  nn_tensor *x[INPUTS] = { DRAWN(1, 6, 4), NULL, NULL, NULL, DRAWN(2, 4) }, *table = DRAWN(3, 4, 2), *turned = NULL;
+  nn_tensor *y = NULL;
+  nn_param axes[NN_MAX_PARAMS] = { whole(0), whole(1) }, training[NN_MAX_PARAMS] = { whole(1) };
+  assert_int_equal(nn_apply(nn_op_find("transpose"), &table, 1, axes, &turned), NN_OK);
+  x[3] = nn_tensor_row(turned, 1);
+  assert_false(nn_tensor_contiguous(x[3]));
+  ASSERT_FAILED(nn_apply(nn_op_find("batch_norm"), x, INPUTS, training, &y), NN_EARGUMENT,
+                "batch_norm: running_mean is written to and expects a contiguous tensor");
+  assert_null(y);
+  release_all((nn_tensor *[]){ x[0], x[3], x[4], table, turned }, 5);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_against_formulas), cmocka_unit_test(test_accuracy), cmocka_unit_test(test_messages),
+    cmocka_unit_test(test_running_statistics_in_a_column),
   };
   return cmocka_run_group_tests(tests, rows_open, NULL);
 }

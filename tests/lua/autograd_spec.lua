@@ -91,6 +91,26 @@ describe("backward", function()
     refuses("a value that mul saved was overwritten", function() y:backward() end)
   end)
 
+  it("refuses so too for a condition, and for a gradient that was clipped", function()
+    local x, condition = leaf { 1, 2 }, nn.tensor { 1, 0 }
+    local y = nn.where(condition, x, 0):sum()
+    condition:fill(0)
+    refuses("a value that where saved was overwritten", function() y:backward() end)
+
+    x:mul(10):sum():backward()
+    local w = leaf { 1, 1 }
+    local of_gradient = (w * x.grad):sum()
+    nn.clip_grad_norm({ x }, 1)
+    refuses("a value that mul saved was overwritten", function() of_gradient:backward() end)
+  end)
+
+  it("refuses a place it could not number", function()
+    local x = leaf(1)
+    refuses("max: expects at most 2147483647 elements, got 2147483648", function()
+      return x:expand({ 2 ^ 31 }):max()
+    end)
+  end)
+
   it("records nothing inside no_grad and past detach", function()
     local x = leaf { 1, 2 }
     local y = nn.no_grad(function() return x * x end)
@@ -198,6 +218,21 @@ describe("modules", function()
     refuses('two children are named "a"', nn.Sequential, { { "a", nn.ReLU() }, { "a", nn.ReLU() } })
     refuses("no dot", nn.Sequential, { { "a.b", nn.ReLU() } })
     refuses('unknown option "slop"; did you mean "slope"?', nn.LeakyReLU, { slop = 1 })
+  end)
+
+  it("refuse to nest beyond any use", function()
+    local m, nested = nn.ReLU(), 0
+    refuses("at most 100 deep", function()
+      for i = 1, 1000 do
+        m = nn.Sequential { m }
+        nested = i
+      end
+    end)
+    assert.equal(99, nested)
+    assert.equal(0, #m:parameters())
+    m = nn.Linear(1, 1)
+    for _ = 1, 20 do m = nn.Sequential { { ("long"):rep(6), m } } end
+    refuses("the path of a tensor is longer than", m.parameters, m)
   end)
 
   it("drop a share of the elements in training, nothing in evaluation", function()
