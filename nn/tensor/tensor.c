@@ -91,7 +91,9 @@ nn_tensor *nn_tensor_new(nn_type type, int axes, const int64_t *size) {
   return s ? tensor_of(s, type, axes, size, NULL, 0) : NULL;
 }
 
-static void zero_bytes(void *data, int64_t begin, int64_t end) { memset((char *)data + begin, 0, (size_t)(end - begin)); }
+static void zero_bytes(void *data, int64_t begin, int64_t end) {
+  memset((char *)data + begin, 0, (size_t)(end - begin));
+}
 
 nn_tensor *nn_tensor_zeros(nn_type type, int axes, const int64_t *size) {
   nn_tensor *t = nn_tensor_new(type, axes, size);
