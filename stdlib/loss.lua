@@ -146,8 +146,8 @@ end
 
 function Loss.__mul(a, b)
   if M.is(a) then a, b = b, a end
-  if type(a) ~= "number" or not M.is(b) then
-    error("loss: * expects a number and a loss, got " .. spec.shown(a) .. " and " .. spec.shown(b), 2)
+  if type(a) ~= "number" or not M.is(b) or a ~= a or a == math.huge or a == -math.huge then
+    error("loss: * expects a finite number and a loss, got " .. spec.shown(a) .. " and " .. spec.shown(b), 2)
   end
   return new(scaled(b.terms, a))
 end
@@ -266,6 +266,10 @@ end
 ---@field [integer] { name: string, raw: number, weight: number, weighted: number }
 ---@field [string] { name: string, raw: number, weight: number, weighted: number }
 
+local call_options = { seed = spec.integer(), step = spec.integer(), training = spec.flag { default = true } }
+
+local function is_tensor(value) return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" end
+
 --- The loss of a batch: a tensor to call backward on, every term as plain numbers, and the logits of the clean images
 --- (without history; nil when no term looks at them).
 ---@param model Model
@@ -274,12 +278,16 @@ end
 ---@param at? { seed?: integer, step?: integer, training?: boolean }  # training = false: evaluation statistics
 ---@return Tensor value, LossReport terms, Tensor? logits
 function Loss:__call(model, x, y, at)
-  at = at or {}
+  if not is_tensor(x) or not is_tensor(y) then
+    error("loss: expected a model, images and labels, got " .. spec.shown(model) .. ", " .. spec.shown(x) .. " and "
+      .. spec.shown(y), 2)
+  end
+  at = spec.check("loss", at, call_options)
   local seed, step = at.seed or self.seed, at.step or self.step
   self.step = step + 1
   local views, places = views_of(self.terms)
   local images = images_of(views, model, x, y, seed, step)
-  local logits = logits_of(images, model, separate(self.terms), at.training ~= false, nn.derive(seed, DROPOUT, step))
+  local logits = logits_of(images, model, separate(self.terms), at.training, nn.derive(seed, DROPOUT, step))
   local total
   local report, labels = {}, names(self.terms)
   for i, term in ipairs(self.terms) do

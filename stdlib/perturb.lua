@@ -32,6 +32,7 @@ end
 ---@param steps number
 ---@return number
 function M.px(steps)
+  if type(steps) ~= "number" then error("perturb.px: expected a number of steps, got " .. spec.shown(steps), 2) end
   return steps / 255
 end
 
@@ -346,7 +347,8 @@ end
 local function run_new(p, x, y, model, seed)
   local out = p.apply(x, y, model, { seed = seed })
   if type(out) ~= "userdata" or out.type ~= "float" or not same_shape(out, x) then
-    error(format("%s: apply must give a float tensor of x's shape", p.text), 0)
+    error(format("%s: expected a float tensor of x's shape [%s] from apply, got %s", p.text, concat(x.shape, "x"),
+      type(out) == "userdata" and out.type and format("%s [%s]", out.type, concat(out.shape, "x")) or spec.shown(out)), 0)
   end
   return out.requires_grad and out:detach() or out
 end
@@ -393,6 +395,7 @@ local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer 
 --- p(x [, y, model, { seed = 1, step = 0 }]) -> x', a new tensor without gradient history.
 function Perturbation.__call(p, x, y, model, draw)
   draw = spec.check("perturb", draw, draw_options)
+  if type(x) ~= "userdata" then error("perturb: expected images [N x H x W x C], got " .. spec.shown(x), 2) end
   if p.tree then return core.apply(p.tree, x, draw.seed, draw.step) end
   return run(p, x, y, model, nn.derive(draw.seed, 0x6c7561, draw.step))
 end

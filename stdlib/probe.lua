@@ -59,6 +59,13 @@ function Probe:describe()
 end
 Probe.__tostring = Probe.describe
 
+-- A model, or a table of one's own that a probe takes for one.
+local function is_model(value)
+  return type(value) == "table" or type(value) == "userdata" and getmetatable(value).__name == "nn.module"
+end
+
+local context_fields = { quiet = spec.flag(), tick = spec.callable() }
+
 -- The part to measure on: of a set the test part, and of that as many images as `limit` says.
 local function part_of(self, set)
   local part = type(set) == "table" and (set.test or set)
@@ -82,10 +89,12 @@ function Probe:work(set) return #part_of(self, set) * self.passes end
 ---@param context? { quiet?: boolean, tick?: fun(images: integer) }
 ---@return ProbeResult
 function Probe:__call(model, set, context)
-  local part, line, tick = part_of(self, set), nil, context and context.tick
+  if not is_model(model) then error(self.name .. ": expected a model, got " .. spec.shown(model), 2) end
+  context = spec.check(self.name, context, context_fields)
+  local part, line, tick = part_of(self, set), nil, context.tick
   if not tick then
     local done = 0
-    line = progress.new { label = self.name, total = #part * self.passes, quiet = context and context.quiet }
+    line = progress.new { label = self.name, total = #part * self.passes, quiet = context.quiet }
     function tick(images)
       done = done + images
       line:update(done)
@@ -100,28 +109,28 @@ end
 function Result.__tostring(self) return self:text() end
 Result.__index = Result
 
---- The batches of a part in its order: x, y, number.
+--- For probes of one's own: the batches of a part in its order: x, y, number.
 ---@param part Part
 ---@param options { batch: integer }
 function M.batches(part, options) return part:batches { size = options.batch } end
 
---- Logits under evaluation statistics.
+--- For probes of one's own: logits under evaluation statistics.
 ---@param model Model
 ---@param x Tensor
 ---@return Tensor
 function M.logits(model, x) return model:forward(x, { training = false }) end
 
 -- What every probe may be told.
-M.fields = {
+local fields = {
   limit = spec.integer { min = 1, doc = "measure so many images only" },
   batch = spec.integer { min = 1, default = 256 },
 }
 
---- Options of a probe: `own` and those of every probe.
+--- For probes of one's own: what spec.check is told of their options, `own` and those every probe has.
 ---@param own table
 ---@return table
 function M.with_fields(own)
-  for name, field in pairs(M.fields) do own[name] = own[name] or field end
+  for name, field in pairs(fields) do own[name] = own[name] or field end
   return own
 end
 

@@ -42,14 +42,29 @@ end
 -- ---- kinds of options ----
 -- A kind is { expects = text, test = function(value) -> fine, value, problem, default =, required = }.
 
+-- A plain list as it was written, `{ 1, 5 }`, when it is short and holds only words and numbers.
+local function list_shown(list)
+  local parts, entries = {}, 0
+  for _ in pairs(list) do entries = entries + 1 end
+  if entries ~= #list then return "a table" end
+  for i, element in ipairs(list) do
+    if type(element) == "table" or type(element) == "userdata" then return "a table" end
+    parts[i] = M.shown(element)
+  end
+  local text = #parts == 0 and "{}" or "{ " .. concat(parts, ", ") .. " }"
+  return #text <= 60 and text or "a table"
+end
+
 --- A value as a message shows it.
 ---@param value any
 ---@return string
 function M.shown(value)
   local kind = type(value)
   if kind == "string" then return format('"%s"', #value > 60 and value:sub(1, 57) .. "..." or value) end
+  if value ~= value then return "nan" end -- whatever its sign
   if kind == "number" or kind == "boolean" or value == nil then return tostring(value) end
   local meta = getmetatable(value)
+  if kind == "table" and not meta then return list_shown(value) end
   local name = type(meta) == "table" and rawget(meta, "__name")
   local article = kind == "table" and "a table" or "a " .. kind
   return name and format("%s (%s)", article, name) or article
@@ -121,7 +136,7 @@ function M.choice(options)
     shown[i] = M.shown(value)
     if type(value) == "string" then names[#names + 1] = value end
   end
-  return kind("choice", options, "one of " .. concat(shown, ", "), function(x)
+  return kind("choice", options, (#shown > 1 and "one of " or "") .. concat(shown, ", "), function(x)
     for _, value in ipairs(options) do
       if x == value then return true, x end
     end
@@ -137,8 +152,8 @@ end
 ---@param options table
 function M.list(options)
   local element = options[1]
-  local expects = "a list" .. (element and " (each: " .. element.expects .. ")" or "")
-  if options.min then expects = expects .. format(" of at least %d", options.min) end
+  local expects = "a list" .. (options.min and format(" of at least %d", options.min) or "")
+  if element then expects = format("%s (each: %s)", expects, element.expects) end
   return kind("list", options, expects, function(x)
     if type(x) ~= "table" or #x < (options.min or 0) or #x > (options.max or math.huge) then return false end
     if not element then return true, x end

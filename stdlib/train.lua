@@ -21,6 +21,15 @@ local AUGMENT = 3 -- stream of nn.derive, apart from those of loss.lua
 
 local function is_part(value) return type(value) == "table" and value.batches ~= nil end
 
+-- Probes by name, or a list of them.
+local function are_probes(value)
+  if type(value) ~= "table" or getmetatable(value) then return false end
+  for _, this in pairs(value) do
+    if not probe.is(this) then return false end
+  end
+  return true
+end
+
 -- What is trained, and how: the part that a recipe's plan holds.
 local function plan_fields()
   return {
@@ -42,7 +51,7 @@ local function plan_fields()
     limit = spec.integer { min = 1, doc = "train on so many images only" },
     average = spec.number { min = 0, max = 1, doc = "decay of averaged weights, which the probes then look at" },
     validation = spec.value { "a part of a data set", is_part, doc = "its accuracy is measured after each epoch" },
-    probes = spec.table { default = {} },
+    probes = spec.value { "a table of probes", are_probes, default = {} },
   }
 end
 
@@ -51,16 +60,20 @@ call_fields.out = spec.text { doc = "folder for metrics.jsonl" }
 call_fields.label = spec.text { default = "train" }
 call_fields.quiet = spec.flag { default = false }
 
--- { { name, probe }, ... }: those of the list by their own names, the others sorted.
+-- { { name, probe }, ... }: those with names sorted, then those of the list by their own names, with a number where
+-- the name is taken: accuracy, accuracy_2.
 local function named_probes(probes)
-  local list = {}
+  local list, taken = {}, {}
   for _, key in ipairs(spec.names(probes)) do
-    local place = math.tointeger(tonumber(key))
-    local value = probes[place or key]
-    if not probe.is(value) then
-      error(string.format("train: probes.%s expects a probe, got %s", key, spec.shown(value)), 3)
+    if probes[key] then
+      list[#list + 1] = { name = key, probe = probes[key] }
+      taken[key] = 1
     end
-    list[#list + 1] = { name = place and value.name or key, probe = value }
+  end
+  for _, this in ipairs(probes) do
+    local count = (taken[this.name] or 0) + 1
+    taken[this.name] = count
+    list[#list + 1] = { name = count == 1 and this.name or this.name .. "_" .. count, probe = this }
   end
   return list
 end

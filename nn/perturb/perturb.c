@@ -81,13 +81,13 @@ nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention,
                            int count) {
   const nni_perturb_form *form = &row->form[convention];
   if (count < 1 || count > NN_PERTURB_VALUES) {
-    nn_fail(NN_EARGUMENT, "%s: 1 to %d values of %s expected, got %d", row->name, NN_PERTURB_VALUES, form->parameter,
+    nn_fail(NN_EARGUMENT, "perturb.%s: expected 1 to %d values of %s, got %d", row->name, NN_PERTURB_VALUES, form->parameter,
             count);
     return NULL;
   }
   for (int i = 0; i < count; i++) {
     if (!(values[i] >= form->min && values[i] <= form->max)) {
-      nn_fail(NN_EARGUMENT, "%s: %s: %g to %g expected, got %g", row->name, form->parameter, form->min, form->max,
+      nn_fail(NN_EARGUMENT, "perturb.%s: %s expects %g to %g, got %g", row->name, form->parameter, form->min, form->max,
               values[i]);
       return NULL;
     }

@@ -62,7 +62,8 @@ local function pair_distances(logits, labels, wanted, seed)
     if #first == 0 and round == 20 then break end
   end
   if #first == 0 then
-    error("continuity: the scale needs images of at least two classes; take more images", 0)
+    error(string.format("continuity: the scale expects images of at least two classes, got one class in %d images",
+                        #labels))
   end
   local function rows(list) return logits:index_select(1, nn.tensor(list, { type = "index" })) end
   return nn.squared_distance(rows(first), rows(second), { reduction = "none" }):tolist()

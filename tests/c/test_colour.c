@@ -241,7 +241,7 @@ static void wrong_arguments(void **state) {
   const nn_perturbation *brightness = nn_perturbation_find("brightness");
   double value = 300;
   assert_null(nn_perturb_row(brightness, NN_CONVENTION_PAPER, false, &value, 1));
-  ASSERT_FAILED(NN_EARGUMENT, NN_EARGUMENT, "brightness: amount: -255 to 255 expected, got 300");
+  ASSERT_FAILED(NN_EARGUMENT, NN_EARGUMENT, "perturb.brightness: amount expects -255 to 255, got 300");
   value = NAN;
   assert_null(nn_perturb_row(brightness, NN_CONVENTION_PAPER, false, &value, 1));
   value = 0;

@@ -238,11 +238,16 @@ describe("loss", function()
     assert.error_matches(function() loss.continuity {} end, "loss.continuity: perturb is required: a perturbation")
     assert.error_matches(function() loss.continuity { perturb = 3 } end, "perturb expects a perturbation, got 3")
     assert.error_matches(function() loss.continuity { perturb = p, on = "layer4" } end,
-                         'loss.continuity: on expects one of "logits", got "layer4"')
+                         'loss.continuity: on expects "logits", got "layer4"')
     assert.error_matches(function() loss.cross_entropy { smothing = 0.1 } end, 'did you mean "smoothing"')
     assert.error_matches(function() return loss.cross_entropy() + 3 end, "loss: %+ expects two losses, got")
-    assert.error_matches(function() return loss.cross_entropy() * "x" end, "loss: %* expects a number and a loss")
+    assert.error_matches(function() return loss.cross_entropy() * "x" end, "loss: %* expects a finite number and a loss")
+    assert.error_matches(function() return 0 / 0 * loss.cross_entropy() end, "a finite number and a loss, got nan")
     assert.error_matches(function() (0 * loss.cross_entropy())(model, x, y) end, "every term has weight 0")
+    assert.error_matches(function() loss.cross_entropy()(model, x, y, { sed = 1 }) end,
+                         'loss: unknown option "sed"; did you mean "seed"')
+    assert.error_matches(function() loss.cross_entropy()(model) end,
+                         "loss: expected a model, images and labels, got a userdata %(nn.module%), nil and nil")
   end)
 
   it("leaves no tensors behind", function()

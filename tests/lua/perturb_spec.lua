@@ -131,8 +131,8 @@ describe("perturb", function()
 
   it("says what is wrong", function()
     assert.error_matches(function() perturb.brightness("x") end, 'perturb.brightness: expected a number %(amount%)')
-    assert.error_matches(function() perturb.brightness(300) end, "brightness: amount: %-255 to 255 expected, got 300")
-    assert.error_matches(function() perturb.hue(0.6, { convention = "torchvision" }) end, "hue: turns: %-0.5 to 0.5")
+    assert.error_matches(function() perturb.brightness(300) end, "perturb.brightness: amount expects %-255 to 255, got")
+    assert.error_matches(function() perturb.hue(0.6, { convention = "torchvision" }) end, "turns expects %-0.5 to 0.5, got")
     assert.error_matches(function() perturb.contrast(1.5, { sing = "random" }) end,
       'perturb.contrast: unknown option "sing"; did you mean "sign"')
     assert.error_matches(function() perturb.contrast(1.5, { convention = "torchvison" }) end, "torchvision")
@@ -145,7 +145,9 @@ describe("perturb", function()
     assert.error_matches(function() perturb.hue(0.1)(nn.zeros { 2, 2, 2, 2 }) end,
       "1 or 3 channels expected, got %[2x2x2x2%]")
     assert.error_matches(function() perturb.new { name = "wrong", apply = function() return 1 end }(images()) end,
-      "wrong: apply must give a float tensor of x's shape")
+      "wrong: expected a float tensor of x's shape %[6x3x4x3%] from apply, got 1")
+    assert.error_matches(function() perturb.hue(0.1)("x") end, 'perturb: expected images %[N x H x W x C%], got "x"')
+    assert.error_matches(function() perturb.px("8") end, 'perturb.px: expected a number of steps, got "8"')
     -- at the line of the script, also without a pcall in between
     local script = load("local perturb = require 'perturb'\nlocal p = perturb.hue('x')\nreturn p", "=script")
     local ok, message = pcall(script)

@@ -145,8 +145,15 @@ describe("train", function()
   it("refuses nonsense", function()
     assert.error_matches(function() train { } end, "train: data is required: a data set with a train part")
     assert.error_matches(function() train(task { epoch = 3 }) end, 'unknown option "epoch"; did you mean "epochs"')
-    assert.error_matches(function() train(task { probes = { 3 } }) end, "train: probes.1 expects a probe, got 3")
+    assert.error_matches(function() train(task { probes = { 3 } }) end, "probes expects a table of probes, got { 3 }")
+    assert.error_matches(function() train(task { probes = probe.accuracy() }) end, "of probes, got a table %(Probe%)")
     assert.error_matches(function() train(task { loss = 3 }) end, "train: loss expects a loss, got 3")
+  end)
+
+  it("keeps the results of probes that share a name apart", function()
+    local probes = { probe.accuracy(), probe.accuracy { limit = 8 }, own = probe.accuracy { limit = 4 } }
+    local found = train(task { probes = probes }).probes
+    assert.same({ 60, 8, 4 }, { found.accuracy.count, found.accuracy_2.count, found.own.count })
   end)
 
   it("leaves no tensors behind", function()
