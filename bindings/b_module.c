@@ -152,8 +152,11 @@ static int module_forward(lua_State *L) {
   luaL_checktype(L, 3, LUA_TTABLE);
   for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-    if (strcmp(key, "training") != 0 && strcmp(key, "taps") != 0 && strcmp(key, "seed") != 0)
-      return nnl_error(L, "forward: unknown option \"%s\"; it takes training taps seed", key);
+    if (strcmp(key, "training") == 0 || strcmp(key, "taps") == 0 || strcmp(key, "seed") == 0) continue;
+    char near[40];
+    const char *guess = nnl_nearest(key, "training taps seed", near, sizeof near);
+    if (guess) return nnl_error(L, "forward: unknown option \"%s\"; did you mean \"%s\"?", key, guess);
+    return nnl_error(L, "forward: unknown option \"%s\"; it takes training taps seed", key);
   }
   if (lua_getfield(L, 3, "training") != LUA_TNIL) pass.training = lua_toboolean(L, -1);
   if (lua_getfield(L, 3, "seed") != LUA_TNIL) pass.seed = (uint64_t)luaL_checkinteger(L, -1);

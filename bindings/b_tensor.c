@@ -138,9 +138,10 @@ static int tensor_from(lua_State *L) {
   return finish(L, box, NN_OK, m);
 }
 
-static const char random_options[] =
-    "{low:number=0, high:number=1, mean:number=0, deviation:number=1 >=0, seed:integer?, stream:integer=0, "
-    "requires_grad:boolean=false}";
+static const char uniform_options[] =
+    "{low:number=0, high:number=1, seed:integer?, stream:integer=0, requires_grad:boolean=false}";
+static const char normal_options[] =
+    "{mean:number=0, deviation:number=1 >=0, seed:integer?, stream:integer=0, requires_grad:boolean=false}";
 
 /* Draws without a seed take the next number of this stream, so that a session can be repeated with nn.seed(n). */
 static uint64_t session_seed = 1, session_draws;
@@ -150,18 +151,18 @@ static int random_tensor(lua_State *L, const char *who, bool normal) {
   nn_signature s;
   nn_param p[NN_MAX_PARAMS];
   int axes = check_sizes(L, 1, size);
-  nn_signature_parse(random_options, &s);
+  nn_signature_parse(normal ? normal_options : uniform_options, &s);
   nnl_read_options(L, who, &s, 2, p);
-  uint64_t seed = p[4].given ? (uint64_t)p[4].integer : nn_random_derive(session_seed, 1, session_draws++);
-  uint64_t stream = (uint64_t)p[5].integer;
+  uint64_t seed = p[2].given ? (uint64_t)p[2].integer : nn_random_derive(session_seed, 1, session_draws++);
+  uint64_t stream = (uint64_t)p[3].integer;
   nnl_tensor *box = nnl_tensor_box(L);
   box->tensor = nn_tensor_new(NN_REAL, axes, size);
   if (!box->tensor) return nnl_raise(L);
   nn_real *out = nn_tensor_write(box->tensor);
   int64_t count = nn_tensor_count(box->tensor);
-  int status = normal ? nn_random_fill_normal(out, count, p[2].number, p[3].number, seed, stream)
+  int status = normal ? nn_random_fill_normal(out, count, p[0].number, p[1].number, seed, stream)
                       : nn_random_fill_uniform(out, count, p[0].number, p[1].number, seed, stream);
-  return finish(L, box, status, (making){ NN_REAL, p[6].integer });
+  return finish(L, box, status, (making){ NN_REAL, p[4].integer });
 }
 
 /* nn.uniform(sizes [, { low, high, seed, stream }]) */

@@ -67,6 +67,53 @@ topics.environment = [==[
   LUA_PATH, LUA_CPATH where `require` looks for other modules
 ]==]
 
+-- What `nn` has beside operations and layers: the call, and what it gives.
+local nn_functions = {
+  { "nn.tensor(list, {type, requires_grad})", "A tensor from a number or nested lists. type: float (the default), "
+    .. "uint8, int32 or index, whose values are written and printed from 1." },
+  { "nn.zeros(sizes, {type, requires_grad})", "A tensor of zeros: nn.zeros{2, 3}. An index tensor's read as 1." },
+  { "nn.ones(sizes, {type, requires_grad})", "A tensor of ones." },
+  { "nn.full(sizes, value, {type, requires_grad})", "A tensor of one value." },
+  { "nn.uniform(sizes, {low, high, seed, stream, requires_grad})", "Random numbers from low (0) to high (1). Without a "
+    .. "seed the session's next one." },
+  { "nn.normal(sizes, {mean, deviation, seed, stream, requires_grad})", "Normal random numbers; mean 0, deviation 1." },
+  { "nn.permutation(count, seed, stream?)", "The places 1 to count in random order, an index tensor." },
+  { "nn.random(seed, stream?, index?)", "One number in [0, 1), a function of its arguments." },
+  { "nn.derive(seed, stream?, index?)", "A seed made from a seed; other streams are unrelated." },
+  { "nn.seed(n?)", "The session's seed; with n sets it and starts its draws again." },
+  { "nn.next_seed()", "The session's next derived seed." },
+  { "nn.no_grad(f, ...)", "What f(...) returns; nothing inside is recorded for gradients." },
+  { "nn.grad_enabled()", "Whether operations are recorded now." },
+  { "nn.Optimizer(method, tensors, options)", "What optim.sgd, adam and adamw stand on; nn.methods() lists its "
+    .. "options." },
+  { "nn.clip_grad_norm(tensors, limit)", "Scales all gradients so that their norm together is at most the limit; gives "
+    .. "the norm before." },
+  { "nn.clip_grad_value(tensors, limit)", "Cuts every gradient to [-limit, limit]." },
+  { "nn.average_update(averages, tensors, decay)", "average = decay * average + (1 - decay) * tensor, for each pair." },
+  { "nn.npy.load(path)", "A tensor from an .npy file, or nil, message, code." },
+  { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
+  { "nn.threads(n?)", "How many threads compute; with n sets it." },
+  { "nn.memory.stats()", "Bytes of tensors: live, peak, cached, cap, and the number of blocks." },
+  { "nn.memory.cap(bytes)", "No more memory than this for tensors; 0 is no cap." },
+  { "nn.live_tensors()", "How many tensors exist." },
+  { "nn.info()", "Version, processor, BLAS, precision, threads." },
+  { "nn.ops()", "The rows of the operations: name, signature, doc." },
+  { "nn.layers()", "The rows of the layers." },
+  { "nn.methods()", "The rows of the optimisers." },
+}
+
+topics.nn = [==[
+Tensors, gradients, operations (help ops) and layers (help layers); images are [N x H x W x C], counting starts at 1.
+
+A tensor t: t.shape, t.type, t.axes, t.grad, t.requires_grad; t[i] is row i; #t its rows; t:get(i, ...), t:set(i, ...,
+value), t:item(), t:tolist(), t:size(axis), t:count(), t:fill(value), t:copy(other), t:clone(), t:detach(), t:to(type),
+t:backward(), t:retain_grad(), t:clear_grad(), t:free(); + - * / ^ and every operation as a method: t:sum(2), t:gt(0).
+
+A model m: m(x), m:forward(x, {training, taps, seed}), m:train(f), m:parameters(prefix), m:named_parameters(prefix),
+m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed).
+
+]==]
+
 --- One line of a list: a name, and the first sentence about it as far as it fits.
 local function entry(name, about)
   about = (about .. "\n\n"):match "^(.-)\n%s*\n"
@@ -197,14 +244,27 @@ end
 
 local function modules_text()
   local lines = { "Modules, for require; at the prompt each is there by its name.", "" }
-  lines[#lines + 1] = entry("nn", "Tensors, gradients, operations (help ops), layers (help layers)")
+  lines[#lines + 1] = entry("nn", "Tensors, gradients, random numbers, threads, memory")
   for _, name in ipairs(module_names()) do lines[#lines + 1] = entry(name, read_module(name).about) end
   return table.concat(lines, "\n") .. "\n"
+end
+
+local function nn_text()
+  local lines = {}
+  for _, f in ipairs(nn_functions) do lines[#lines + 1] = "  " .. f[1] .. "\n" .. entry("", f[2]) end
+  return topics.nn .. table.concat(lines, "\n") .. "\n"
+end
+
+local function nn_function(topic)
+  for _, f in ipairs(nn_functions) do
+    if f[1]:match "^[^(]+" == topic then return f[1] .. "\n\n  " .. text.wrap(f[2], 118, "  ") .. "\n" end
+  end
 end
 
 -- ---- finding ----
 
 local function find(topic)
+  if topic == "nn" then return nn_text() end
   if topics[topic] then return topics[topic] end
   if topic == "ops" then
     return rows_text("Operations, as nn.name(...); those that begin with a tensor are also its methods.", nn.ops())
@@ -214,6 +274,8 @@ local function find(topic)
 
   local row = find_row(topic:match "^nn%.(.*)$" or topic)
   if row then return row_text(row) end
+  local found = nn_function(topic)
+  if found then return found end
   local module, name = topic:match "^(.*)%.([%w_]+)$"
   for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
     if f.name == name then return function_text(module, f) end
@@ -224,6 +286,9 @@ end
 --- What a topic could have been: the functions of a module when it names one, else everything.
 local function known(topic)
   local names = {}
+  if topic:find "^nn%." then
+    for _, f in ipairs(nn_functions) do names[#names + 1] = f[1]:match "^[^(]+" end
+  end
   local module = topic:match "^(.*)%.[%w_]+$"
   local found = module and read_module(module)
   if found then
@@ -245,7 +310,10 @@ local function name_of(value)
       if nn[row.name] == value then return row.name end
     end
   end
-  if value == nn then return "ops" end
+  if value == nn then return "nn" end
+  for name, field in pairs(nn) do
+    if field == value and type(value) == "function" then return "nn." .. name end
+  end
   for _, name in ipairs(module_names()) do
     local module = package.loaded[name]
     if module ~= nil and module == value then return name end
@@ -263,13 +331,18 @@ function M.text(topic)
   local found = find(topic)
   if found then return found end
   local nearest = spec.nearest(topic, known(topic))
-  error(('help: no topic "%s"%s'):format(topic, nearest and ('; did you mean "%s"?'):format(nearest) or ""), 0)
+  error(('help: no topic "%s"; %s'):format(topic, nearest and ('did you mean "%s"?'):format(nearest)
+    or "without a topic, help lists them"), 0)
 end
 
 --- `penumbra help [topic]`.
 ---@param arguments string[]
 ---@return integer exit_code
 function M.main(arguments)
+  if arguments[2] then
+    io.stderr:write(('penumbra: help expects one topic, got "%s" too\n'):format(arguments[2]))
+    return 2
+  end
   local ok, found = pcall(M.text, arguments[1])
   if not ok then
     io.stderr:write("penumbra: ", found, "\n")

@@ -1,4 +1,6 @@
 --- How the prompt prints the value of an expression.
+local text = require "text"
+
 local M = {}
 
 local MOST = 40 -- entries of a table that are shown
@@ -33,13 +35,31 @@ local function table_text(t)
   return "{\n  " .. table.concat(parts, ",\n  ") .. "\n}"
 end
 
+--- The name under which a table is loaded as a module, or nil.
+local function module_name(t)
+  for name, module in pairs(package.loaded) do
+    if module == t and name ~= "_G" then return name end
+  end
+end
+
+--- A module by the names it has, which say more than the addresses of its functions.
+local function module_text(name, module)
+  local names = {}
+  for key in pairs(module) do names[#names + 1] = tostring(key) end
+  table.sort(names)
+  return ("%s: %s"):format(name, text.wrap(table.concat(names, ", "), 100, "  "))
+end
+
 --- Text of a value as the prompt shows it.
 ---@param value any
 ---@return string
 function M.text(value)
   local meta = getmetatable(value)
   local described = type(meta) == "table" and (meta.__tostring or meta.__name)
-  if type(value) == "table" and not described then return table_text(value) end
+  if type(value) == "table" and not described then
+    local name = module_name(value)
+    return name and module_text(name, value) or table_text(value)
+  end
   return tostring(value)
 end
 

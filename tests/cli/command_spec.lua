@@ -90,6 +90,21 @@ describe("help", function()
     end
   end)
 
+  it("explains every other function of nn, and nothing that is not there", function()
+    local help, nn = require "help", require "nn"
+    local tests_only = { nearest = true, plant_error = true }
+    for name, value in pairs(nn) do
+      if type(value) == "function" and not tests_only[name] then
+        assert.equal("nn." .. name .. "(", help.text("nn." .. name):sub(1, #name + 4))
+      end
+    end
+    for path in help.text "nn":gmatch "\n  nn%.([%w_.]+)%(" do
+      local value = nn
+      for name in path:gmatch "[^.]+" do value = value[name] end
+      assert.equal("function", type(value), path)
+    end
+  end)
+
   it("explains every module and its functions", function()
     local help = require "help"
     for _, name in ipairs(require "host".modules()) do
@@ -108,6 +123,12 @@ describe("help", function()
     assert.same({ code = 2, out = "", err = 'penumbra: help: no topic "Conv2"; did you mean "Conv2d"?\n' },
       run { "help", "Conv2" })
     contains('did you mean "spec.nearest"', run({ "help", "spec.nearst" }).err)
+    contains('did you mean "nn.zeros"', run({ "help", "nn.zeroes" }).err)
+  end)
+
+  it("takes one topic", function()
+    assert.same({ code = 2, out = "", err = 'penumbra: help expects one topic, got "data" too\n' },
+      run { "help", "loss", "data" })
   end)
 end)
 
