@@ -29,6 +29,7 @@ local format, concat = string.format, table.concat
 local Set = { __name = "data set" }
 Set.__index = Set
 
+--- Is it a data set?
 ---@param value any
 ---@return boolean
 function M.is(value)
@@ -157,7 +158,8 @@ end
 local function open(who, name, options)
   local found, looked = find.locate(name)
   if not found then
-    error(format("%s: there is no data set %q; looked for\n  %s", who, name, concat(looked, "\n  ")), 0)
+    error(format('%s: there is no data set "%s"; expected a folder of IDX or CIFAR files at\n  %s', who, name,
+      concat(looked, "\n  ")), 0)
   end
   if found.missing then error(format("%s: %s is missing", who, found.missing), 0) end
   find.opened[name] = { folder = found.folder, bytes = found.bytes }

@@ -15,7 +15,9 @@ function M.make_folder(path)
     if lfs.attributes(built, "mode") ~= "directory" then
       local ok, message = lfs.mkdir(built)
       -- Another process may have made it in between.
-      if not ok and lfs.attributes(built, "mode") ~= "directory" then
+      local mode = lfs.attributes(built, "mode")
+      if not ok and mode ~= "directory" then
+        message = mode and "a folder expected, found a " .. mode or "the folder cannot be made: " .. message
         return nil, string.format("%s: %s", built, message), "io"
       end
     end
@@ -79,6 +81,7 @@ function M.append_line(path, line)
   return nil, string.format("%s: %s", path, write_message or close_message), "io"
 end
 
+--- Is there anything of that name?
 ---@param path string
 ---@return boolean
 function M.exists(path)

@@ -26,21 +26,25 @@ Param.__name = "Param"
 
 local created = 0
 
+--- Is it a parameter of a recipe?
+---@param value any
+---@return boolean
 function M.is_param(value)
   return getmetatable(value) == Param
 end
 
--- A value as it is written on the command line.
-local function show(value)
+--- A value as it is written on the command line.
+---@param value any
+---@return string
+function M.show(value)
   if type(value) == "table" then
     local parts = {}
-    for i, element in ipairs(value) do parts[i] = show(element) end
+    for i, element in ipairs(value) do parts[i] = M.show(element) end
     return concat(parts, ",")
   end
   if math.type(value) == "float" then return (json.encode(value):gsub("%.0$", "")) end
   return tostring(value)
 end
-M.show = show
 
 --- A value of the parameter, or nil and what was expected instead: `expects a number of at least 0, got -1`.
 ---@param value any
@@ -139,7 +143,7 @@ function M.choice(options)
   local values = { table.unpack(options) }
   local self = make("choice", options, fields, spec.choice(values), function(text)
     for _, value in ipairs(values) do
-      if show(value) == text then return value end
+      if M.show(value) == text then return value end
     end
   end)
   self.choices = values

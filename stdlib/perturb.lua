@@ -347,8 +347,9 @@ end
 local function run_new(p, x, y, model, seed)
   local out = p.apply(x, y, model, { seed = seed })
   if type(out) ~= "userdata" or out.type ~= "float" or not same_shape(out, x) then
+    local found = type(out) == "userdata" and format("%s [%s]", out.type, concat(out.shape, "x")) or spec.shown(out)
     error(format("%s: expected a float tensor of x's shape [%s] from apply, got %s", p.text, concat(x.shape, "x"),
-      type(out) == "userdata" and out.type and format("%s [%s]", out.type, concat(out.shape, "x")) or spec.shown(out)), 0)
+      found), 0)
   end
   return out.requires_grad and out:detach() or out
 end

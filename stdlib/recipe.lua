@@ -24,6 +24,9 @@ local Recipe = {}
 Recipe.__index = Recipe
 Recipe.__name = "Recipe"
 
+--- Is it a recipe?
+---@param value any
+---@return boolean
 function M.is_recipe(value)
   return getmetatable(value) == Recipe
 end

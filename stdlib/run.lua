@@ -23,6 +23,7 @@ local plan = require "plan"
 local plot = require "plot"
 local progress = require "progress"
 local recipe = require "recipe"
+local spec = require "spec"
 local stats = require "stats"
 local study = require "study"
 local text = require "text"
@@ -43,6 +44,8 @@ local function parse(args)
   while i <= #args do
     local word = args[i]
     local flag, value = word:match("^%-%-([%w-]+)=?(.*)$")
+    local known = flag == "out" or flag == "fresh" or flag == "quiet"
+    if known and flag ~= "out" and word:find("=", 1, true) then return nil, format("--%s takes no value", flag) end
     if flag == "out" then
       if not word:find("=", 1, true) then
         i = i + 1
@@ -50,10 +53,10 @@ local function parse(args)
       end
       if not value or value == "" then return nil, "--out expects a folder" end
       options.out = value
-    elseif flag == "fresh" or flag == "quiet" then
+    elseif known then
       options[flag] = true
     elseif word:find("^%-") then
-      return nil, format("unknown option %s", word)
+      return nil, format('unknown option "%s"%s', word, spec.suggest(word, { "--fresh", "--out", "--quiet" }))
     elseif not options.path then
       options.path = word
     else

@@ -191,6 +191,9 @@ function M.new(fields)
   return setmetatable(fields, Interval)
 end
 
+--- Is it an Interval?
+---@param value any
+---@return boolean
 function M.is_interval(value)
   return getmetatable(value) == Interval
 end

@@ -109,6 +109,9 @@ local Study = {}
 Study.__index = Study
 Study.__name = "Study"
 
+--- Is it a study?
+---@param value any
+---@return boolean
 function M.is_study(value)
   return getmetatable(value) == Study
 end
@@ -265,7 +268,7 @@ function Study:expand(settings)
   for _, key in ipairs(recipe:names()) do
     if given[key] ~= nil then
       local values, problem, many = axis_values(recipe, key, given[key])
-      if not values then return nil, problem end
+      if not values then return nil, format("%s: %s", file_name, problem) end
       if many or self.grid[key] ~= nil then
         expansion.values[key] = values
         if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key

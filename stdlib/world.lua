@@ -65,6 +65,9 @@ function M.load(path)
     local beside = (folder == "" and "" or folder .. "/") .. value.recipe_name .. ".lua"
     local base
     base, message, code = M.load(beside)
+    if not base and code == "io" then
+      return nil, format('%s: recipe "%s" is expected beside the study: %s', name, value.recipe_name, message), code
+    end
     if not base then return nil, message, code end
     if not recipe.is_recipe(base) then return nil, format("%s: expected a recipe, got a study", beside), "format" end
     ok, message = value:attach(base)

@@ -53,7 +53,8 @@ static int idx_read(idx_file *f, uint8_t *to, uint64_t size, uint64_t *got) {
     if (n < 0) {
       int code;
       char at[32];
-      const char *reason = gzerror(f->stream, &code);
+      const char *reason = gzerror(f->stream, &code), *name = strstr(reason, ">: ");
+      if (name) reason = name + 3;  /* zlib's name of a file it was given open, "<fd:3>: " */
       if (code == Z_ERRNO) return nn_fail(NN_EIO, "%s: %s", f->path, strerror(errno));
       return nn_fail(NN_EFORMAT, "%s: the compressed data is damaged near offset %s%s (%s)", f->path,
                      nni_grouped(at, f->offset), unit(f), reason);

@@ -81,8 +81,8 @@ nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention,
                            int count) {
   const nni_perturb_form *form = &row->form[convention];
   if (count < 1 || count > NN_PERTURB_VALUES) {
-    nn_fail(NN_EARGUMENT, "perturb.%s: expected 1 to %d values of %s, got %d", row->name, NN_PERTURB_VALUES, form->parameter,
-            count);
+    nn_fail(NN_EARGUMENT, "perturb.%s: expected 1 to %d values of %s, got %d", row->name, NN_PERTURB_VALUES,
+            form->parameter, count);
     return NULL;
   }
   for (int i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention,
       return NULL;
     }
     if (form->factor && random_sign && values[i] < 1 / form->max) {
-      nn_fail(NN_EARGUMENT, "%s: the other sign of %s %g would be 1/%g", row->name, form->parameter, values[i],
+      nn_fail(NN_EARGUMENT, "perturb.%s: the other sign of %s %g would be 1/%g", row->name, form->parameter, values[i],
               values[i]);
       return NULL;
     }

@@ -120,7 +120,7 @@ function M.same(name, was)
   return found ~= nil and found.folder == was.folder and found.bytes == was.bytes
 end
 
---- The data set of a name or path, or nil and where it was looked for.
+--- The data set of a name or path, or nil and where it was looked for, with what is there instead.
 ---@param name string
 ---@return table? found, string[] looked
 function M.locate(name)
@@ -132,9 +132,11 @@ function M.locate(name)
   else
     looked[1] = name:gsub("(.)/+$", "%1")
   end
-  for _, folder in ipairs(looked) do
+  for i, folder in ipairs(looked) do
     local found = M.recognise(folder)
     if found then return add_sizes(found), looked end
+    if is_folder(folder) then looked[i] = folder .. " (a folder without these files)" end
+    if is_file(folder) then looked[i] = folder .. " (a file)" end
   end
   return nil, looked
 end

@@ -25,6 +25,7 @@ local columns = { "images", "labels", "coarse", "background" }
 -- Random streams of one seed.
 local SHUFFLE, TAKE = 0x73687566, 0x74616b65
 
+--- Is it a part of a data set?
 ---@param value any
 ---@return boolean
 function M.is(value)
@@ -37,6 +38,14 @@ end
 function M.new(fields)
   fields.count = fields.images.shape[1]
   return setmetatable(fields, Part)
+end
+
+-- part.batches{...} has the options in the part's place.
+local function check_self(who, self)
+  if not M.is(self) then
+    error(format("%s: expected a part of a data set before a colon, as in part:%s(...), got %s", who, who,
+      spec.shown(self)), 3)
+  end
 end
 
 -- The rows named by an index tensor, as a part of their own.
@@ -76,6 +85,7 @@ end
 ---@param options? BatchOptions
 ---@return fun(): any, any, integer
 function Part:batches(options)
+  check_self("batches", self)
   options = spec.check("batches", options, batch_options)
   local size, number, last = options.size, options.first - 1, batch_count(self, options)
   local order
@@ -103,6 +113,7 @@ end
 ---@param seed? integer
 ---@return Part
 function Part:take(n, seed)
+  check_self("take", self)
   local whole = type(n) == "number" and math.tointeger(n)
   if not whole or whole < 1 or whole > self.count then
     error(format("take: expected a number of images from 1 to %d, got %s", self.count, spec.shown(n)), 2)
@@ -137,6 +148,7 @@ end
 ---@param i integer
 ---@return any image, integer label
 function Part:image(i)
+  check_self("image", self)
   if math.type(i) ~= "integer" or i < 1 or i > self.count then
     error(format("image: expected a number from 1 to %d, got %s", self.count, spec.shown(i)), 2)
   end

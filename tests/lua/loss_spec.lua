@@ -241,7 +241,7 @@ describe("loss", function()
                          'loss.continuity: on expects "logits", got "layer4"')
     assert.error_matches(function() loss.cross_entropy { smothing = 0.1 } end, 'did you mean "smoothing"')
     assert.error_matches(function() return loss.cross_entropy() + 3 end, "loss: %+ expects two losses, got")
-    assert.error_matches(function() return loss.cross_entropy() * "x" end, "loss: %* expects a finite number and a loss")
+    assert.error_matches(function() return loss.cross_entropy() * "x" end, "%* expects a finite number and a loss")
     assert.error_matches(function() return 0 / 0 * loss.cross_entropy() end, "a finite number and a loss, got nan")
     assert.error_matches(function() (0 * loss.cross_entropy())(model, x, y) end, "every term has weight 0")
     assert.error_matches(function() loss.cross_entropy()(model, x, y, { sed = 1 }) end,

@@ -209,7 +209,8 @@ describe("recipes and studies", function()
       { "epochs=1.5", "toy.lua: epochs expects an integer of at least 1, got 1.5" },
       { "variant=D", 'toy.lua: variant expects one of "plain", "C", "none", got "D"' },
       { "epochs", 'expected key=value, got "epochs"' },
-      { "--frsh", "unknown option --frsh" },
+      { "--frsh", 'unknown option "--frsh"; did you mean "--fresh"?' },
+      { "--quiet=yes", "--quiet takes no value" },
     }
     for _, case in ipairs(cases) do
       assert.equal(2, main(folder .. "/toy.lua", case[1], "--out", folder .. "/runs"))
@@ -296,6 +297,10 @@ describe("recipes and studies", function()
     assert.matches('toys.lua: seed expects an integer of at least 0, got "x"', complained, 1, true)
     assert.equal(2, main(folder .. "/toys.lua", "sed=1", "--out", out))
     assert.matches('unknown parameter "sed" in toys.lua; did you mean "seed"?', complained, 1, true)
+    assert.equal(2, main(folder .. "/toys.lua", "seed=3..1", "--out", out))
+    assert.matches("toys.lua: seed has no values", complained, 1, true)
+    assert.equal(1, main(folder .. "/toys.lua", "--out", folder .. "/toys.lua", "--quiet"))
+    assert.matches("toys.lua: a folder expected, found a file", complained, 1, true)
   end)
 
   it("gives no verdict where too little was learned", function()
@@ -313,7 +318,7 @@ describe("recipes and studies", function()
       { 'rows.by("variant")', 'rows.by("alpha")', 'show: "alpha" is not in the grid' },
       { 'epochs = 1 }, one', 'epochs = 0 }, one', "scale small: epochs expects an integer of at least 1, got 0" },
       { 'scale = "small"', 'scale = "large"', 'study: scale "large" is not among the scales; known: one, small' },
-      { 'recipe = "toy"', 'recipe = "tox"', "tox.lua" },
+      { 'recipe = "toy"', 'recipe = "tox"', 'wrong.lua: recipe "tox" is expected beside the study: ' },
     }
     for _, case in ipairs(cases) do
       local from, to = study_text:find(case[1], 1, true)
