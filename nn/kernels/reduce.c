@@ -260,11 +260,26 @@ int nnk_extreme(nn_real *best, int32_t *place, const nn_real *x, nnk_span span, 
   return nn_parallel_for(cut_tasks(&j.cut), cut_grain(&j.cut), extreme_pieces, &j);
 }
 
-int nnk_extreme_grad(nn_real *dx, const nn_real *dy, const int32_t *place, nnk_span s) {
-  for (int64_t o = 0; o < s.outer; o++)
-    for (int64_t i = 0; i < s.inner; i++)
-      dx[(o * s.n + place[o * s.inner + i]) * s.inner + i] += dy[o * s.inner + i];
-  return nn_interrupt_check();
+typedef struct {
+  nn_real *dx;
+  const nn_real *dy;
+  const int32_t *place;
+  nnk_span span;
+} extreme_grad_job;
+
+static void extreme_grad_pieces(void *context, int64_t begin, int64_t end) {
+  const extreme_grad_job *j = context;
+  nnk_span s = j->span;
+  int64_t outer = begin / s.inner, inner = begin % s.inner;
+  for (int64_t i = begin; i < end; i++) {
+    j->dx[(outer * s.n + j->place[i]) * s.inner + inner] += j->dy[i];
+    if (++inner == s.inner) inner = 0, outer++;
+  }
+}
+
+int nnk_extreme_grad(nn_real *dx, const nn_real *dy, const int32_t *place, nnk_span span) {
+  extreme_grad_job j = { dx, dy, place, span };
+  return nn_parallel_for(span.outer * span.inner, NNK_GRAIN, extreme_grad_pieces, &j);
 }
 
 /* ---- gradients ---- */
