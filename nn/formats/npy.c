@@ -18,7 +18,7 @@
 #error "npy.c reads and writes little-endian elements in place"
 #endif
 
-enum { MAX_HEADER = 1 << 16, PREFIX = 6, READ_STEP = 1 << 16 };
+enum { MAX_HEADER = 1 << 16, PREFIX = 6, READ_STEP = 1 << 16, WRITE_STEP = 1 << 20 };
 static const char magic[PREFIX + 1] = "\x93NUMPY";
 
 typedef enum { NPY_F4, NPY_F8, NPY_U1, NPY_I4, NPY_I8 } npy_kind;
@@ -315,8 +315,15 @@ int nn_npy_write(const char *path, nn_tensor *t) {
     size_t size = nn_type_bytes(nn_tensor_type(t));
     /* a failed write stays in the stream's error flag, where commit finds it */
     fwrite(header, 1, (size_t)total, output.stream);
-    fwrite(nn_tensor_data(packed), size, (size_t)nn_tensor_count(t), output.stream);
-    status = nni_output_commit(&output);
+    const char *data = nn_tensor_data(packed);
+    int64_t count = nn_tensor_count(t);
+    for (int64_t done = 0; done < count && status == NN_OK; done += WRITE_STEP) {
+      int64_t now = count - done < WRITE_STEP ? count - done : WRITE_STEP;
+      fwrite(data + (size_t)done * size, size, (size_t)now, output.stream);
+      status = nn_interrupt_check();
+    }
+    if (status == NN_OK) status = nni_output_commit(&output);
+    else nni_output_discard(&output);
   }
   nn_tensor_release(packed);
   return status;

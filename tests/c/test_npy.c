@@ -205,6 +205,10 @@ static void a_failed_write_leaves_nothing(void **state) {
   ASSERT_FAILED(nn_npy_write(path, t), NN_EIO, "folder.npy: cannot be written");
   assert_int_equal(count_files(), 1);
   assert_int_equal(rmdir(path), 0);
+  nn_interrupt();
+  assert_int_equal(nn_npy_write(path, t), NN_EINTERRUPT);
+  nn_interrupt_clear();
+  assert_int_equal(count_files(), 0);
   nn_tensor_release(t);
 }
 
