@@ -188,7 +188,7 @@ static bool read_list(lua_State *L, const nn_arg *arg, int index, nn_param *p) {
   int room = arg->kind == NN_ARG_AXES ? NN_MAX_AXES : arg->kind == NN_ARG_NUMBERS ? 8 : 2 * NN_MAX_AXES;
   if (!lua_istable(L, index)) return false;
   lua_Integer count = luaL_len(L, index);
-  if (count > room) return false;
+  if (count < 0 || count > room) return false;
   p->count = (int)count;
   for (int i = 0; i < p->count; i++) {
     lua_geti(L, index, i + 1);
