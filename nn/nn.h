@@ -239,7 +239,7 @@ const nn_signature *nn_module_class_signature(const nn_module_class *class);
 const char *nn_module_class_doc(const nn_module_class *class);
 bool nn_module_class_container(const nn_module_class *class);  /* takes children */
 
-/* Parameters are uninitialised until nn_module_initialise. */
+/* params as the class's signature orders them, defaults filled in. Parameters are zeros until nn_module_initialise. */
 nn_module *nn_module_new(const nn_module_class *class, const nn_param *params);
 /* The parent keeps a reference. A child has a name without dots, unlike its siblings'. Trees are built from the leaves
  * up, at most 100 deep: a parent's own parents do not learn of what is added to it later. */
@@ -247,7 +247,6 @@ int nn_module_add(nn_module *parent, const char *name, nn_module *child);
 nn_module *nn_module_retain(nn_module *m);
 void nn_module_release(nn_module *m);
 const nn_module_class *nn_module_class_of(const nn_module *m);
-const nn_param *nn_module_params(const nn_module *m);
 /* torchvision's initialisation: a function of the seed and each parameter's place in the model. */
 int nn_module_initialise(nn_module *m, uint64_t seed);
 
@@ -367,7 +366,6 @@ const char *nn_method_doc(const nn_method *m);
 const char *nn_method_signature_text(const nn_method *m);
 const nn_signature *nn_method_signature(const nn_method *m);  /* values only */
 int nn_method_states(const nn_method *m);                     /* tensors it may keep for each parameter */
-const char *nn_method_state_name(const nn_method *m, int state);
 
 nn_optimizer *nn_optimizer_new(const nn_method *method);
 void nn_optimizer_free(nn_optimizer *o);  /* NULL is fine */
@@ -385,14 +383,12 @@ void nn_optimizer_clear_grads(nn_optimizer *o);
 
 /* For checkpoints: parameters in the order they were added, updates of each so far, and its state tensors. */
 int nn_optimizer_params(const nn_optimizer *o);
-nn_tensor *nn_optimizer_param(const nn_optimizer *o, int place);  /* borrowed */
-int nn_optimizer_group_of(const nn_optimizer *o, int place);
 int64_t nn_optimizer_steps(const nn_optimizer *o, int place);
 void nn_optimizer_set_steps(nn_optimizer *o, int place, int64_t steps);
 nn_tensor *nn_optimizer_state(const nn_optimizer *o, int place, int state);  /* borrowed; NULL: none yet */
 int nn_optimizer_set_state(nn_optimizer *o, int place, int state, const nn_tensor *value);  /* copies */
 
-/* Over the gradients of params; those without one are left out. */
+/* Over the gradients of params; those without one are left out, one that is there twice counts once. */
 int nn_grad_norm(nn_tensor *const *params, int count, double *norm);
 /* Scales the gradients so that their norm together is at most `limit`; norm (NULL is fine) is the one before. A norm
  * that is not finite is NN_ESTATE, and the gradients stay as they are. */

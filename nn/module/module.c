@@ -48,7 +48,7 @@ nn_module *nn_module_new(const nn_module_class *class, const nn_param *params) {
   if (!m) return NULL;
   m->references = m->depth = 1;
   m->class = class;
-  if (params) memcpy(m->param, params, sizeof m->param);
+  memcpy(m->param, params, sizeof m->param);
   memcpy(m->op_param, m->param, sizeof m->op_param);
   if (class->op) m->op = nn_op_find(class->op);
   int status = class->build ? class->build(m) : NN_OK;
@@ -72,7 +72,6 @@ void nn_module_release(nn_module *m) {
 }
 
 const nn_module_class *nn_module_class_of(const nn_module *m) { return m->class; }
-const nn_param *nn_module_params(const nn_module *m) { return m->param; }
 
 int nni_module_slot(nn_module *m, const char *name, bool buffer, int axes, const int64_t *size) {
   nn_tensor *t = nn_tensor_zeros(NN_REAL, axes, size);

@@ -113,7 +113,8 @@ const nn_op nn_ops_norm[] = {
                  "{training:boolean=false, momentum:number=0.1 >=0 <=1, eps:number=1e-5 >0}",
     .doc = "Normalises each channel (last axis) of x, then y = normalised * weight + bias. In training by the batch's "
            "mean and biased variance, and running_mean and running_var, both contiguous, are overwritten: "
-           "running = (1 - momentum) running + momentum * (mean, unbiased variance) of the batch. In evaluation by the running statistics.",
+           "running = (1 - momentum) running + momentum * (mean, unbiased variance) of the batch. In "
+           "evaluation by the running statistics.",
     .shape = batch_norm_shape,
     .forward = batch_norm_forward,
     .backward = batch_norm_backward,

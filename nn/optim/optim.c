@@ -105,8 +105,6 @@ int nn_method_states(const nn_method *m) {
   return count;
 }
 
-const char *nn_method_state_name(const nn_method *m, int state) { return m->state[state]; }
-
 /* ---- optimisers ---- */
 
 typedef struct {
@@ -148,8 +146,6 @@ void nn_optimizer_free(nn_optimizer *o) {
 const nn_method *nn_optimizer_method(const nn_optimizer *o) { return o->method; }
 int nn_optimizer_groups(const nn_optimizer *o) { return o->group_count; }
 int nn_optimizer_params(const nn_optimizer *o) { return o->entry_count; }
-nn_tensor *nn_optimizer_param(const nn_optimizer *o, int place) { return o->entries[place].p; }
-int nn_optimizer_group_of(const nn_optimizer *o, int place) { return o->entries[place].group; }
 
 static int check_options(const nn_method *m, const nn_param *option) {
   const nn_signature *s = nn_method_signature(m);
@@ -352,7 +348,11 @@ static int over(job *j, nn_tensor *const *tensors, int count, bool writes) {
 static int over_grads(job *j, nn_tensor *const *params, int count, bool writes) {
   nn_tensor **grads = nn_memory_get_zeroed((size_t)count * sizeof *grads);
   if (!grads) return NN_EMEMORY;
-  for (int i = 0; i < count; i++) grads[i] = nn_tensor_grad(params[i]);
+  for (int i = 0; i < count; i++) {
+    grads[i] = nn_tensor_grad(params[i]);
+    for (int k = 0; k < i && grads[i]; k++)
+      if (grads[k] == grads[i]) grads[i] = NULL;
+  }
   int status = over(j, grads, count, writes);
   nn_memory_put(grads);
   return status;

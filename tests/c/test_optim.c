@@ -304,11 +304,25 @@ static void test_messages(void **state) {
   release_all(p, 2);
 }
 
+static void test_clipping_of_one_twice(void **state) {
+  (void)state;
+  nn_tensor *p = parameter(1, 100000), *twice[] = { p, p };
+  double once, both;
+  assert_int_equal(nn_backward(p, p, false), NN_OK);
+  assert_int_equal(nn_grad_norm(&p, 1, &once), NN_OK);
+  assert_int_equal(nn_clip_grad_norm(twice, 2, once / 2, &both), NN_OK);
+  assert_true(both == once);
+  assert_int_equal(nn_grad_norm(&p, 1, &both), NN_OK);
+  assert_true(fabs(both / once - 0.5) < 1e-5);
+  nn_tensor_release(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_formulas), cmocka_unit_test(test_same_bits), cmocka_unit_test(test_groups),
     cmocka_unit_test(test_state),    cmocka_unit_test(test_clipping),  cmocka_unit_test(test_average),
     cmocka_unit_test(test_memory),   cmocka_unit_test(test_messages),  cmocka_unit_test(test_interrupt_and_version),
+    cmocka_unit_test(test_clipping_of_one_twice),
   };
   return cmocka_run_group_tests(tests, rows_open, NULL);
 }
