@@ -2,8 +2,8 @@
  *
  * pixels: [count, channels] in [0, 1]; results are clipped to [0, 1]. Saturation and hue take three channels.
  */
-#ifndef NNK_COLOUR_H
-#define NNK_COLOUR_H
+#ifndef NN_KERNELS_COLOUR_H
+#define NN_KERNELS_COLOUR_H
 
 #include "nn.h"
 

@@ -394,6 +394,11 @@ static void messages(void **state) {
   ASSERT_FAILED(apply("index_select", x, 2, p, &y), NN_ESHAPE, "index_select: index expects one axis, got 2");
   p[0] = whole(4);
   ASSERT_FAILED(apply("one_hot", &x[1], 1, p, &y), NN_EARGUMENT, "index expects classes 1..4, got 5 at [2, 1]");
+  nn_tensor *single = nn_tensor_new(NN_INDEX, 0, NULL);
+  assert_int_equal(nn_tensor_fill(single, 4), NN_OK);
+  ASSERT_FAILED(apply("one_hot", &single, 1, p, &y), NN_EARGUMENT, "index expects classes 1..4, got 5");
+  assert_null(strstr(nn_error(), " at "));
+  nn_tensor_release(single);
   nn_tensor *pair[2] = { x[0], DRAWN(3, 3, 5) };
   p[0] = whole(0);
   ASSERT_FAILED(apply("cat", pair, 2, p, &y), NN_ESHAPE, "agree but for axis 1; number 2 does not", "[3x5]");

@@ -349,3 +349,44 @@ describe("resize", function()
     raises("height must be at least 1, got 0", x.resize, x, 0, 2)
   end)
 end)
+
+describe("sizes of nothing", function()
+  local function z(...) return nn.uniform({ ... }, { requires_grad = true, seed = 1 }) end
+
+  -- { what, the shape of its result, a function that computes it }
+  local cases = {
+    { "conv2d without images", { 0, 3, 3, 4 }, function() return nn.conv2d(z(0, 5, 5, 3), z(3, 3, 3, 4), z(4)) end },
+    { "conv2d to no channels", { 1, 3, 3, 0 }, function() return nn.conv2d(z(1, 5, 5, 3), z(3, 3, 3, 0), z(0)) end },
+    { "max_pool2d of no channels", { 2, 2, 2, 0 }, function() return nn.max_pool2d(z(2, 4, 4, 0), 2) end },
+    { "global_avg_pool without images", { 0, 2 }, function() return nn.global_avg_pool(z(0, 4, 4, 2)) end },
+    { "batch_norm of no channels", { 4, 0 },
+      function() return nn.batch_norm(z(4, 0), z(0), z(0), { training = true }) end },
+    { "matmul without products", { 0, 3, 4 }, function() return nn.matmul(z(0, 3, 2), z(2, 4)) end },
+    { "linear to nothing", { 2, 0 }, function() return nn.linear(z(2, 5), z(0, 5), z(0)) end },
+    { "softmax of nothing", { 3, 0 }, function() return nn.softmax(z(3, 0)) end },
+    { "max of no rows", { 0 }, function() return z(3, 0, 2):max { 1, 3 } end },
+    { "a repeated operand", { 3, 0 }, function() return z(3, 1) * z(1, 0) end },
+    { "where", { 2, 0 }, function() return nn.where(nn.zeros({ 2, 1 }, { type = "uint8" }), z(0), z(1)) end },
+    { "gather", { 3, 0 }, function() return nn.gather(z(3, 4), 2, nn.zeros({ 3, 0 }, { type = "index" })) end },
+    { "index_select", { 0, 4 },
+      function() return nn.index_select(z(3, 4), 1, nn.zeros({ 0 }, { type = "index" })) end },
+    { "resize of no channels", { 1, 5, 5, 0 }, function() return nn.resize(z(1, 3, 3, 0), 5, 5) end },
+    { "cat", { 3, 2 }, function() return nn.cat({ z(0, 2), z(3, 2) }, 1) end },
+    { "reshape", { 2, 0, 7 }, function() return z(0, 4):reshape { 2, 0, 7 } end },
+    { "dropout", { 0 }, function() return nn.dropout(z(0)) end },
+  }
+  for _, case in ipairs(cases) do
+    it("go both ways through " .. case[1], function()
+      local y = case[3]()
+      assert.same(case[2], y.shape)
+      y:backward(nn.ones(y.shape))
+    end)
+  end
+
+  it("leave sums at 0: a product over no terms, a bias alone", function()
+    holds({ { 0, 0 }, { 0, 0 } }, nn.matmul(z(2, 0), z(0, 2)))
+    holds({ { 1, 2 } }, nn.linear(z(1, 0), z(2, 0), T { 1, 2 }))
+    holds({ 0, 0, 0 }, z(3, 0):sum(2))
+    holds({ 0, 0, 0 }, z(3, 0):norm(2, { p = 3 }))
+  end)
+end)
