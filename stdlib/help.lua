@@ -182,7 +182,8 @@ end
 
 -- ---- modules ----
 
---- What the comments of a module say: { about = text, functions = { { name, arguments, doc }, ... } }.
+--- What the comments of a module say: { about = text, functions = { { name, arguments, doc }, ... }, call = the same
+--- of a module that can be called itself, as train }.
 local function read_module(name)
   local source = host.source(name)
   if not source then return nil end
@@ -198,6 +199,8 @@ local function read_module(name)
       if fname then
         found.functions[#found.functions + 1] = { name = fname, arguments = arguments, doc = block }
       end
+      local own = line:match("^local function " .. name .. "%s*%(_, (.-)%)")
+      if own then found.call = { arguments = own, doc = block } end
       block = {}
     end
   end
@@ -215,18 +218,19 @@ local function doc_text(doc)
     elseif not kind then lines[#lines + 1] = "  " .. line end
   end
   if #notes > 0 then lines[#lines + 1] = "" end
-  table.move(notes, 1, #notes, #lines + 1, lines)
+  for _, note in ipairs(notes) do lines[#lines + 1] = "  " .. text.wrap(note, 116, "    ") end
   return table.concat(lines, "\n")
 end
 
-local function function_text(module, f)
-  return ("%s.%s(%s)\n\n%s\n"):format(module, f.name, f.arguments, doc_text(f.doc))
+local function function_text(call, f)
+  return ("%s(%s)\n\n%s\n"):format(call, f.arguments, doc_text(f.doc))
 end
 
 local function module_text(name)
   local found = read_module(name)
   if not found then return nil end
   local lines = { name .. "\n\n  " .. found.about:gsub("\n", "\n  ") }
+  if found.call then lines[#lines + 1] = "\n" .. function_text(name, found.call):gsub("\n$", "") end
   if #found.functions > 0 then lines[#lines + 1] = "" end
   for _, f in ipairs(found.functions) do
     local call = ("%s.%s(%s)"):format(name, f.name, f.arguments)
@@ -278,7 +282,7 @@ local function find(topic)
   if found then return found end
   local module, name = topic:match "^(.*)%.([%w_]+)$"
   for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
-    if f.name == name then return function_text(module, f) end
+    if f.name == name then return function_text(module .. "." .. name, f) end
   end
   return module_text(topic)
 end

@@ -115,6 +115,10 @@ describe("help", function()
     end
   end)
 
+  it("explains a module that is called itself", function()
+    assert.matches("\ntrain%(options%)\n.*optimizer: Optimizer.*\n  train%.run%(", run({ "help", "train" }).out)
+  end)
+
   it("shows arguments, defaults and bounds", function()
     assert.matches("\n  stride +integer, default 1, >= 1\n", run({ "help", "Conv2d" }).out)
   end)
