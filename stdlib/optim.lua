@@ -203,17 +203,14 @@ function M.is_plan(value) return getmetatable(value) == Plan end
 ---@return boolean
 function M.is(value) return getmetatable(value) == Optimizer end
 
-local function is_parameter(value) return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" end
+local function is_userdata(value, name) return type(value) == "userdata" and getmetatable(value).__name == name end
 
 -- The parameters a place of the options names: a list of tensors, or a model. Nil when it is neither.
 local function parameter_list(value)
-  if type(value) == "userdata" then
-    local fine, list = pcall(function() return value:parameters() end)
-    return fine and list or nil
-  end
+  if is_userdata(value, "nn.module") then return value:parameters() end
   if type(value) ~= "table" or #value == 0 then return nil end
   for _, item in ipairs(value) do
-    if not is_parameter(item) then return nil end
+    if not is_userdata(item, "nn.tensor") then return nil end
   end
   return value
 end

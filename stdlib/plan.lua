@@ -16,7 +16,7 @@ local M = {}
 local format, concat, sort = string.format, table.concat, table.sort
 
 --- The modules a plan may name.
-M.modules = { "data", "models", "perturb", "attack", "loss", "optim", "probe" }
+M.modules = { "data", "models", "perturb", "loss", "optim", "probe" }
 
 -- What a value remembers: { op = "call" | "field" | "method" | "operator", ... }. It stands outside the value, whose
 -- own fields are all free to mean fields of what it will build.

@@ -161,8 +161,7 @@ local SAMPLES = 16 -- images in a row of samples.png
 local function cost(made)
   local passes = 1
   plan.walk(made.loss, function(module)
-    if module == "perturb" then passes = math.max(passes, 2) end
-    if module == "attack" then passes = 10 end
+    if module == "perturb" then passes = 2 end
   end)
   return math.max(0.1, made.epochs) * passes
 end

@@ -14,12 +14,16 @@ local function class_row(row)
   return { row.name, row.count, row.accuracy, row.mistaken_for }
 end
 
+-- A share with its bounds, once: a lopsided interval prints as its bounds already.
+local function share(interval)
+  local shown = tostring(interval)
+  return shown:find("[", 1, true) and shown .. " %" or string.format("%s %%  %s", shown, interval:range())
+end
+
 local function show(self)
-  local lines = { string.format("accuracy  %s %%  %s  (%s of %s images)", self.top1, self.top1:range(),
-                                text.count(self.correct), text.count(self.count)) }
-  if self.topk then
-    lines[#lines + 1] = string.format("top-%d     %s %%  %s", self.k, self.topk, self.topk:range())
-  end
+  local lines = { string.format("accuracy  %s  (%s of %s images)", share(self.top1), text.count(self.correct),
+                                text.count(self.count)) }
+  if self.topk then lines[#lines + 1] = string.format("top-%d     %s", self.k, share(self.topk)) end
   local rows, heading = {}, "class"
   for _, row in ipairs(self.rows) do rows[#rows + 1] = row end
   if #rows > SHOWN_CLASSES then
