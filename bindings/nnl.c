@@ -145,7 +145,8 @@ const char *nnl_nearest(const char *word, const char *words, char *text, size_t 
 static const char *kind_name(const nn_arg *arg) {
   switch (arg->kind) {
     case NN_ARG_NUMBER: return "a number";
-    case NN_ARG_INTEGER: case NN_ARG_POSITION: return "an integer";
+    case NN_ARG_INTEGER: return "an integer";
+    case NN_ARG_POSITION: return "a place (1 is the first)";
     case NN_ARG_BOOLEAN: return "true or false";
     case NN_ARG_AXIS: return "an axis (1 is the first)";
     case NN_ARG_AXES: return "an axis or a list of axes";
@@ -159,14 +160,17 @@ static const char *kind_name(const nn_arg *arg) {
 
 static int wrong_kind(lua_State *L, const char *who, const nn_arg *arg, int index) {
   if (arg->kind == NN_ARG_CHOICE) {
-    char list[120];
+    char list[120], near[40];
     snprintf(list, sizeof list, "%.*s", (int)strcspn(arg->choices, "?=,} "), arg->choices);
     for (char *p = list; *p; p++)
       if (*p == '|') *p = ' ';
-    return nnl_error(L, "%s: %s must be one of %s, got %s", who, arg->name, list, luaL_tolstring(L, index, NULL));
+    const char *got = luaL_tolstring(L, index, NULL), *guess = nnl_nearest(got, list, near, sizeof near);
+    return nnl_error(L, "%s: %s expects one of %s, got %s%s%s%s", who, arg->name, list, got,
+                     guess ? "; did you mean " : "", guess ? guess : "", guess ? "?" : "");
   }
   return nnl_error(L, "%s: %s expects %s, got %s", who, arg->name, kind_name(arg),
-                   lua_isnoneornil(L, index) ? "nothing" : luaL_typename(L, index));
+                   lua_isnoneornil(L, index) ? "nothing"
+                   : lua_type(L, index) == LUA_TNUMBER ? luaL_tolstring(L, index, NULL) : luaL_typename(L, index));
 }
 
 /* An integer at the index; a float with a whole value counts. */

@@ -26,9 +26,10 @@ local grid_options = {
 ---@return any picture  # a tensor [H x W x C]
 function M.grid(images, options)
   options = spec.check("image.grid", options, grid_options)
-  local first = #images > 0 and images[1]
-  if not first or #first.shape ~= 3 then
-    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C]", 2)
+  local several = type(images) == "table" or type(images) == "userdata"
+  local first = several and #images > 0 and images[1]
+  if type(first) ~= "userdata" or #first.shape ~= 3 then
+    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C], got " .. spec.shown(images), 2)
   end
   local height, width, channels = table.unpack(first.shape)
   local columns = math.min(options.columns or math.ceil(math.sqrt(#images)), #images)

@@ -335,7 +335,11 @@ end
 ---@param group? integer
 ---@return number
 function Optimizer:rate(group)
-  return self.groups[group or 1].lr * (self.plan and self.plan(self.steps, self.span) or 1.0)
+  local this = self.groups[group or 1]
+  if not this then
+    error(string.format("rate: expected a group from 1 to %d, got %s", #self.groups, spec.shown(group)), 2)
+  end
+  return this.lr * (self.plan and self.plan(self.steps, self.span) or 1.0)
 end
 
 --- Applies the gradients, clipped where asked, then clears them.
