@@ -1,23 +1,13 @@
 --- The loss terms against their formulas, and how they draw, weigh and join views.
 local loss = require "loss"
 local models = require "models"
+local linear = require "tests.linear"
 local nn = require "nn"
 local perturb = require "perturb"
 
 -- x' = x + amount, as a perturbation.
 local function shift(amount)
   return perturb.new { name = "shift", apply = function(x) return x + amount end }
-end
-
--- A linear model with given weights: logits = W x.
-local function linear(weights)
-  local model = models.mlp { classes = #weights, inputs = #weights[1], hidden = {}, seed = 1 }
-  local w, b = table.unpack(model:parameters())
-  nn.no_grad(function()
-    w:copy(nn.tensor(weights))
-    b:fill(0)
-  end)
-  return model
 end
 
 local x, y = nn.tensor { { 1, 0 }, { 0.5, 0.25 } }, nn.tensor({ 1, 2 }, { type = "index" })

@@ -1,6 +1,7 @@
 --- Probes on models whose answers can be worked out by hand: accuracy and semantic continuity.
 local data_part = require "data.part"
 local data = require "data"
+local linear = require "tests.linear"
 local models = require "models"
 local nn = require "nn"
 local perturb = require "perturb"
@@ -15,16 +16,6 @@ local function pixels(rows, labels, classes, names)
   for i, row in ipairs(rows) do images[i] = { { row } } end
   return data_part.new { name = "pixels", images = nn.tensor(images, { type = "uint8" }), classes = classes,
                          labels = nn.tensor(labels, { type = "index" }), class_names = names }
-end
-
-local function linear(weights)
-  local model = models.mlp { classes = #weights, inputs = #weights[1], hidden = {}, seed = 1 }
-  local w, b = table.unpack(model:parameters())
-  nn.no_grad(function()
-    w:copy(nn.tensor(weights))
-    b:fill(0)
-  end)
-  return model
 end
 
 local identity = { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 } }
