@@ -297,7 +297,8 @@ function Loss:__call(model, x, y, at)
     local raw = value:item()
     report[i] = { name = labels[i], raw = raw, weight = term.weight, weighted = raw * term.weight }
     report[labels[i]] = report[i]
-    -- A term of weight zero is reported but sends no gradient, not even 0 * inf.
+    -- A term of weight zero is reported but sends no gradient of its own, not even 0 * inf; its images are still part
+    -- of a joint batch.
     if term.weight ~= 0 then
       value = term.weight == 1 and value or value * term.weight
       total = total and total + value or value

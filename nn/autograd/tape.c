@@ -105,7 +105,7 @@ static int explain(int status, const nn_op *op, const nn_signature *s, nn_tensor
   if (status == NN_EINTERRUPT || status == NN_EMEMORY) return status;
   nn_fail_prefix(status, op->name);
   if (status != NN_ESHAPE) return status;
-  char message[512], shapes[300] = "", one[80];
+  char message[512], shapes[4 * (sizeof s->arg->name + 80)] = "", one[80];
   size_t used = 0;
   for (int i = 0; i < count && i < 4; i++) {
     if (!x[i]) continue;

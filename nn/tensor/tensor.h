@@ -35,7 +35,6 @@ struct nn_tensor {
 
 /* First element; the caller knows the type and that t is contiguous. */
 static inline nn_real *nni_real(const nn_tensor *t) { return (nn_real *)t->storage->data + t->offset; }
-static inline uint8_t *nni_uint8(const nn_tensor *t) { return (uint8_t *)t->storage->data + t->offset; }
 static inline int32_t *nni_int32(const nn_tensor *t) { return (int32_t *)t->storage->data + t->offset; }
 
 /* A view of base's storage with contiguous strides over `size`; base is contiguous and the counts agree. */
