@@ -17,7 +17,7 @@ FLAGS_tsan    = -O1 -g -fsanitize=thread
 # Data sets from outside the repository, for tests and benchmarks. What needs one that is not there says so and is
 # skipped.
 TEST_DATA := $(or $(PENUMBRA_DATA),$(wildcard $(abspath ../shared/data)))
-check check-asan check-tsan check-blas bench: export PENUMBRA_DATA := $(TEST_DATA)
+check check-asan check-tsan check-blas check-cpu bench: export PENUMBRA_DATA := $(TEST_DATA)
 
 # ---- sources ----------------------------------------------------------------------------------------------------
 
@@ -85,6 +85,11 @@ COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fno-math-errno -
           $(WARNINGS) $(FLAGS_$(VARIANT))
 LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
 
+# Kernels written for one level of vector unit, in files of that name; elsewhere these files are empty.
+X86          := $(findstring x86_64,$(shell $(CC) -dumpmachine))
+AVX2_FLAGS    = $(if $(X86),-mavx2 -mfma)
+AVX512_FLAGS  = $(if $(X86),-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+
 # ---- rules ------------------------------------------------------------------------------------------------------
 
 OUT      = build/$(VARIANT)
@@ -95,7 +100,7 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
 .PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas \
-        demo bench lint install clean help FORCE
+        check-cpu demo bench lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,9 +121,12 @@ $(OUT)/vm/%.o: INCLUDE = -Inn -Ibindings -Ivm $(LUA_CFLAGS)
 $(OUT)/embedded.o: INCLUDE = -Ivm $(LUA_CFLAGS)
 $(OUT)/tests/c/%.o: INCLUDE = -Inn $(NN_CFLAGS)
 
+$(OUT)/nn/kernels/%_avx2.o: LEVEL = $(AVX2_FLAGS)
+$(OUT)/nn/kernels/%_avx512.o: LEVEL = $(AVX512_FLAGS)
+
 $(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)$(COMPILE) $(LEVEL) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUT)/embedded.o: $(OUT)/embedded.c $(OUT)/flags
 	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -138,8 +146,8 @@ $(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
 # These two change only when what they hold changes: the command lines, the lists of files.
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE) $(CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
-	  printf '%s\n' '$(COMPILE) $(CFLAGS) $(LINK) $(LDFLAGS)' > $@
+	@printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
+	  printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LINK) $(LDFLAGS)' > $@
 
 $(OUT)/lists: FORCE
 	@mkdir -p $(@D)
@@ -160,8 +168,8 @@ double_suite = $(foreach spec,$(DOUBLE_SPECS),'build/double/penumbra tests/run.l
 check: release double
 	@scripts/dev/run-tests $(call suite,release) $(double_suite)
 
-# Sanitizers over everything, ThreadSanitizer over the C tests, another set of BLAS kernels.
-check-long: check check-asan check-tsan check-blas
+# Sanitizers over everything, ThreadSanitizer over the C tests, other sets of BLAS kernels and of ours.
+check-long: check check-asan check-tsan check-blas check-cpu
 
 check-asan: asan
 	@scripts/dev/run-tests $(call suite,asan)
@@ -171,6 +179,14 @@ check-tsan: tsan
 
 check-blas: release
 	@OPENBLAS_CORETYPE=Haswell scripts/dev/run-tests $(call suite,release)
+
+# The levels below this processor's best, which `check` uses.
+check-cpu: release
+	@for level in avx2 portable; do \
+	  export PENUMBRA_CPU=$$level; echo "PENUMBRA_CPU=$$level"; \
+	  if ! $(PROGRAM) -e ''; then echo "  skipped"; continue; fi; \
+	  scripts/dev/run-tests $(call suite,release) || exit 1; \
+	done
 
 lint:
 	@scripts/dev/lint
@@ -194,7 +210,7 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  also check-asan, check-tsan (sanitizers) and check-blas (other BLAS kernels)'
+	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'

@@ -81,10 +81,12 @@ int nn_interrupt_check(void);     /* NN_EINTERRUPT with its message, or NN_OK; f
 /* ---- processor (core/cpu.c) --------------------------------------------------------------------------------- */
 
 const char *nn_cpu_name(void);    /* "AMD EPYC" or the like */
-const char *nn_cpu_level(void);   /* "avx512", "avx2" or "portable" */
+const char *nn_cpu_level(void);   /* the kernels in use: "avx512", "avx2" or "portable" */
 int nn_cpu_count(void);           /* processors online */
 const char *nn_blas_name(void);   /* OpenBLAS's own description of its build and kernels */
-int nn_start(void);               /* once per process, before anything else */
+/* Once per process, before anything else. The environment variable PENUMBRA_CPU names the level of kernels to use; an
+ * unknown one, or one that this processor lacks, is NN_EARGUMENT. */
+int nn_start(void);
 
 /* ---- random numbers (core/random.c) ------------------------------------------------------------------------- */
 

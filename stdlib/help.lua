@@ -61,6 +61,7 @@ so that the lines of a script can be typed as they are.
 ]==]
 
 topics.environment = [==[
+  PENUMBRA_CPU        avx512, avx2 or portable: the kernels to use (by default the best this processor has)
   PENUMBRA_DATA       folders in which data sets are looked for by name, separated by colons
   PENUMBRA_PATH       a folder whose modules replace those inside the program (while developing them)
   PENUMBRA_TRACEBACK  1: as --traceback

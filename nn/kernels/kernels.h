@@ -11,9 +11,22 @@
 
 #include "nn.h"
 
-/* NNK_CLONES compiles a function once for each level of vector unit; the loader picks one. The source has no fused
- * multiply-add and -ffp-contract=off adds none, so every clone gives the same bits. Sanitizers cannot see through the
- * loader's choice: they get the plain version. */
+/* Two ways to use what a processor has:
+ *
+ * Plain loops are C that vectorises. NNK_CLONES compiles a function once for each level of vector unit, and the loader
+ * picks one. The source has no fused multiply-add and -ffp-contract=off adds none, so every clone gives the same bits,
+ * and nothing needs to choose. Sanitizers cannot see through the loader's choice: they get the plain version.
+ *
+ * Engines (products, convolutions) are written for one level each, with its registers and fused multiply-adds: other
+ * levels give other rounding. Files named *_avx512.c and *_avx2.c are compiled for their level (they guard themselves
+ * with __AVX512F__ or __AVX2__ and !NN_DOUBLE, and are empty elsewhere); the portable twin is plain C. nni_level() says
+ * which one to call: the best there is, or what PENUMBRA_CPU asks for. It is fixed by nn_start. */
+typedef enum { NN_PORTABLE, NN_AVX2, NN_AVX512 } nn_level;  /* each includes those before it */
+
+nn_level nni_level(void);
+/* The level of that name, at most `best`; with no name, `best`. */
+int nni_choose_level(const char *asked, nn_level best, nn_level *chosen);
+
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(NN_PLAIN_MALLOC)
 #define NNK_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))

@@ -3,11 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "nn.h"
+#include "kernels/kernels.h"
 
 /* Known answers from the Random123 distribution (philox4x32, 10 rounds). */
 static void philox_known_answers(void **state) {
@@ -193,6 +194,25 @@ static void the_processor_is_named(void **state) {
   assert_non_null(strstr(nn_blas_name(), "OpenBLAS"));
 }
 
+static void the_level_is_chosen(void **state) {
+  (void)state;
+  nn_level chosen = NN_AVX2;
+  assert_int_equal(nni_choose_level(NULL, NN_AVX512, &chosen), NN_OK);
+  assert_int_equal(chosen, NN_AVX512);
+  assert_int_equal(nni_choose_level("", NN_PORTABLE, &chosen), NN_OK);
+  assert_int_equal(chosen, NN_PORTABLE);
+  assert_int_equal(nni_choose_level("avx2", NN_AVX512, &chosen), NN_OK);
+  assert_int_equal(chosen, NN_AVX2);
+  assert_int_equal(nni_choose_level("avx512", NN_AVX2, &chosen), NN_EARGUMENT);
+  assert_string_equal(nn_error(),
+                      "PENUMBRA_CPU: expected what this processor and build have, avx2 or portable, got \"avx512\"");
+  assert_int_equal(nni_choose_level("AVX2", NN_AVX512, &chosen), NN_EARGUMENT);
+  assert_int_equal(chosen, NN_AVX2);
+  const char *asked = getenv("PENUMBRA_CPU");
+  assert_int_equal(nn_start(), NN_OK);
+  if (asked) assert_string_equal(nn_cpu_level(), asked);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(philox_known_answers),
@@ -207,6 +227,7 @@ int main(void) {
     cmocka_unit_test(interrupts_stop_the_rest),
     cmocka_unit_test(messages_are_kept_and_prefixed),
     cmocka_unit_test(the_processor_is_named),
+    cmocka_unit_test(the_level_is_chosen),
   };
   return cmocka_run_group_tests_name("core", tests, NULL, NULL);
 }

@@ -231,6 +231,19 @@ describe("an error", function()
   end)
 end)
 
+describe("PENUMBRA_CPU", function()
+  it("chooses the kernels", function()
+    assert.equal("portable\n", shell('PENUMBRA_CPU=portable "$PENUMBRA" -e "print(nn.info().level)"').out)
+  end)
+
+  it("is refused when unknown, naming what there is", function()
+    local r = shell 'PENUMBRA_CPU=mmx "$PENUMBRA" -e "print(1)"'
+    assert.equal(1, r.code)
+    assert.equal("", r.out)
+    assert.matches('^penumbra: PENUMBRA_CPU: expected what this processor and build have, .*, got "mmx"\n$', r.err)
+  end)
+end)
+
 describe("PENUMBRA_PATH", function()
   it("replaces embedded modules", function()
     with_files({ ["json.lua"] = "return 'mine'" }, function(folder)
