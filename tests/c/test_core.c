@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -138,6 +139,22 @@ static void pieces_cover_the_range(void **state) {
   assert_int_equal(nn_set_threads(0), NN_EARGUMENT);
 }
 
+/* Jobs on each other's heels, and after pauses in which the team falls asleep: members come late, or not at all. */
+static void jobs_follow_each_other(void **state) {
+  (void)state;
+  static uint8_t marks[64];
+  for (int threads = 2; threads <= 4; threads++) {
+    nn_set_threads(threads);
+    for (int i = 0; i < 2000; i++) {
+      int64_t count = 2 + i % 63;
+      memset(marks, 0, sizeof marks);
+      if (i % 200 == 0) nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+      assert_int_equal(nn_parallel_for(count, 1, mark, marks), NN_OK);
+      for (int64_t k = 0; k < 64; k++) assert_int_equal(marks[k], k < count);
+    }
+  }
+}
+
 static void nested(void *context, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i++) nn_parallel_for(100, 7, mark, (uint8_t *)context + 100 * i);
 }
@@ -223,6 +240,7 @@ int main(void) {
     cmocka_unit_test(memory_sizes_are_whole),
     cmocka_unit_test(memory_fails_when_told),
     cmocka_unit_test(pieces_cover_the_range),
+    cmocka_unit_test(jobs_follow_each_other),
     cmocka_unit_test(calls_nest),
     cmocka_unit_test(interrupts_stop_the_rest),
     cmocka_unit_test(messages_are_kept_and_prefixed),
