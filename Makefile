@@ -25,9 +25,9 @@ NN = $(addprefix nn/, \
   core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
   tensor/tensor.c \
   autograd/op.c autograd/tape.c \
-  kernels/arithmetic.c kernels/conv.c kernels/dropout.c kernels/elementwise.c kernels/gather.c kernels/gemm.c \
-  kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c kernels/reduce.c kernels/resize.c \
-  kernels/softmax.c \
+  kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/dropout.c kernels/elementwise.c \
+  kernels/gather.c kernels/gemm.c kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c \
+  kernels/reduce.c kernels/resize.c kernels/softmax.c \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
@@ -47,7 +47,7 @@ VM = $(addprefix vm/, \
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
   test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_loss.c test_matmul.c test_norm.c test_npy.c \
-  test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c \
+  test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
   )
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

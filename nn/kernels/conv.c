@@ -16,6 +16,7 @@
  * cache, and multiplied by BLAS.
  */
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/conv.h"
@@ -428,7 +429,8 @@ static int check_sizes(const nnk_conv *s) {
   return nn_fail(NN_ESHAPE, "image lines and kernels of at most 2^31 - 1 elements expected");
 }
 
-int nnk_conv2d(nn_real *y, const nn_real *x, const nn_real *weight, const nn_real *bias, const nnk_conv *s) {
+static int forward(nn_real *y, const nn_real *x, const nn_real *weight, const nnk_conv *s) {
+  const nn_real *bias = NULL;
   int status = check_sizes(s);
   if (status != NN_OK || s->images * s->out_height * s->out_width * s->out_channels == 0) return status;
   if (pointwise(s)) {
@@ -442,7 +444,7 @@ int nnk_conv2d(nn_real *y, const nn_real *x, const nn_real *weight, const nn_rea
   return run_gather(&g, y, x, weight, bias, s->kernel_width, false, false);
 }
 
-int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight, const nnk_conv *s) {
+static int grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight, const nnk_conv *s) {
   int status = check_sizes(s);
   if (status != NN_OK || s->images * s->height * s->width * s->out_channels == 0) return status;
   if (pointwise(s)) {
@@ -592,7 +594,7 @@ static void fold_slices(void *context, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) f->dweight[i] += f->sums[slice * f->size + i];
 }
 
-int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s) {
+static int grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s) {
   int status = check_sizes(s);
   if (status != NN_OK || s->images * s->out_height * s->out_width * s->out_channels * s->channels == 0) return status;
   if (pointwise(s)) {
@@ -620,4 +622,162 @@ int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x
     nn_memory_put(c.sums);
   }
   return status;
+}
+
+/* ---- the interface ---- */
+
+int nnk_conv_choose(nnk_conv_method *m, const nnk_conv *shape, nnk_conv_pass pass, nnk_precision precision) {
+  (void)precision;
+  int status = check_sizes(shape);
+  if (status != NN_OK) return status;
+  int64_t count = shape->kernel_height * shape->kernel_width * (shape->channels / shape->groups) * shape->out_channels;
+  *m = (nnk_conv_method){ .shape = *shape, .pass = pass,
+                          .weights = pass == NNK_GRAD_WEIGHT ? 0 : (size_t)count * sizeof(nn_real) };
+  return NN_OK;
+}
+
+/* Errors of n sums walk at random (Higham and Mary 2019: sqrt(n) u, nearly always); 8 is for what is fused. */
+double nnk_conv_bound(const nnk_conv_method *m) {
+  const nnk_conv *s = &m->shape;
+  int64_t taps = s->kernel_height * s->kernel_width, terms = s->images * s->out_height * s->out_width;
+  if (m->pass == NNK_FORWARD) terms = taps * s->channels / s->groups;
+  if (m->pass == NNK_GRAD_INPUT) terms = taps * s->out_channels / s->groups;
+  return 8 + sqrt((double)terms);
+}
+
+int nnk_conv_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale) {
+  nn_real *to = prepared;
+  int64_t width = m->shape.out_channels, count = (int64_t)(m->weights / sizeof *to);
+  for (int64_t i = 0; i < count; i++) to[i] = scale ? weight[i] * scale[i % width] : weight[i];
+  return NN_OK;
+}
+
+typedef struct {
+  nn_real *out;
+  const nnk_source *source;
+  const nnk_sink *sink;
+  const nn_real *sum;
+  double *sums;                     /* [pieces x 2 x channels] */
+  int64_t pixels, channels;
+} fusing;
+
+enum { PIECES = 32 };
+
+static void read_pixels(void *context, int64_t begin, int64_t end) {
+  const fusing *f = context;
+  const nnk_source *s = f->source;
+  for (int64_t i = begin; i < end; i++) {
+    for (int64_t c = 0; c < f->channels; c++) {
+      int64_t at = i * f->channels + c;
+      nn_real v = s->x[at];
+      if (s->scale) v = v * s->scale[c] + s->shift[c];
+      if (s->other) v += s->other[at] * s->other_scale[c];
+      f->out[at] = s->relu && v < 0 ? 0 : v;
+    }
+  }
+}
+
+static void write_pixels(void *context, int64_t begin, int64_t end) {
+  const fusing *f = context;
+  const nnk_sink *s = f->sink;
+  int64_t channels = f->channels;
+  for (int64_t piece = begin; piece < end; piece++) {
+    double *sums = f->sums ? f->sums + piece * 2 * channels : NULL;
+    for (int64_t i = piece * f->pixels / PIECES; i < (piece + 1) * f->pixels / PIECES; i++) {
+      for (int64_t c = 0; c < channels; c++) {
+        int64_t at = i * channels + c;
+        uint16_t *signs = s->signs ? s->signs + i * nnk_signs(channels) + c / 16 : NULL;
+        nn_real v = f->sum[at], z = s->z ? s->z[at] : 0, centre = s->centre ? s->centre[c] : 0;
+        if (s->bias) v += s->bias[c];
+        if (s->residual) v += s->residual[at];
+        if (s->relu && v < 0) v = 0;
+        if (s->gate && !(s->gate[i * nnk_signs(channels) + c / 16] >> c % 16 & 1)) v = 0;
+        if (s->z_scale && !(z * s->z_scale[c] + s->z_shift[c] > 0)) v = 0;
+        if (signs) *signs = (uint16_t)((c % 16 ? *signs : 0) | (v > 0) << c % 16);
+        s->y[at] = v;
+        if (!sums) continue;
+        sums[c] += s->z ? v : v - centre;
+        sums[channels + c] += s->z ? v * (z - centre) : (v - centre) * (v - centre);
+      }
+    }
+  }
+}
+
+static bool plain(const nnk_source *s) { return !s->scale && !s->relu; }
+
+/* What the source shows, in a buffer unless it shows just x. */
+static int read_all(nn_real **out, const nnk_source *s, int64_t pixels, int64_t channels) {
+  *out = nn_memory_get((size_t)(plain(s) ? 1 : pixels * channels) * sizeof **out);
+  if (!*out) return NN_EMEMORY;
+  fusing f = { .out = *out, .source = s, .channels = channels };
+  return plain(s) ? NN_OK : nn_parallel_for(pixels, nnk_max(1, 65536 / channels), read_pixels, &f);
+}
+
+int nnk_conv_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_source *source, const void *prepared) {
+  const nnk_conv *s = &m->shape;
+  bool ahead = m->pass == NNK_FORWARD;
+  int64_t from = s->images * s->height * s->width, to = s->images * s->out_height * s->out_width;
+  int64_t from_channels = s->channels, channels = s->out_channels;
+  if (!ahead) {
+    int64_t swap = from;
+    from = to, to = swap;
+    from_channels = s->out_channels, channels = s->channels;
+  }
+  fusing f = { .sink = sink, .pixels = to, .channels = channels };
+  nn_real *x = NULL, *y = nn_memory_get_zeroed((size_t)(to * channels) * sizeof *y);
+  if (sink->sums) f.sums = nn_memory_get_zeroed((size_t)channels * 2 * PIECES * sizeof *f.sums);
+  int status = y && (f.sums || !sink->sums) ? read_all(&x, source, from, from_channels) : NN_EMEMORY;
+  if (status == NN_OK)
+    status = (ahead ? forward : grad_input)(y, plain(source) ? source->x : x, prepared, s);
+  f.sum = y;
+  if (status == NN_OK) status = nn_parallel_for(PIECES, 1, write_pixels, &f);
+  for (int64_t i = 0; i < 2 * channels && status == NN_OK && sink->sums; i++) {
+    sink->sums[i] = 0;
+    for (int64_t piece = 0; piece < PIECES; piece++) sink->sums[i] += f.sums[piece * 2 * channels + i];
+  }
+  nn_memory_put(f.sums);
+  nn_memory_put(x);
+  nn_memory_put(y);
+  return status;
+}
+
+int nnk_conv_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_source *dy, const nnk_source *x) {
+  const nnk_conv *s = &m->shape;
+  nn_real *read_dy = NULL, *read_x = NULL;
+  int status = read_all(&read_dy, dy, s->images * s->out_height * s->out_width, s->out_channels);
+  if (status == NN_OK) status = read_all(&read_x, x, s->images * s->height * s->width, s->channels);
+  if (status == NN_OK)
+    status = grad_weight(dweight, plain(dy) ? dy->x : read_dy, plain(x) ? x->x : read_x, s);
+  nn_memory_put(read_dy);
+  nn_memory_put(read_x);
+  return status;
+}
+
+/* One pass from weights that nobody prepared. */
+static int run_once(const nnk_conv *s, nnk_conv_pass pass, const nnk_sink *sink, const nn_real *from,
+                    const nn_real *weight) {
+  nnk_conv_method m;
+  int status = nnk_conv_choose(&m, s, pass, NNK_FAST);
+  if (status != NN_OK) return status;
+  void *prepared = nn_memory_get(m.weights);
+  if (!prepared) return NN_EMEMORY;
+  status = nnk_conv_prepare(&m, prepared, weight, NULL);
+  if (status == NN_OK) status = nnk_conv_run(&m, sink, &(nnk_source){ .x = from }, prepared);
+  nn_memory_put(prepared);
+  return status;
+}
+
+int nnk_conv2d(nn_real *y, const nn_real *x, const nn_real *weight, const nn_real *bias, const nnk_conv *s) {
+  return run_once(s, NNK_FORWARD, &(nnk_sink){ .y = y, .bias = bias }, x, weight);
+}
+
+int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight, const nnk_conv *s) {
+  return run_once(s, NNK_GRAD_INPUT, &(nnk_sink){ .y = dx, .residual = dx }, dy, weight);
+}
+
+int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s) {
+  nnk_conv_method m;
+  int status = nnk_conv_choose(&m, s, NNK_GRAD_WEIGHT, NNK_FAST);
+  if (status != NN_OK) return status;
+  return nnk_conv_weigh(&m, dweight, &(nnk_source){ .x = dy }, &(nnk_source){ .x = x });
 }

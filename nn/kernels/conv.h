@@ -76,6 +76,10 @@ typedef enum { NNK_FAST, NNK_EXACT } nnk_precision;
 /* A shape that memory cannot hold is NN_ESHAPE. */
 int nnk_conv_choose(nnk_conv_method *m, const nnk_conv *shape, nnk_conv_pass pass, nnk_precision precision);
 
+/* What rounding may do, u = 2^-24 (in double 2^-53):  |result - exact| <= nnk_conv_bound * u * size,  size the sum of the
+ * magnitudes of an element's products, or the mean of that over all elements where this is larger. */
+double nnk_conv_bound(const nnk_conv_method *m);
+
 /* The weights [kh x kw x channels/groups x out_channels] as the method wants them; scale [out_channels] multiplies them
  * by output channel of the layer, also for grad_input (NULL: 1). */
 int nnk_conv_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale);
