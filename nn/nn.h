@@ -41,9 +41,11 @@ const char *nn_error(void);
 
 /* ---- memory (core/memory.c) --------------------------------------------------------------------------------- */
 
-/* Uninitialised, 64-byte aligned. Freed blocks are kept by size class and handed out again. NULL: out of memory. */
+/* Uninitialised, 64-byte aligned. Freed blocks are kept and handed out again. NULL: out of memory. */
 void *nn_memory_get(size_t bytes);
 void *nn_memory_get_zeroed(size_t bytes);
+/* The same for what is given back soon, such as an arena: it may be a far larger block that happens to be free. */
+void *nn_memory_borrow(size_t bytes);
 void nn_memory_put(void *block);  /* NULL is fine */
 
 typedef struct {

@@ -88,10 +88,64 @@ static void memory_counts_and_reuses(void **state) {
 #endif
 }
 
+/* Big blocks: of whole pages only, kept for requests of nearly their size, and lent for any smaller one. */
+static void big_blocks_fit_well(void **state) {
+  (void)state;
+  const size_t size = (size_t)40 << 20;
+  nn_memory_stats before, held;
+  nn_memory_trim();
+  nn_memory_get_stats(&before);
+  char *block = nn_memory_get(size);
+  assert_non_null(block);
+  assert_int_equal((uintptr_t)block % 64, 0);
+  memset(block, 1, size);
+  nn_memory_get_stats(&held);
+  assert_in_range(held.live - before.live, size, size + size / 4);
+#ifndef NN_PLAIN_MALLOC
+  assert_in_range(held.live - before.live, size, size + 65536);
+  nn_memory_put(block);
+  nn_memory_get_stats(&held);
+  assert_int_equal(held.live, before.live);
+  assert_in_range(held.cached - before.cached, size, size + 65536);
+  assert_ptr_equal(nn_memory_get(size - size / 10), block);
+  nn_memory_put(block);
+  char *other = nn_memory_get(size / 2);
+  assert_ptr_not_equal(other, block);
+  assert_ptr_equal(nn_memory_borrow(size / 4), block);
+  nn_memory_put(block);
+  nn_memory_set_cap(held.live + 2 * size / 3);  /* the rest of `other` is too small for the block */
+  char *third = nn_memory_borrow(size / 8);
+  assert_non_null(third);
+  assert_ptr_not_equal(third, block);
+  nn_memory_set_cap(0);
+  nn_memory_put(third);
+  nn_memory_put(other);
+  nn_memory_trim();
+  nn_memory_get_stats(&held);
+  assert_int_equal(held.cached, 0);
+#else
+  nn_memory_put(block);
+#endif
+}
+
+/* What is kept is bounded by what was needed at once. */
+static void the_cache_is_bounded(void **state) {
+  (void)state;
+  nn_memory_stats stats;
+  for (size_t size = (size_t)20 << 20; size < (size_t)400 << 20; size += size / 3) {
+    void *block = nn_memory_get(size);
+    assert_non_null(block);
+    nn_memory_put(block);
+    nn_memory_get_stats(&stats);
+    assert_true(stats.cached <= size + size / 4 + ((size_t)128 << 20));
+  }
+  nn_memory_trim();
+}
+
 /* Sizes around each class's edge are usable to the last byte. */
 static void memory_sizes_are_whole(void **state) {
   (void)state;
-  for (size_t size = 1; size < 1 << 20; size += size / 3 + 1) {
+  for (size_t size = 1; size < 20 << 20; size += size / 3 + 1) {
     char *block = nn_memory_get(size);
     assert_non_null(block);
     memset(block, 0xaa, size);
@@ -237,6 +291,8 @@ int main(void) {
     cmocka_unit_test(draws_have_the_right_moments),
     cmocka_unit_test(permutation_holds_each_once),
     cmocka_unit_test(memory_counts_and_reuses),
+    cmocka_unit_test(big_blocks_fit_well),
+    cmocka_unit_test(the_cache_is_bounded),
     cmocka_unit_test(memory_sizes_are_whole),
     cmocka_unit_test(memory_fails_when_told),
     cmocka_unit_test(pieces_cover_the_range),
