@@ -275,6 +275,8 @@ typedef struct {
 typedef struct {
   bool training;    /* batch statistics (which update the running ones) and dropout */
   uint64_t seed;    /* of dropout's draws */
+  bool composed;    /* layer by layer, each op a node of the tape, as taps need it; else by a plan for the whole model,
+                     * which gives the same values up to rounding in less time and memory */
   nn_tap *tap;
   int taps;
 } nn_pass;

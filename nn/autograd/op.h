@@ -17,6 +17,7 @@
 /* What backward reads. Anything not named is NULL in backward (its shape is still in x_shape). */
 enum {
   NN_SAVE_X0 = 1, NN_SAVE_X1 = 2, NN_SAVE_X2 = 4, NN_SAVE_X3 = 8, NN_SAVE_X4 = 16, NN_SAVE_Y = 1 << 16,
+  NN_SAVE_ALL = 1 << 17,  /* every x */
 };
 
 #define NN_MAX_KEPT 2
@@ -38,6 +39,8 @@ typedef struct nn_call {
   nn_tensor *y;
   nn_tensor *kept[NN_MAX_KEPT]; /* made by forward for backward (argmax of a pool, statistics); freed with the node */
   bool training;               /* a gradient will be wanted: forward may skip `kept` when not */
+  void *state;                 /* what else forward leaves for backward; the row's `release` frees it with the node */
+  bool again;                  /* backward may be called once more */
   nn_tensor *dy;
   nn_tensor **dx;              /* [inputs] NULL where no gradient is needed */
 } nn_call;
@@ -50,6 +53,7 @@ struct nn_op {
   int (*forward)(nn_call *c);                 /* NULL for a view */
   int (*view)(nn_call *c);                    /* sets y, which shares x[0]'s storage; x[0] is then of any layout */
   int (*backward)(nn_call *c);                /* NULL: no gradient flows (argmax, comparisons) */
+  void (*release)(void *state);               /* of a call; NULL when there is none */
   unsigned saves;
   unsigned writes;  /* inputs that forward may write to, as `saves` names them: a copy will not do, so these have to be
                      * contiguous */

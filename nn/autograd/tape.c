@@ -80,12 +80,13 @@ static int resolve_axis(const char *name, int64_t *axis, int axes) {
                  axes);
 }
 
-static int resolve_params(const nn_signature *s, const nn_param *given, nn_call *c) {
+int nni_call_resolve(nn_call *c) {
+  const nn_signature *s = nn_op_signature(c->op);
   for (int a = 0; a < s->args; a++) {
     const nn_arg *arg = &s->arg[a];
     if (arg->value < 0) continue;
     nn_param *p = &c->param[arg->value];
-    *p = given && given[arg->value].given ? given[arg->value] : arg->fallback;
+    if (!p->given) *p = arg->fallback;
     if (!p->given && !arg->optional) return nn_fail(NN_EARGUMENT, "%s is missing", arg->name);
     int status = nn_arg_check(arg, p);
     if (p->given && arg->kind == NN_ARG_AXIS) status = resolve_axis(arg->name, &p->integer, c->x_shape[0].axes);
@@ -125,7 +126,7 @@ static bool wants_gradient(const nn_op *op, nn_tensor *const *x, int count) {
 
 static int run(nn_call *c, nn_tensor *const *inputs) {
   const nn_signature *s = nn_op_signature(c->op);
-  int status = resolve_params(s, c->param, c);
+  int status = nni_call_resolve(c);
   if (status != NN_OK) return status;
   if (c->op->view) return c->op->view(c);
   status = c->op->shape(c);
@@ -211,7 +212,7 @@ int nni_record(nn_call *c, nn_tensor *const *inputs, nn_tensor *y) {
   kept->x = x, kept->dx = dx, kept->x_shape = x_shape, kept->y = alias;
   for (int i = 0; i < c->inputs; i++) {
     x_shape[i] = c->x_shape[i];
-    if (c->x[i] && i < 16 && (c->op->saves & 1u << i)) {
+    if (c->x[i] && (c->op->saves & NN_SAVE_ALL || (i < 16 && c->op->saves & 1u << i))) {
       x[i] = nn_tensor_retain(c->x[i]);
       node->version[i] = x[i]->storage->version;
     }
@@ -248,6 +249,8 @@ static void spend(nn_node *node, nn_node **doomed) {
   }
   nn_tensor_release(c->y);
   c->y = NULL;
+  if (c->op->release) c->op->release(c->state);
+  c->state = NULL;
   node->spent = true;
 }
 
@@ -307,7 +310,7 @@ static int visit_planted(nn_node *node) {
   return status;
 }
 
-static int visit(nn_node *node) {
+static int visit(nn_node *node, bool keep_graph) {
   nn_call *c = &node->call;
   if (node->spent)
     return nn_fail(NN_ESTATE, "backward: the graph of this %s was freed by an earlier backward; keep it with "
@@ -321,6 +324,7 @@ static int visit(nn_node *node) {
   }
   if (status != NN_OK) return status;
   c->dy = node->dy;
+  c->again = keep_graph;
   status = planted.op == c->op && planted.input < c->inputs && c->dx[planted.input] ? visit_planted(node)
                                                                                      : c->op->backward(c);
   c->dy = NULL;
@@ -379,7 +383,7 @@ static int walk_back(nn_node *root, nn_tensor *seed, bool keep_graph) {
   }
   for (size_t i = 0; i < list.count; i++) {
     nn_node *node = list.node[i];
-    if (status == NN_OK && node->dy) status = visit(node);
+    if (status == NN_OK && node->dy) status = visit(node, keep_graph);
     if (!node->retain || status != NN_OK) {
       nn_tensor_release(node->dy);
       node->dy = NULL;

@@ -21,5 +21,7 @@ struct nn_node {
 void nni_node_release(nn_node *node);  /* NULL is fine */
 /* Records a call that has just run. Takes nothing over on failure. */
 int nni_record(nn_call *call, nn_tensor *const *inputs, nn_tensor *y);
+/* Fills in the defaults of call->param and resolves its axes against x_shape[0]. */
+int nni_call_resolve(nn_call *call);
 
 #endif

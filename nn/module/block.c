@@ -22,11 +22,25 @@ static int sequential_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, n
   return run_chain(m, NULL, x, pass, y);
 }
 
+static int trace_chain(nn_module *m, const nni_child *except, nni_graph *g, int x, int *y) {
+  *y = x;
+  int status = NN_OK;
+  for (int i = 0; i < m->children && status == NN_OK; i++)
+    if (&m->child[i] != except) status = nni_trace(m->child[i].module, g, *y, y);
+  return status;
+}
+
+static int sequential_trace(nn_module *m, nni_graph *g, int x, int *y) { return trace_chain(m, NULL, g, x, y); }
+
+static nni_child *shortcut_of(nn_module *m) {
+  for (int i = 0; i < m->children; i++)
+    if (strcmp(m->child[i].name, "downsample") == 0) return &m->child[i];
+  return NULL;
+}
+
 /* relu(body(x) + shortcut(x)); the shortcut is the child named "downsample", or x itself. */
 static int residual_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
-  nni_child *shortcut = NULL;
-  for (int i = 0; i < m->children; i++)
-    if (strcmp(m->child[i].name, "downsample") == 0) shortcut = &m->child[i];
+  nni_child *shortcut = shortcut_of(m);
   nn_tensor *body = NULL, *around = NULL, *sum = NULL;
   int status = run_chain(m, shortcut, x, pass, &body);
   if (status == NN_OK && shortcut) status = nni_child_forward(shortcut, x, pass, &around);
@@ -43,54 +57,55 @@ static int residual_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_
   return status;
 }
 
+/* The shortcut comes first, so that the sum can be taken where the body's last convolution stores its results. */
+static int residual_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  nni_child *shortcut = shortcut_of(m);
+  int around = x, body = x, status = NN_OK;
+  if (shortcut) status = nni_trace(shortcut->module, g, x, &around);
+  if (status == NN_OK) status = trace_chain(m, shortcut, g, x, &body);
+  if (status == NN_OK) status = nni_trace_same(NULL, g, NNI_ADD, body, around, y);
+  if (status == NN_OK && m->param[0].integer == 0) status = nni_trace_same(NULL, g, NNI_RELU, *y, -1, y);
+  return status;
+}
+
 enum { SHORTCUT_IN, SHORTCUT_OUT, SHORTCUT_STRIDE };
 
+/* Half of the added channels before, half after (He et al. 2016, option A). */
 static int shortcut_build(nn_module *m) {
-  if (m->param[SHORTCUT_OUT].integer >= m->param[SHORTCUT_IN].integer) return NN_OK;
-  return nn_fail(NN_EARGUMENT, "out must be at least in (%lld), got %lld", (long long)m->param[SHORTCUT_IN].integer,
-                 (long long)m->param[SHORTCUT_OUT].integer);
+  int64_t in = m->param[SHORTCUT_IN].integer, out = m->param[SHORTCUT_OUT].integer, added = out - in;
+  if (added < 0) return nn_fail(NN_EARGUMENT, "out must be at least in (%lld), got %lld", (long long)in, (long long)out);
+  m->op_param[0] = m->param[SHORTCUT_STRIDE];
+  m->op_param[1] = (nn_param){ .given = true, .integer = added / 2 };
+  m->op_param[2] = (nn_param){ .given = true, .integer = added - added / 2 };
+  return NN_OK;
 }
 
-static int stride_axis(nn_tensor *x, int axis, int64_t stride, nn_tensor **y) {
-  nn_param p[NN_MAX_PARAMS] = {
-    { .given = true, .integer = axis }, { .given = true }, { .given = true, .integer = nn_tensor_size(x, axis) },
-    { .given = true, .integer = stride },
-  };
-  return nn_apply(nn_op_find("slice"), &x, 1, p, y);
-}
-
-/* Every stride-th pixel, zeros for the added channels: half before, half after (He et al. 2016, option A). */
 static int shortcut_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   (void)pass;
-  int64_t in = m->param[SHORTCUT_IN].integer, added = m->param[SHORTCUT_OUT].integer - in;
-  if (nn_tensor_axes(x) != 4 || nn_tensor_size(x, 3) != in) {
-    char text[80];
-    return nn_fail(NN_ESHAPE, "ZeroPadShortcut: expects x [N x H x W x %lld], got %s", (long long)in,
-                   nn_tensor_describe(x, text, sizeof text));
-  }
-  nn_tensor *rows = NULL, *pixels = NULL;
-  int status = stride_axis(x, 1, m->param[SHORTCUT_STRIDE].integer, &rows);
-  if (status == NN_OK) status = stride_axis(rows, 2, m->param[SHORTCUT_STRIDE].integer, &pixels);
-  nn_param pad[NN_MAX_PARAMS] = {
-    { .given = true, .count = 8, .list = { [6] = added / 2, [7] = added - added / 2 } },
-    { .given = true },
-  };
-  if (status == NN_OK) status = nn_apply(nn_op_find("pad"), &pixels, 1, pad, y);
-  nn_tensor_release(rows);
-  nn_tensor_release(pixels);
-  return status;
+  int64_t in = m->param[SHORTCUT_IN].integer;
+  if (nn_tensor_axes(x) == 4 && nn_tensor_size(x, 3) == in) return nn_apply(m->op, &x, 1, m->op_param, y);
+  char text[80];
+  return nn_fail(NN_ESHAPE, "ZeroPadShortcut: expects x [N x H x W x %lld], got %s", (long long)in,
+                 nn_tensor_describe(x, text, sizeof text));
+}
+
+static int shortcut_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  const nn_shape *s = &g->value[x].shape;
+  if (s->axes != 4 || s->size[3] != m->param[SHORTCUT_IN].integer)
+    return nn_fail(NN_ESTATE, "ZeroPadShortcut cannot be traced");
+  return nni_trace_row(m, g, NNI_ROW, x, m->op_param, y);
 }
 
 const nn_module_class nn_modules_block[] = {
   { .name = "Sequential", .signature = "", .container = true,
     .doc = "Its children one after the other. Sequential{ a, b, {\"name\", c} }; unnamed ones are 0, 1, ...",
-    .forward = sequential_forward },
+    .forward = sequential_forward, .trace = sequential_trace },
   { .name = "Residual", .signature = "{activation:relu|none=relu}", .container = true, .op = "relu",
     .doc = "activation(body(x) + downsample(x)): the body is its children in order, downsample the shortcut (x itself "
            "when absent).",
-    .forward = residual_forward },
+    .forward = residual_forward, .trace = residual_trace },
   { .name = "ZeroPadShortcut", .signature = "in_channels:integer >=1 out_channels:integer >=1 {stride:integer=2 >=1}",
-    .doc = "Shortcut without weights: every stride-th pixel, zeros for the added channels.", .build = shortcut_build,
-    .forward = shortcut_forward },
+    .doc = "Shortcut without weights: every stride-th pixel, zeros for the added channels.",
+    .op = "zero_pad_shortcut", .build = shortcut_build, .forward = shortcut_forward, .trace = shortcut_trace },
   { 0 },
 };

@@ -68,6 +68,14 @@ static int weighted_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_
   return nn_apply(m->op, inputs, 3, m->op_param, y);
 }
 
+static int conv_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  return nni_trace_row(m, g, NNI_CONV, x, m->op_param, y);
+}
+
+static int linear_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  return nni_trace_row(m, g, NNI_ROW, x, m->op_param, y);
+}
+
 /* ---- batch norm ---- */
 
 enum { NORM_CHANNELS, NORM_EPS, NORM_MOMENTUM };
@@ -88,13 +96,24 @@ static int batch_norm_initialise(nn_module *m, uint64_t seed, uint64_t stream) {
   return status;
 }
 
+static void batch_norm_params(const nn_module *m, bool training, nn_param param[NN_MAX_PARAMS]) {
+  param[0] = (nn_param){ .given = true, .integer = training };
+  param[1] = m->param[NORM_MOMENTUM];
+  param[2] = m->param[NORM_EPS];
+}
+
 static int batch_norm_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   nn_tensor *inputs[5] = { x };
   for (int i = 0; i < 4; i++) inputs[1 + i] = m->slot[i].tensor;
-  nn_param param[NN_MAX_PARAMS] = {
-    { .given = true, .integer = pass->training }, m->param[NORM_MOMENTUM], m->param[NORM_EPS],
-  };
+  nn_param param[NN_MAX_PARAMS] = { 0 };
+  batch_norm_params(m, pass->training, param);
   return nn_apply(m->op, inputs, 5, param, y);
+}
+
+static int batch_norm_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  nn_param param[NN_MAX_PARAMS] = { 0 };
+  batch_norm_params(m, g->training, param);
+  return nni_trace_row(m, g, NNI_NORM, x, param, y);
 }
 
 /* ---- dropout ---- */
@@ -110,6 +129,17 @@ static int dropout_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_t
   return nn_apply(m->op, &x, 1, param, y);
 }
 
+static int dropout_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  *y = x;
+  if (!g->training) return NN_OK;
+  nn_param param[NN_MAX_PARAMS] = { m->param[0], { .given = true }, { .given = true } };
+  int status = nni_trace_row(m, g, NNI_ROW, x, param, y);
+  if (status == NN_OK) g->value[*y].draws = true;
+  return status;
+}
+
+static int relu_trace(nn_module *m, nni_graph *g, int x, int *y) { return nni_trace_same(m, g, NNI_RELU, x, -1, y); }
+
 /* ---- shapes and pixels ---- */
 
 static int flatten_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
@@ -117,6 +147,13 @@ static int flatten_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_t
   if (nn_tensor_axes(x) < 2) return nn_fail(NN_ESHAPE, "flatten: expects at least 2 axes, got %d", nn_tensor_axes(x));
   nn_param shape[NN_MAX_PARAMS] = { { .given = true, .count = 2, .list = { nn_tensor_size(x, 0), -1 } } };
   return nn_apply(m->op, &x, 1, shape, y);
+}
+
+static int flatten_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  const nn_shape *s = &g->value[x].shape;
+  if (s->axes < 2) return nn_fail(NN_ESTATE, "Flatten cannot be traced");
+  nn_shape flat = { NN_REAL, 2, { s->size[0], nni_shape_span(s, 1, s->axes) } };
+  return nni_trace_reshape(m, g, x, &flat, y);
 }
 
 static int normalize_build(nn_module *m) {
@@ -155,6 +192,12 @@ static int normalize_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn
   return status;
 }
 
+static int normalize_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  const nn_shape *s = &g->value[x].shape;
+  if (s->axes < 2 || s->size[s->axes - 1] != m->param[0].count) return nn_fail(NN_ESTATE, "Normalize cannot be traced");
+  return nni_trace_same(m, g, NNI_AFFINE, x, -1, y);
+}
+
 #define CONV_OPTIONS                                                                                            \
   "{kernel_size:integer=3 >=1, stride:integer=1 >=1, padding:integer=0 >=0, dilation:integer=1 >=1, "          \
   "groups:integer=1 >=1, bias:boolean=true, init:default|kaiming_fan_out|kaiming_fan_in=default}"
@@ -162,17 +205,19 @@ static int normalize_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn
 const nn_module_class nn_modules_layer[] = {
   { .name = "Conv2d", .signature = "in_channels:integer >=1 out_channels:integer >=1 " CONV_OPTIONS,
     .doc = "Convolution over [N x H x W x in] to [N x H' x W' x out]; weight kernel x kernel x in/groups x out.",
-    .op = "conv2d", .build = conv_build, .initialise = conv_initialise, .forward = weighted_forward },
+    .op = "conv2d", .build = conv_build, .initialise = conv_initialise, .forward = weighted_forward,
+    .trace = conv_trace },
   { .name = "Linear",
     .signature = "in_features:integer >=1 out_features:integer >=1 "
                  "{bias:boolean=true, init:default|kaiming_fan_in=default}",
     .doc = "x weight' + bias over the last axis: [... x in] to [... x out]; weight out x in.",
-    .op = "linear", .build = linear_build, .initialise = linear_initialise, .forward = weighted_forward },
+    .op = "linear", .build = linear_build, .initialise = linear_initialise, .forward = weighted_forward,
+    .trace = linear_trace },
   { .name = "BatchNorm2d", .signature = "channels:integer >=1 {eps:number=1e-5 >0, momentum:number=0.1 >=0 <=1}",
     .doc = "Batch normalisation over the last axis: batch statistics in training, running ones in evaluation.",
     .op = "batch_norm", .build = batch_norm_build, .initialise = batch_norm_initialise,
-    .forward = batch_norm_forward },
-  { .name = "ReLU", .signature = "", .doc = "max(x, 0)", .op = "relu" },
+    .forward = batch_norm_forward, .trace = batch_norm_trace },
+  { .name = "ReLU", .signature = "", .doc = "max(x, 0)", .op = "relu", .trace = relu_trace },
   { .name = "LeakyReLU", .signature = "{slope:number=0.01 >=0}", .doc = "max(x, slope x)", .op = "leaky_relu" },
   { .name = "GELU", .signature = "", .doc = "x Phi(x), Phi the normal distribution function", .op = "gelu" },
   { .name = "Tanh", .signature = "", .doc = "tanh(x)", .op = "tanh" },
@@ -187,12 +232,12 @@ const nn_module_class nn_modules_layer[] = {
   { .name = "GlobalMaxPool2d", .signature = "", .doc = "Maximum over height and width: [N x H x W x C] to [N x C].",
     .op = "global_max_pool" },
   { .name = "Flatten", .signature = "", .doc = "[N x ...] to [N x the rest], in (H, W, C) order.", .op = "reshape",
-    .forward = flatten_forward },
+    .forward = flatten_forward, .trace = flatten_trace },
   { .name = "Dropout", .signature = "{p:number=0.5 >=0 <1}",
     .doc = "In training sets each element to 0 with probability p and divides the rest by 1 - p.", .op = "dropout",
-    .draws = true, .forward = dropout_forward },
+    .draws = true, .forward = dropout_forward, .trace = dropout_trace },
   { .name = "Normalize", .signature = "mean:numbers deviation:numbers",
     .doc = "(x - mean) / deviation for each channel; a model's first layer, so that pixels stay in [0, 1] outside.",
-    .build = normalize_build, .forward = normalize_forward },
+    .build = normalize_build, .forward = normalize_forward, .trace = normalize_trace },
   { 0 },
 };

@@ -14,6 +14,7 @@ static struct {
   nn_signature signature;
 } table[MAX_CLASSES];
 static int classes;
+uint64_t nni_module_changes;
 
 int nni_modules_start(void) {
   if (classes) return NN_OK;
@@ -68,6 +69,8 @@ void nn_module_release(nn_module *m) {
   for (int i = 0; i < m->slots; i++) nn_tensor_release(m->slot[i].tensor);
   for (int i = 0; i < m->children; i++) nn_module_release(m->child[i].module);
   nn_memory_put(m->child);
+  for (int i = 0; i < 2; i++) nn_memory_put(m->prepared[i].data);
+  nni_plans_release(m->plans);
   nn_memory_put(m);
 }
 
@@ -114,6 +117,7 @@ int nn_module_add(nn_module *parent, const char *name, nn_module *child) {
   snprintf(slot->name, sizeof slot->name, "%s", name);
   slot->module = nn_module_retain(child);
   if (child->depth >= parent->depth) parent->depth = child->depth + 1;
+  nni_module_changes++;
   return NN_OK;
 }
 
@@ -183,7 +187,20 @@ int nn_module_initialise(nn_module *m, uint64_t seed) {
 
 /* ---- running ---- */
 
-int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
+static int wants_gradient(void *context, const char *path, nn_tensor *t, bool buffer) {
+  (void)path;
+  if (!buffer && t->requires_grad) *(bool *)context = true;
+  return NN_OK;
+}
+
+bool nni_module_wants_gradient(nn_module *m) {
+  bool wants = false;
+  nn_module_walk(m, &(nn_module_visitor){ .context = &wants, .tensor = wants_gradient });
+  return wants;
+}
+
+/* Layer by layer, through the tape. */
+static int compose(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   nn_tensor *out = NULL;
   int status = m->class->forward ? m->class->forward(m, x, pass, &out) : nn_apply(m->op, &x, 1, m->op_param, &out);
   if (status != NN_OK) return status;
@@ -197,8 +214,17 @@ int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor
   return NN_OK;
 }
 
+int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
+  if (m->children > 0 && pass->taps == 0 && !pass->composed) {
+    bool planned;
+    int status = nni_plan_forward(m, x, pass, y, &planned);
+    if (planned) return status;
+  }
+  return compose(m, x, pass, y);
+}
+
 int nni_child_forward(nni_child *c, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
-  int status = nn_module_forward(c->module, x, pass, y);
+  int status = compose(c->module, x, pass, y);
   if (status != NN_OK && status != NN_EINTERRUPT && status != NN_EMEMORY) nn_fail_prefix(status, c->name);
   return status;
 }

@@ -6,7 +6,8 @@
 #ifndef NN_MODULE_H
 #define NN_MODULE_H
 
-#include "nn.h"
+#include "kernels/conv.h"
+#include "module/graph.h"
 
 enum { NNI_NAME = 32, NNI_TENSORS = 4, NNI_PATH = 256, NNI_DEPTH = 100 };
 
@@ -21,6 +22,14 @@ typedef struct {
   nn_module *module;
 } nni_child;
 
+/* Weights as a convolution's kernel wants them, for one pass, while they stay what they are. */
+typedef struct {
+  nnk_conv_method method;
+  const nn_module *norm;     /* folded into them, or NULL */
+  uint64_t version[3];       /* of the weight, and of the norm's weight and running variance */
+  void *data;
+} nni_prepared;
+
 struct nn_module {
   int references;
   const nn_module_class *class;
@@ -33,6 +42,9 @@ struct nn_module {
   int children, room;
   int depth;                 /* of the tree below, itself included: walks and releases recurse */
   uint64_t stream;           /* of its random draws; given by nn_module_initialise */
+  nni_prepared prepared[2];  /* of a convolution: forward, grad_input */
+  struct nni_plan *plans;    /* for the shapes it was run on, the latest first */
+  uint64_t plans_made;       /* nni_module_changes at that time */
 };
 
 struct nn_module_class {
@@ -45,6 +57,7 @@ struct nn_module_class {
   int (*build)(nn_module *m);                                     /* makes slots from m->param; may be NULL */
   int (*initialise)(nn_module *m, uint64_t seed, uint64_t stream); /* fills the slots; NULL: there are none */
   int (*forward)(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
+  int (*trace)(nn_module *m, nni_graph *g, int x, int *y);        /* NULL: the op, when forward is NULL as well */
 };
 
 /* The families; each array ends with a row whose name is NULL. */
@@ -53,6 +66,11 @@ extern const nn_module_class nn_modules_layer[], nn_modules_block[];
 int nni_modules_start(void);
 /* Adds a float tensor of the given sizes as a parameter or buffer. */
 int nni_module_slot(nn_module *m, const char *name, bool buffer, int axes, const int64_t *size);
+extern uint64_t nni_module_changes;  /* counts children added to any module */
+bool nni_module_wants_gradient(nn_module *m);
+void nni_plans_release(struct nni_plan *list);
+/* Runs m by its plan; *planned is false when it has none, and nothing was done then. */
+int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y, bool *planned);
 /* Runs a child; its name leads the message when it fails. */
 int nni_child_forward(nni_child *c, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
 

@@ -166,6 +166,47 @@ static int pad_backward(nn_call *c) {
   return nnk_add_strided(nni_real(c->dx[0]), to, nni_real(c->dy) + offset, from, x->axes, x->size);
 }
 
+/* ---- zero_pad_shortcut ---- */
+
+enum { STRIDE, BEFORE, AFTER };
+
+static int shortcut_shape(nn_call *c) {
+  const nn_shape *x = &c->x_shape[0];
+  if (x->axes != 4) return nn_fail(NN_ESHAPE, "x expects 4 axes (images, height, width, channels), got %d", x->axes);
+  c->y_shape = *x;
+  for (int axis = 1; axis <= 2; axis++) c->y_shape.size[axis] = nnk_divide_up(x->size[axis], c->param[STRIDE].integer);
+  for (int i = BEFORE; i <= AFTER; i++)
+    if (__builtin_add_overflow(c->y_shape.size[3], c->param[i].integer, &c->y_shape.size[3]))
+      return nn_fail(NN_ESHAPE, "before and after expect counts that memory can hold");
+  return NN_OK;
+}
+
+/* The pixels that stay, and their channels, as blocks of x and of y. */
+static nn_shape shortcut_blocks(const nn_call *c, int64_t *x_stride, int64_t *y_stride) {
+  nn_shape kept = c->y_shape;
+  kept.size[3] = c->x_shape[0].size[3];
+  nni_contiguous_strides(4, c->x_shape[0].size, x_stride);
+  nni_contiguous_strides(4, c->y_shape.size, y_stride);
+  for (int axis = 1; axis <= 2; axis++) x_stride[axis] *= nnk_min(c->param[STRIDE].integer, c->x_shape[0].size[axis]);
+  return kept;
+}
+
+static int shortcut_forward(nn_call *c) {
+  int64_t from[NN_MAX_AXES], to[NN_MAX_AXES], count = nni_shape_count(&c->y_shape), none = 0, one = 1;
+  nn_shape kept = shortcut_blocks(c, from, to);
+  nn_real zero = 0;
+  int status = nnk_copy_strided(nni_real(c->y), &one, &zero, &none, 1, &count, sizeof zero);
+  if (status != NN_OK) return status;
+  return nnk_copy_strided(nni_real(c->y) + c->param[BEFORE].integer, to, nni_real(c->x[0]), from, 4, kept.size,
+                          sizeof zero);
+}
+
+static int shortcut_backward(nn_call *c) {
+  int64_t to[NN_MAX_AXES], from[NN_MAX_AXES];
+  nn_shape kept = shortcut_blocks(c, to, from);
+  return nnk_add_strided(nni_real(c->dx[0]), to, nni_real(c->dy) + c->param[BEFORE].integer, from, 4, kept.size);
+}
+
 /* ---- cat ---- */
 
 static int cat_shape(nn_call *c) {
@@ -232,6 +273,12 @@ const nn_op nn_ops_shape[] = {
     .doc = "x with `value` around it; pairs holds the sizes before and after for each axis, from the first axis on.",
     .shape = pad_shape, .forward = pad_forward, .backward = pad_backward,
     .check = "x=2x3 pairs=1,0,2,1; x=2x3x2 pairs=0,0,1,1,0,0 value=0.5" },
+  { .name = "zero_pad_shortcut",
+    .signature = "x:tensor {stride:integer=1 >=1, before:integer=0 >=0, after:integer=0 >=0}",
+    .doc = "Every stride-th pixel of images x [N x H x W x C], with `before` and `after` channels of zeros around its "
+           "own: a residual block's shortcut without weights (He et al. 2016, option A).",
+    .shape = shortcut_shape, .forward = shortcut_forward, .backward = shortcut_backward,
+    .check = "x=2x5x4x3 stride=2 before=1 after=2; x=1x3x3x2 after=1; x=1x2x2x1 stride=3" },
   { .name = "cat", .signature = "xs:tensors axis:axis",
     .doc = "The tensors one behind another along an axis; the other sizes are equal. Any one element type.",
     .shape = cat_shape, .forward = cat_forward, .backward = cat_backward,
