@@ -22,7 +22,7 @@ check check-asan check-tsan check-blas check-cpu bench: export PENUMBRA_DATA := 
 # ---- sources ----------------------------------------------------------------------------------------------------
 
 NN = $(addprefix nn/, \
-  core/cpu.c core/error.c core/memory.c core/parallel.c core/random.c \
+  core/cpu.c core/error.c core/memory.c core/parallel.c core/peak.c core/random.c \
   tensor/tensor.c \
   autograd/op.c autograd/tape.c \
   kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/dropout.c kernels/elementwise.c \

@@ -66,6 +66,14 @@ static int nearest(lua_State *L) {
   return 1;
 }
 
+/* nn.peak_flops() -> multiply-adds in registers on all threads, floating-point operations a second, measured now */
+static int peak_flops(lua_State *L) {
+  double flops;
+  if (nn_peak_flops(&flops) != NN_OK) return nnl_raise(L);
+  lua_pushnumber(L, flops);
+  return 1;
+}
+
 static void set_integer(lua_State *L, const char *key, uint64_t value) {
   lua_pushinteger(L, (lua_Integer)value);
   lua_setfield(L, -2, key);
@@ -134,7 +142,7 @@ int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "threads", threads }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
     { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive }, { "nearest", nearest },
-    { "info", info }, { NULL, NULL },
+    { "info", info }, { "peak_flops", peak_flops }, { NULL, NULL },
   };
   static const luaL_Reg memory[] = {
     { "stats", memory_stats }, { "cap", memory_cap }, { "reset_peak", memory_reset_peak }, { "trim", memory_trim },

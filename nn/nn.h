@@ -85,6 +85,9 @@ int nn_interrupt_check(void);     /* NN_EINTERRUPT with its message, or NN_OK; f
 const char *nn_cpu_name(void);    /* "AMD EPYC" or the like */
 const char *nn_cpu_level(void);   /* the kernels in use: "avx512", "avx2" or "portable" */
 int nn_cpu_count(void);           /* processors online */
+/* Floating-point operations a second that all threads of the team reach on multiply-adds in registers, measured now, in
+ * less than a tenth of a second. (core/peak.c) */
+int nn_peak_flops(double *flops);
 const char *nn_blas_name(void);   /* OpenBLAS's own description of its build and kernels */
 /* Once per process, before anything else. The environment variable PENUMBRA_CPU names the level of kernels to use; an
  * unknown one, or one that this processor lacks, is NN_EARGUMENT. */

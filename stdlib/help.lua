@@ -97,6 +97,8 @@ local nn_functions = {
   { "nn.memory.stats()", "Bytes of tensors: live, peak, cached, cap, and the number of blocks." },
   { "nn.memory.cap(bytes)", "No more memory than this for tensors; 0 is no cap." },
   { "nn.live_tensors()", "How many tensors exist." },
+  { "nn.peak_flops()", "Floating-point operations a second that all threads reach on multiply-adds in registers, "
+    .. "measured now: what a speed is a share of." },
   { "nn.info()", "Version, processor, BLAS, precision, threads." },
   { "nn.ops()", "The rows of the operations: name, signature, doc." },
   { "nn.layers()", "The rows of the layers." },
