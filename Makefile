@@ -198,7 +198,7 @@ demo: program
 	@$(PROGRAM) run scripts/paper/table4.lua
 
 bench: program
-	@$(PROGRAM) scripts/bench/run.lua
+	@$(PROGRAM) scripts/bench/run.lua $(if $(CASE),case=$(CASE)) $(if $(ROUNDS),rounds=$(ROUNDS))
 
 install: program
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/penumbra
@@ -213,7 +213,7 @@ help:
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
 	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
-	@echo 'make bench       speed'
+	@echo 'make bench       speed, beside torch: 45 minutes; CASE=... for a part of it, ROUNDS=n'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'
 	@echo 'make install     to PREFIX=$(PREFIX), below DESTDIR if given'
 	@echo 'make double | asan | tsan   other builds, in build/<variant>/'

@@ -1,81 +1,207 @@
 #!/usr/bin/python3
-"""peer_torch.py -- times one case with torch, in a process of its own, and prints one line of JSON.
+"""peer_torch.py -- one case of cases.lua as torch does it, in a process of its own, whenever it is told to.
 
-usage: peer_torch.py CASE [--batch N] [--threads N] [--seconds S] [--layout contiguous|channels_last]
-                     [--precision float|bfloat16]
+usage: peer_torch.py NETWORK STEM WORK CLASSES SIDE CHANNELS BATCH THREADS SETTING
 
-CASE: resnet18_train (forward, cross-entropy, backward, Adam), resnet18_infer. The network is torchvision's ResNet-18
-with the 3x3 stem for 32x32 images and 100 classes, as in scripts/bench/resnet18.lua. The caller sets the allocator's
-variables (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_): with its defaults page faults cost torch 10 to 30 %.
+SETTING: stock     as it comes
+         tuned     channels_last, Adam in one pass over its parameters; the caller keeps the allocator from returning
+                   memory (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_: page faults cost torch 10 to 30 %)
+         bfloat16  tuned, and under bfloat16 autocast
+         compiled  tuned, and the network through torch.compile
+
+Prints a line of JSON when it is ready (after two steps), and one for each turn. A line on standard input asks for a
+turn: the seconds it should take at least. It ends with its input. work.lua does the same for Penumbra. Where a setting
+cannot run, the only line has its reason as "skipped".
 """
-import argparse
+import inspect
 import json
-import os
 import resource
 import statistics
+import sys
 import time
 
 import torch
 import torch.nn.functional as F
 import torchvision
+from torch import nn
 
-CLASSES, SIDE, WARM_UP = 100, 32, 2
+try:
+    import torchvision.transforms.v2.functional as colour
+except ImportError:
+    import torchvision.transforms.functional as colour
+
+WARM_UP = 2
+RADIUS, STEP, ITERATIONS = 8 / 255, 2 / 255, 10
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("case", choices=["resnet18_train", "resnet18_infer"])
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=12)
-    parser.add_argument("--layout", choices=["contiguous", "channels_last"], default="contiguous")
-    parser.add_argument("--precision", choices=["float", "bfloat16"], default="float")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(1)
+class ZeroPad(nn.Module):
+    """Shortcut A of He et al. 2015: every second pixel, the missing channels zero."""
 
-    layout = torch.channels_last if options.layout == "channels_last" else torch.contiguous_format
-    model = torchvision.models.resnet18(num_classes=CLASSES)
-    model.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    model.maxpool = torch.nn.Identity()
-    model = model.to(memory_format=layout)
-    x = torch.rand(options.batch, 3, SIDE, SIDE).to(memory_format=layout)
-    y = torch.randint(CLASSES, (options.batch,))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.missing = outputs - inputs
 
-    def autocast():
-        return torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
+    def forward(self, x):
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.missing))
 
-    def train():
-        optimizer.zero_grad()
+
+class Block(nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = nn.Identity() if inputs == width else ZeroPad(inputs, width)
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + self.shortcut(x))
+
+
+def resnet8(channels, classes):
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True),
+        Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+
+
+def lenet(channels, classes):
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(inplace=True), nn.Linear(120, 84), nn.ReLU(inplace=True), nn.Linear(84, classes))
+
+
+def build(network, stem, channels, classes):
+    if network == "resnet8":
+        return resnet8(channels, classes)
+    if network == "lenet":
+        return lenet(channels, classes)
+    model = getattr(torchvision.models, network)(num_classes=classes)
+    if stem == "cifar":
+        model.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
+        model.maxpool = nn.Identity()
+    return model
+
+
+def adam(model, one_pass):
+    known = "fused" in inspect.signature(torch.optim.Adam).parameters and torch.__version__ >= "2.4"
+    return torch.optim.Adam(model.parameters(), lr=1e-3, **({"fused": True} if one_pass and known else {}))
+
+
+def resident_mb():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def say(**fields):
+    print(json.dumps(fields), flush=True)
+
+
+def make_steps(model, network, optimizer, x, y, autocast):
+    """The work of one batch, by name; each takes the iterations of an attack. `network` runs, `model` has the weights."""
+
+    def autocast_loss(images, labels):
         with autocast():
-            loss = F.cross_entropy(model(x), y)
+            return F.cross_entropy(network(images), labels)
+
+    def train(images):
+        optimizer.zero_grad(set_to_none=True)
+        autocast_loss(images, y).backward()
+        optimizer.step()
+
+    perturbed = (x + 0.1).clamp(0, 1)
+
+    def continuity(_):
+        optimizer.zero_grad(set_to_none=True)
+        with autocast():
+            clean, other = network(torch.cat([x, perturbed])).float().chunk(2)
+            loss = F.cross_entropy(clean, y) + 1.0 * (other - clean).square().sum(1).mean()
         loss.backward()
         optimizer.step()
 
-    def infer():
-        with torch.no_grad(), autocast():
-            model(x)
+    def attack(iterations):
+        model.eval().requires_grad_(False)
+        found = (x + torch.empty_like(x).uniform_(-RADIUS, RADIUS)).clamp(0, 1)
+        low, high = (x - RADIUS).clamp(min=0), (x + RADIUS).clamp(max=1)
+        for _ in range(iterations):
+            found.requires_grad_(True)
+            gradient, = torch.autograd.grad(autocast_loss(found, y), found)
+            found = torch.clamp(found.detach() + STEP * gradient.sign(), low, high)
+        model.train().requires_grad_(True)
+        return found
 
-    training = options.case == "resnet18_train"
-    model.train(training)
-    step = train if training else infer
-    for _ in range(WARM_UP):
-        step()
-    times, begin = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begin < options.seconds:
+    def infer(_):
+        with torch.inference_mode(), autocast():
+            network(x)
+
+    def jitter(_):
+        low, wide = torch.rand(4).tolist(), 0.8
+        out = colour.adjust_brightness(x, 0.6 + wide * low[0])
+        out = colour.adjust_contrast(out, 0.6 + wide * low[1])
+        out = colour.adjust_saturation(out, 0.6 + wide * low[2])
+        colour.adjust_hue(out, -0.1 + 0.2 * low[3])
+
+    return {"train": lambda _: train(x), "continuity": continuity, "pgd": attack,
+            "adversarial": lambda iterations: train(attack(iterations)), "infer": infer, "jitter": jitter}
+
+
+def main():
+    kind, stem, work = sys.argv[1:4]
+    classes, side, channels, batch, threads = map(int, sys.argv[4:9])
+    setting = sys.argv[9]
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    start_mb = resident_mb()
+
+    layout = torch.contiguous_format if setting == "stock" else torch.channels_last
+    x = torch.rand(batch, channels, side, side).to(memory_format=layout)
+    y = torch.arange(batch) % classes
+    model = network = optimizer = None
+    if kind != "none":
+        model = build(kind, stem, channels, classes).to(memory_format=layout)
+        model.train(work != "infer")
+        network = model
+        optimizer = adam(model, setting != "stock")
+    if setting == "compiled":
+        if not hasattr(torch, "compile"):
+            return say(skipped="torch %s has no torch.compile" % torch.__version__)
+        network = torch.compile(model)
+
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16, enabled=setting == "bfloat16")
+
+    step = make_steps(model, network, optimizer, x, y, autocast)[work]
+
+    def timed(iterations):
         start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times)
-    print(json.dumps({
-        "case": options.case, "program": "torch", "version": torch.__version__, "batch": options.batch,
-        "threads": options.threads, "layout": options.layout, "precision": options.precision,
-        "malloc": os.environ.get("MALLOC_TRIM_THRESHOLD_", "default"),
-        "steps": len(times), "ms": round(1e3 * median, 2), "ms_min": round(1e3 * min(times), 2),
-        "images_per_second": round(options.batch / median, 2),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }))
+        step(iterations)
+        return time.perf_counter() - start
+
+    begin = time.perf_counter()
+    try:
+        for _ in range(WARM_UP):
+            last = timed(1)
+    except Exception as problem:
+        if setting != "compiled":
+            raise
+        return say(skipped="torch.compile failed: " + str(problem).splitlines()[0])
+    say(program="torch", version=torch.__version__, torchvision=torchvision.__version__, start_mb=start_mb,
+        warm_up_seconds=time.perf_counter() - begin,
+        parameters=sum(p.numel() for p in model.parameters()) if model else 0)
+
+    for line in sys.stdin:
+        # Steps of less than a second find cold caches after another program's turn: one is not counted.
+        if last < 1:
+            step(ITERATIONS)
+        times, begin = [], time.perf_counter()
+        while not times or time.perf_counter() - begin < float(line):
+            last = timed(ITERATIONS)
+            times.append(last)
+        say(steps=len(times), ms=1e3 * statistics.median(times), ms_min=1e3 * min(times),
+            peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

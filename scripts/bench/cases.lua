@@ -1,0 +1,60 @@
+--- What `make bench` times: each case by name, for Penumbra (work.lua) and for torch (peer_torch.py) alike.
+---
+--- A case is a network on images of side x side x channels, and the work done with one batch:
+---   train        forward, mean cross-entropy, backward, Adam
+---   continuity   the same on clean and perturbed images as one joint batch, with 1.0 * the continuity constraint; the
+---                perturbed images are made beforehand, in both programs
+---   pgd          PGD-10: evaluation mode, frozen weights, random start, ten steps of 2/255 in a ball of 8/255 (L-inf)
+---   adversarial  pgd, then train on what it found
+---   infer        forward in evaluation mode
+---   jitter       brightness, contrast, saturation and hue in torchvision's convention; ours draws the numbers for each
+---                image, torch's functions take one for the batch
+--- `peers` are the ways torch runs it (see peer_torch.py), `rounds` how often each program gets its turn.
+
+local ALL <const> = { "stock", "tuned", "bfloat16", "compiled" }
+
+---@class BenchCase
+---@field name string
+---@field title string
+---@field network string
+---@field stem? string
+---@field classes integer
+---@field side integer
+---@field channels integer
+---@field batch integer
+---@field work string
+---@field peers string[]
+---@field rounds integer
+
+local cases = {}
+
+local function add(network, work, fields)
+  cases[#cases + 1] = {
+    name = fields.name, title = fields.title, network = network, work = work, stem = fields.stem,
+    classes = fields.classes or 100, side = fields.side or 32, channels = fields.channels or 3,
+    batch = fields.batch or 128, peers = fields.peers or ALL, rounds = fields.rounds or 7,
+  }
+end
+
+local function resnet18(work, title, rounds)
+  add("resnet18", work, { name = "resnet18-" .. work, title = "ResNet-18, " .. title, stem = "cifar", rounds = rounds })
+end
+
+resnet18("train", "training step")
+resnet18("continuity", "continuity step")
+resnet18("pgd", "PGD-10", 3)
+resnet18("adversarial", "adversarial training step", 3)
+resnet18("infer", "inference")
+add("resnet18", "train", { name = "imagenet-stem-train", title = "ResNet-18 with ImageNet's stem, training step",
+                           stem = "imagenet" })
+for _, network in ipairs { "resnet8", "lenet" } do
+  add(network, "train", { name = network .. "-train", classes = 10, side = 28, channels = 1, batch = 64,
+                          title = (network == "lenet" and "LeNet" or "ResNet-8") .. ", 28x28x1, training step" })
+end
+for _, work in ipairs { "train", "infer" } do
+  add("resnet50", work, { name = "resnet50-" .. work, stem = "imagenet", classes = 1000, side = 224, batch = 16,
+                          title = "ResNet-50, 224x224, " .. (work == "train" and "training step" or "inference") })
+end
+add("none", "jitter", { name = "jitter", title = "colour jitter, four operations", peers = { "stock", "tuned" } })
+
+return cases
