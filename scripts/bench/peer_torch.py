@@ -101,7 +101,7 @@ def say(**fields):
 
 
 def make_steps(model, network, optimizer, x, y, autocast):
-    """The work of one batch, by name; each takes the iterations of an attack. `network` runs, `model` has the weights."""
+    """The work of one batch, by name. Each takes the iterations of an attack. `network` runs, `model` has weights."""
 
     def autocast_loss(images, labels):
         with autocast():
