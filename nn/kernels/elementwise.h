@@ -24,7 +24,7 @@ nnk_walk nnk_walk_over(int axes, const int64_t *size, int operands, const int64_
 nnk_walk nnk_walk_flat(int64_t count);
 
 /* A line of n elements: out[i] = f(operands), or for a gradient out[i] += dy[i] * f'(operands). Operand k's element i
- * is x[k][i * stride[k]]. `number` holds the op's numbers. */
+ * is x[k][i * stride[k]]. `number` holds the op's two numbers, if it has any. */
 typedef void nnk_line(nn_real *out, const nn_real *dy, const nn_real *const x[], const int64_t stride[], int64_t n,
                       const nn_real number[]);
 

@@ -76,7 +76,7 @@ NNK_CLONES static void value_columns(void *context, int64_t begin, int64_t end) 
       for (int64_t c = 0; c < width; c++) top[c] = x[i * inner + c] > top[c] ? x[i * inner + c] : top[c];
     for (int64_t i = 0; i < n; i++)
       for (int64_t c = 0; c < width; c++) sum[c] += nnk_exp_of(x[i * inner + c] - top[c]);
-    for (int64_t c = 0; c < width; c++) sum[c] = j->logarithm ? log(sum[c]) : 1 / sum[c];
+    for (int64_t c = 0; c < width; c++) sum[c] = j->logarithm ? nnk_log_of(sum[c]) : 1 / sum[c];
     for (int64_t i = 0; i < n; i++) {
       if (j->logarithm) {
         for (int64_t c = 0; c < width; c++) y[i * inner + c] = x[i * inner + c] - top[c] - sum[c];

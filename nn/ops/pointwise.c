@@ -30,13 +30,13 @@ PLAIN(neg) PLAIN(exp) PLAIN(log) PLAIN(sqrt) PLAIN(square) PLAIN(abs) PLAIN(tanh
 static int sign_forward(nn_call *c) { return forward(c, &nnk_sign, NULL); }
 
 static int leaky_relu_forward(nn_call *c) {
-  nn_real slope = (nn_real)c->param[0].number;
-  return forward(c, &nnk_leaky_relu, &slope);
+  nn_real slope[2] = { (nn_real)c->param[0].number };
+  return forward(c, &nnk_leaky_relu, slope);
 }
 
 static int leaky_relu_backward(nn_call *c) {
-  nn_real slope = (nn_real)c->param[0].number;
-  return backward(c, &nnk_leaky_relu, &slope);
+  nn_real slope[2] = { (nn_real)c->param[0].number };
+  return backward(c, &nnk_leaky_relu, slope);
 }
 
 static const nnk_elementwise *gelu_of(const nn_call *c) { return c->param[0].integer ? &nnk_gelu_tanh : &nnk_gelu; }
