@@ -19,6 +19,13 @@ enum { NNK_PANEL = 32 };
 /* Where panel `columns/32` of panels of this depth begins. */
 static inline int64_t nnk_panel_offset(int64_t column, int64_t depth) { return column * depth; }
 
+/* Images cut into tiles of 4 x 4 pixels, row by row; tile 0 begins `before` pixels above and left of an image. */
+typedef struct {
+  int64_t height, width, channels;
+  int64_t down, across;                /* tiles of one image */
+  int64_t before;
+} nnk_tiles;
+
 typedef struct nnk_engine {
   /* m (+)= a b:  m [rows x columns] blocked, a [rows x depth] blocked, b [depth x columns] in panels. */
   void (*multiply)(nn_real *m, int64_t m_step, const nn_real *a, int64_t a_step, const nn_real *b, int64_t rows,
@@ -27,6 +34,27 @@ typedef struct nnk_engine {
    * apart. Nothing is written beyond channels or columns, which may be anything. */
   void (*outer)(nn_real *d, int64_t d_step, const nn_real *x, int64_t x_step, const nn_real *y, int64_t y_step,
                 int64_t rows, int64_t channels, int64_t columns, bool add);
+
+  /* Winograd's convolution (winograd.c). Matrices of tiles x channels, blocked, one for each of 36 positions, which lie
+   * `position` apart; tiles [begin, end) of the images, of which the first is row 0 of the matrix. */
+
+  /* v = what a source holds under each tile, transformed: 6 x 6 pixels of data, or 4 x 4 of the gradient of results. */
+  void (*winograd_spread_data)(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g, const nnk_source *s,
+                               int64_t begin, int64_t end);
+  void (*winograd_spread_gradient)(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g,
+                                   const nnk_source *s, int64_t begin, int64_t end);
+  /* m, transformed back, to a sink: channels [first, last), first a multiple of 16. sums [2 x channels] are added to. */
+  void (*winograd_collect)(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m, int64_t m_position,
+                           int64_t m_step, int64_t begin, int64_t end, int64_t first, int64_t last);
+  /* u = transformed weights, in panels: rows of depth [begin, end) of the panel that begins with column `panel`.
+   * Forward, depth is the layer's input channels; backward, its output channels. */
+  void (*winograd_weights)(nn_real *u, int64_t u_position, const nnk_conv *s, bool backward, const nn_real *weight,
+                           const nn_real *scale, int64_t panel, int64_t begin, int64_t end, bool stream);
+  /* dweight += d [channels x columns] transformed back, channels [begin, end), columns [left, right). d begins there;
+   * its rows are d_step apart; its slices, d_slice apart, are summed. */
+  void (*winograd_weights_back)(nn_real *dweight, const nnk_conv *s, const nn_real *d, int64_t d_position,
+                                int64_t d_step, int64_t d_slice, int64_t slices, int64_t begin, int64_t end,
+                                int64_t left, int64_t right);
 } nnk_engine;
 
 extern const nnk_engine nnk_engine_avx512, nnk_engine_avx2, nnk_engine_portable;

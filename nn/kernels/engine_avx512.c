@@ -7,6 +7,12 @@
 
 enum { PRODUCT_ROWS = 14, PRODUCT_BLOCKS = 2, OUTER_ROWS = 8, OUTER_BLOCKS = 2 };
 #include "kernels/product_body.h"
+#include "kernels/winograd_body.h"
 
-const nnk_engine nnk_engine_avx512 = { .multiply = multiply, .outer = outer };
+const nnk_engine nnk_engine_avx512 = {
+  .multiply = multiply, .outer = outer,
+  .winograd_spread_data = winograd_spread_data, .winograd_spread_gradient = winograd_spread_gradient,
+  .winograd_collect = winograd_collect_tiles,
+  .winograd_weights = winograd_weights, .winograd_weights_back = winograd_weights_back,
+};
 #endif

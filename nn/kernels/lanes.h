@@ -11,6 +11,7 @@
 #ifndef NN_KERNELS_LANES_H
 #define NN_KERNELS_LANES_H
 
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
