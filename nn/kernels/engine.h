@@ -43,7 +43,7 @@ typedef struct nnk_engine {
                                int64_t begin, int64_t end);
   void (*winograd_spread_gradient)(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g,
                                    const nnk_source *s, int64_t begin, int64_t end);
-  /* m, transformed back, to a sink: channels [first, last), first a multiple of 16. sums [2 x channels] are added to. */
+  /* m, transformed back, to a sink: channels [first, last), first a multiple of 16. Adds to sums [2 x channels]. */
   void (*winograd_collect)(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m, int64_t m_position,
                            int64_t m_step, int64_t begin, int64_t end, int64_t first, int64_t last);
   /* u = transformed weights, in panels: rows of depth [begin, end) of the panel that begins with column `panel`.

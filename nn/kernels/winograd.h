@@ -1,4 +1,4 @@
-/* winograd.h -- 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3); one of conv.c's ways, see there for arguments. */
+/* winograd.h -- 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): one of conv.c's ways; arguments as there. */
 #ifndef NN_KERNELS_WINOGRAD_H
 #define NN_KERNELS_WINOGRAD_H
 
