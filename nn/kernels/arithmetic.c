@@ -69,8 +69,7 @@ COMPARE(le, A <= B)
 COMPARE(gt, A > B)
 COMPARE(ge, A >= B)
 
-/* y = C != 0 ? A : B, as rows of a table: dx += ... for A and for B. C gets no gradient. Where all three are vectors the
- * loop is one of vectors too. */
+/* y = C != 0 ? A : B. C gets no gradient. Where all three are vectors the loop is one of vectors too. */
 #define CHOOSE(name, statement)                                                                                   \
   NNK_CLONES static void name(nn_real *restrict out, const nn_real *restrict dy, const nn_real *const x[],        \
                               const int64_t stride[], int64_t n, const nn_real number[]) {                        \

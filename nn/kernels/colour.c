@@ -3,99 +3,142 @@
  * The HSV operations never form H, S and V: with V = max(r, g, b) and d = V - min(r, g, b), a channel is V - d * w, its
  * weight w a function of the hue alone. So a new saturation rescales V - c, and a new hue only replaces the weights;
  * that also keeps grey pixels (d = 0) grey without a branch.
+ *
+ * Every loop is one of vectors: choices are selects, and the three channels of neighbouring pixels are taken apart by
+ * the compiler. Means are summed in double over NNK_LANES neighbouring pixels side by side.
  */
 #include "kernels/colour.h"
 
 #include <math.h>
+#include <string.h>
 
-static inline nn_real clip(nn_real v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
+#include "kernels/kernels.h"
 
-static inline nn_real max3(nn_real a, nn_real b, nn_real c) {
-  nn_real m = a > b ? a : b;
-  return m > c ? m : c;
-}
+NNK_INLINE nn_real clip(nn_real v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
 
-static inline nn_real min3(nn_real a, nn_real b, nn_real c) {
-  nn_real m = a < b ? a : b;
-  return m < c ? m : c;
-}
+NNK_INLINE nn_real greater(nn_real a, nn_real b) { return a > b ? a : b; }
+NNK_INLINE nn_real lesser(nn_real a, nn_real b) { return a < b ? a : b; }
 
 /* The weights of ITU-R BT.601, as torchvision rounds them. */
-static inline nn_real grey(const nn_real *p) {
-  return (nn_real)0.2989 * p[0] + (nn_real)0.587 * p[1] + (nn_real)0.114 * p[2];
+NNK_INLINE nn_real grey(nn_real r, nn_real g, nn_real b) {
+  return (nn_real)0.2989 * r + (nn_real)0.587 * g + (nn_real)0.114 * b;
 }
 
-/* out = round(255 * clip(x)); what is not a number becomes 0 */
-void nnk_to_bytes(uint8_t *out, const nn_real *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++) out[i] = (uint8_t)lrint(255 * (double)(x[i] > 0 ? x[i] < 1 ? x[i] : 1 : 0));
+/* out = round(255 * clip(x)), halves to even; what is not a number becomes 0. Added to 1.5 * 2^52 the product is rounded
+ * to a whole number in the lowest bits. */
+NNK_CLONES
+void nnk_to_bytes(uint8_t *restrict out, const nn_real *restrict x, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    double shifted = 255 * (double)(x[i] > 0 ? x[i] < 1 ? x[i] : 1 : 0) + 0x1.8p52;
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    out[i] = (uint8_t)bits;
+  }
 }
 
 /* x = clip(x + amount) */
+NNK_CLONES
 void nnk_add_clip(nn_real *pixels, int64_t elements, nn_real amount) {
   for (int64_t i = 0; i < elements; i++) pixels[i] = clip(pixels[i] + amount);
 }
 
 /* x = clip(x * factor) */
+NNK_CLONES
 void nnk_scale_clip(nn_real *pixels, int64_t elements, nn_real factor) {
   for (int64_t i = 0; i < elements; i++) pixels[i] = clip(pixels[i] * factor);
 }
 
-/* x_c = clip((x_c - mean_c) * factor + mean_c), mean_c over the image's pixels */
+enum { MOST_CHANNELS = 3, WIDE = MOST_CHANNELS * NNK_LANES };
+
+/* x_c = clip((x_c - mean_c) * factor + mean_c), mean_c over the image's pixels. Pixels are taken NNK_LANES at a time, as
+ * wide rows in which every channel keeps its columns. */
+NNK_CLONES
 void nnk_contrast_channels(nn_real *pixels, int64_t count, int channels, nn_real factor) {
-  for (int c = 0; c < channels; c++) {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += pixels[i * channels + c];
-    nn_real mean = (nn_real)(sum / (double)count);
-    for (int64_t i = 0; i < count; i++) {
-      nn_real *x = pixels + i * channels + c;
-      *x = clip((*x - mean) * factor + mean);
-    }
+  int wide = channels * NNK_LANES;
+  int64_t elements = count * channels, i = 0;
+  double sum[WIDE] = { 0 }, total[MOST_CHANNELS] = { 0 };
+  nn_real mean[WIDE];
+  for (; i + wide <= elements; i += wide)
+    for (int k = 0; k < wide; k++) sum[k] += (double)pixels[i + k];
+  for (int k = 0; i + k < elements; k++) sum[k] += (double)pixels[i + k];
+  for (int k = 0; k < wide; k++) total[k % channels] += sum[k];
+  for (int k = 0; k < wide; k++) mean[k] = (nn_real)(total[k % channels] / (double)count);
+  for (i = 0; i < elements; i += wide) {
+    int here = (int)nnk_min(wide, elements - i);
+    for (int k = 0; k < here; k++) pixels[i + k] = clip((pixels[i + k] - mean[k]) * factor + mean[k]);
   }
 }
 
+NNK_CLONES
+static double sum_grey(const nn_real *pixels, int64_t count, int channels) {
+  double sum[NNK_LANES] = { 0 }, total = 0;
+  int64_t i = 0;
+  for (; i + NNK_LANES <= count; i += NNK_LANES) {
+    if (channels == 3) {
+      const nn_real *p = pixels + 3 * i;
+      for (int l = 0; l < NNK_LANES; l++) sum[l] += (double)grey(p[3 * l], p[3 * l + 1], p[3 * l + 2]);
+    } else {
+      for (int l = 0; l < NNK_LANES; l++) sum[l] += (double)pixels[i + l];
+    }
+  }
+  for (; i < count; i++) {
+    const nn_real *p = pixels + i * channels;
+    total += (double)(channels == 3 ? grey(p[0], p[1], p[2]) : p[0]);
+  }
+  for (int l = 0; l < NNK_LANES; l++) total += sum[l];
+  return total;
+}
+
 /* x = clip(factor * x + (1 - factor) * m), m the mean of the grey image */
+NNK_CLONES
 void nnk_contrast_grey(nn_real *pixels, int64_t count, int channels, nn_real factor) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; i++) sum += channels == 3 ? grey(pixels + 3 * i) : pixels[i * channels];
-  nn_real rest = (nn_real)((1 - (double)factor) * sum / (double)count);
+  nn_real rest = (nn_real)((1 - (double)factor) * sum_grey(pixels, count, channels) / (double)count);
   for (int64_t i = 0; i < count * channels; i++) pixels[i] = clip(factor * pixels[i] + rest);
 }
 
 /* S = min(1, S * factor) in HSV: c = V - (V - c) * min(factor, V / d) */
+NNK_CLONES
 void nnk_saturate_hsv(nn_real *pixels, int64_t count, nn_real factor) {
   for (int64_t i = 0; i < count; i++) {
-    nn_real *p = pixels + 3 * i, v = max3(p[0], p[1], p[2]), d = v - min3(p[0], p[1], p[2]);
-    nn_real most = v / (d > 0 ? d : 1), ratio = d > 0 && most < factor ? most : factor;
-    for (int c = 0; c < 3; c++) p[c] = clip(v - (v - p[c]) * ratio);
+    nn_real *p = pixels + 3 * i, r = p[0], g = p[1], b = p[2];
+    nn_real v = greater(greater(r, g), b), d = v - lesser(lesser(r, g), b);
+    nn_real most = v / (d > 0 ? d : 1), ratio = (d > 0) & (most < factor) ? most : factor;
+    p[0] = clip(v - (v - r) * ratio);
+    p[1] = clip(v - (v - g) * ratio);
+    p[2] = clip(v - (v - b) * ratio);
   }
 }
 
 /* x = clip(factor * x + (1 - factor) * grey(x)) */
+NNK_CLONES
 void nnk_saturate_blend(nn_real *pixels, int64_t count, nn_real factor) {
   for (int64_t i = 0; i < count; i++) {
-    nn_real *p = pixels + 3 * i, rest = (1 - factor) * grey(p);
-    for (int c = 0; c < 3; c++) p[c] = clip(factor * p[c] + rest);
+    nn_real *p = pixels + 3 * i, r = p[0], g = p[1], b = p[2], rest = (1 - factor) * grey(r, g, b);
+    p[0] = clip(factor * r + rest);
+    p[1] = clip(factor * g + rest);
+    p[2] = clip(factor * b + rest);
   }
 }
 
 /* c = V - d * clip(min(k, 4 - k)), k = (6 h + n) mod 6 with n = 5, 3, 1 for red, green, blue; sixths is in [0, 16). */
-static inline nn_real hue_channel(nn_real v, nn_real d, nn_real sixths) {
-  nn_real k = sixths >= 12 ? sixths - 12 : sixths >= 6 ? sixths - 6 : sixths;
-  nn_real w = k < 4 - k ? k : 4 - k;
-  return clip(v - d * clip(w));
+NNK_INLINE nn_real hue_channel(nn_real v, nn_real d, nn_real sixths) {
+  nn_real turns = (sixths >= 6) + (sixths >= 12), k = sixths - 6 * turns;
+  return clip(v - d * clip(lesser(k, 4 - k)));
 }
 
 /* H = (H + turns) mod 1 in HSV */
+NNK_CLONES
 void nnk_rotate_hue(nn_real *pixels, int64_t count, double turns) {
   nn_real shift = (nn_real)(6 * (turns - floor(turns))); /* [0, 6] */
   if (shift >= 6) shift = 0;
   for (int64_t i = 0; i < count; i++) {
     nn_real *p = pixels + 3 * i, r = p[0], g = p[1], b = p[2];
-    nn_real v = max3(r, g, b), d = v - min3(r, g, b), scale = 1 / (d > 0 ? d : 1);
-    /* 6 h, in [-1, 5] */
-    nn_real sixths = r == v ? (g - b) * scale : g == v ? 2 + (b - r) * scale : 4 + (r - g) * scale;
-    p[0] = hue_channel(v, d, sixths + shift + 5);
-    p[1] = hue_channel(v, d, sixths + shift + 3);
-    p[2] = hue_channel(v, d, sixths + shift + 1);
+    nn_real v = greater(greater(r, g), b), d = v - lesser(lesser(r, g), b), scale = 1 / (d > 0 ? d : 1);
+    /* 6 h, in [-1, 5]: where the greatest is, and how far the other two are apart */
+    nn_real base = r == v ? 0 : g == v ? 2 : 4, apart = r == v ? g - b : g == v ? b - r : r - g;
+    nn_real sixths = base + apart * scale + shift;
+    p[0] = hue_channel(v, d, sixths + 5);
+    p[1] = hue_channel(v, d, sixths + 3);
+    p[2] = hue_channel(v, d, sixths + 1);
   }
 }

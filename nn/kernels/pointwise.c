@@ -68,7 +68,7 @@ POINTWISE(leaky_relu, X > 0 ? X : P * X, K > 0 ? D : P * D)  /* y, as slope >= 0
 POINTWISE(gelu, gelu_of(X), D * gelu_slope(K))                       /* x */
 POINTWISE(gelu_tanh, gelu_tanh_of(X), D * gelu_tanh_slope(K))        /* x */
 POINTWISE(clamp, X < P ? P : X > Q ? Q : X,
-          (K >= P) & (K <= Q) ? D : 0)                  /* x */
+          ((K >= P) & (K <= Q)) ? D : 0)                  /* x */
 
 VALUE(sign, X > 0 ? 1 : X < 0 ? -1 : X)
 const nnk_elementwise nnk_sign = { sign_value, { NULL } };

@@ -2,8 +2,8 @@
  *
  * The float versions have no branch and call nothing; exp, log and tanh reduce the range and use the polynomials of
  * Cephes (S. L. Moshier). Largest errors over all floats, in units of the last place (denormal results and special
- * values included): exp 1, log 0.9, tanh 1.4, sigmoid 2.4, normal 5.1, pow 0.51. The double build takes the library's. Sums
- * over a row go through NNK_LANES accumulators, whatever the vector width, so every processor level gives the same
+ * values included): exp 1, log 0.9, tanh 1.4, sigmoid 2.4, normal 5.1, pow 0.51. The double build takes the library's.
+ * Sums over a row go through NNK_LANES accumulators, whatever the vector width, so every processor level gives the same
  * bits.
  *
  * A row is taken in stretches, copied and filled up to a whole number of lanes: short rows, and ends of long ones, then
@@ -117,10 +117,11 @@ NNK_INLINE float nnk_tanh_of(float x) {
   return size < 0.625f ? near : far;
 }
 
-/* The normal distribution function. For s >= 0 and t = s / sqrt(2): Phi(-s) = erfc(t) / 2 = exp(-s^2 / 2) Q(w) / (2 + 4t),
- * w = (t - 2) / (t + 2), Q a minimax polynomial over t in [0, 10.2], where erfc leaves the floats. s^2 / 2 = h^2 / 2 + l,
- * h of 12 bits and its square exact: the rounding of s^2 would be 100 units in the last place of the exponential.
- * exp(-l) is its series. Phi(s) = 1 - Phi(-s). */
+/* The normal distribution function. For s >= 0 and t = s / sqrt(2):
+ *   Phi(-s) = erfc(t) / 2 = exp(-s^2 / 2) Q(w) / (2 + 4t),   w = (t - 2) / (t + 2),
+ * Q a minimax polynomial over t in [0, 10.2], where erfc leaves the floats. s^2 / 2 = h^2 / 2 + l, h of 12 bits and its
+ * square exact: the rounding of s^2 would be 100 units in the last place of the exponential. exp(-l) is its series.
+ * Phi(s) = 1 - Phi(-s). */
 NNK_INLINE float nnk_normal_of(float x) {
   float s = x < 0 ? -x : x;
   s = s > 14.42f ? 14.42f : s;
