@@ -2,8 +2,8 @@
  * several ways is chosen.
  *
  * A pass reads images through a `source`, which may normalise them on the way in, and hands every finished sum to a
- * `sink`, which may add, gate and sum it on the way out: what a network does between two convolutions costs no pass over
- * memory of its own.
+ * `sink`, which may add, gate and sum it on the way out: what a network does between two convolutions costs no pass
+ * over memory of its own.
  *
  *   forward        y  [out grid] = sum over taps of x * weight
  *   grad_input     dx [in grid]  = sum over taps of dy * weight'
@@ -44,7 +44,8 @@ typedef struct {
  *   y = v
  *   sums[0][c] += v - centre[c],  sums[1][c] += (v - centre[c])^2    without z
  *   sums[0][c] += v,              sums[1][c] += v * (z - centre[c])  with z
- * Bits lie in one uint16_t for each pixel and sixteen channels, channel c in bit c % 16: [pixels x nnk_signs(channels)].
+ * Bits lie in one uint16_t for each pixel and sixteen channels, channel c in bit c % 16:
+ * [pixels x nnk_signs(channels)].
  * Sums are taken in float over few elements and in double from there, in an order fixed by shape. */
 typedef struct {
   nn_real *y;
@@ -76,8 +77,8 @@ typedef enum { NNK_FAST, NNK_EXACT } nnk_precision;
 /* A shape that memory cannot hold is NN_ESHAPE. */
 int nnk_conv_choose(nnk_conv_method *m, const nnk_conv *shape, nnk_conv_pass pass, nnk_precision precision);
 
-/* What rounding may do, u = 2^-24 (in double 2^-53):  |result - exact| <= nnk_conv_bound * u * size,  size the sum of the
- * magnitudes of an element's products, or the mean of that over all elements where this is larger. */
+/* What rounding may do, u = 2^-24 (in double 2^-53):  |result - exact| <= nnk_conv_bound * u * size,  size the sum of
+ * the magnitudes of an element's products, or the mean of that over all elements where this is larger. */
 double nnk_conv_bound(const nnk_conv_method *m);
 
 /* The weights [kh x kw x channels/groups x out_channels] as the method wants them; scale [out_channels] multiplies them

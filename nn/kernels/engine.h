@@ -13,6 +13,7 @@
 #define NN_KERNELS_ENGINE_H
 
 #include "kernels/conv.h"
+#include "kernels/direct.h"
 
 enum { NNK_PANEL = 32 };
 
@@ -34,6 +35,22 @@ typedef struct nnk_engine {
    * apart. Nothing is written beyond channels or columns, which may be anything. */
   void (*outer)(nn_real *d, int64_t d_step, const nn_real *x, int64_t x_step, const nn_real *y, int64_t y_step,
                 int64_t rows, int64_t channels, int64_t columns, bool add);
+
+  /* a [rows x taps * channels], blocked = what taps [tap, tap + taps) of the grid's rows [row, row + rows) see of
+   * channels [channel, channel + channels), taps outermost. Channels that are no multiple of 16 want whole lines of
+   * taps. */
+  void (*read_rows)(nn_real *a, int64_t a_step, const nnk_source *s, const nnk_grid *g, int64_t row, int64_t rows,
+                    int64_t tap, int64_t taps, int64_t channel, int64_t channels);
+  /* The sums m [rows x channels], blocked, of those rows go to the sink's channels from `channel` on, a multiple of 16.
+   * What the sink sums is added to sums [2 x step]. */
+  void (*write_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nn_real *m, int64_t m_step,
+                     const nnk_grid *g, int64_t row, int64_t rows, int64_t channel, int64_t channels);
+  /* Read, multiply by weight [taps x step] channel by channel, and write. */
+  void (*channel_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nnk_source *source, const nnk_grid *g,
+                       const nn_real *weight, int64_t row, int64_t rows);
+  /* d [taps x channels] += sum over those rows of what their taps see * dy [the grid's rows x channels] */
+  void (*channel_outer)(nn_real *d, const nnk_source *dy, const nnk_source *x, const nnk_grid *g, int64_t row,
+                        int64_t rows);
 
   /* Winograd's convolution (winograd.c). Matrices of tiles x channels, blocked, one for each of 36 positions, which lie
    * `position` apart; tiles [begin, end) of the images, of which the first is row 0 of the matrix. */

@@ -3,14 +3,16 @@
 
 #if defined(__AVX512F__) && !defined(NN_DOUBLE)
 #define LANES_AVX512
-#include "kernels/lanes.h"
+#include "kernels/fused.h"
 
 enum { PRODUCT_ROWS = 14, PRODUCT_BLOCKS = 2, OUTER_ROWS = 8, OUTER_BLOCKS = 2 };
+#include "kernels/direct_body.h"
 #include "kernels/product_body.h"
 #include "kernels/winograd_body.h"
 
 const nnk_engine nnk_engine_avx512 = {
   .multiply = multiply, .outer = outer,
+  .read_rows = read_rows, .write_rows = write_rows, .channel_rows = channel_rows, .channel_outer = channel_outer,
   .winograd_spread_data = winograd_spread_data, .winograd_spread_gradient = winograd_spread_gradient,
   .winograd_collect = winograd_collect_tiles,
   .winograd_weights = winograd_weights, .winograd_weights_back = winograd_weights_back,

@@ -144,8 +144,11 @@ NNK_INLINE lanes lanes_keep(lanes v, uint16_t bits) {
     v.part[p] = _mm256_and_ps(v.part[p], _mm256_castsi256_ps(set));
   }
 #else
-  LANES_EACH(p) LANES_UNROLL for (int i = 0; i < LANES_WIDTH; i++)
-    v.part[p][i] = bits >> (p * LANES_WIDTH + i) & 1 ? v.part[p][i] : 0;
+  nn_real kept[NNK_LANES];
+  lanes_store(kept, v);
+  for (int i = 0; i < NNK_LANES; i++)
+    if (!(bits >> i & 1)) kept[i] = 0;
+  v = lanes_load(kept);
 #endif
   return v;
 }

@@ -315,7 +315,8 @@ static void test_awkward(void **state) {
     shape_of(1, 5, 5, 16, 16, 3, 3, 7, 9, 2, 1),     shape_of(1, 3, 2, 1, 1, 1, 1, 99, 0, 1, 1),
     shape_of(2, 7, 7, 320, 320, 3, 3, 1, 1, 1, 1),   shape_of(2, 7, 7, 320, 320, 3, 3, 2, 1, 1, 1),
     shape_of(1, 12, 12, 32, 64, 3, 3, 1, 1, 1, 32),  shape_of(1, 12, 12, 64, 64, 3, 3, 2, 1, 1, 4),
-    shape_of(0, 5, 5, 3, 4, 3, 3, 1, 1, 1, 1),       shape_of(1, 3, 3, 16, 16, 3, 3, 1, 3, 3, 1),
+    shape_of(0, 5, 5, 3, 4, 3, 3, 1, 1, 1, 1),       shape_of(2, 5, 5, 3, 0, 3, 3, 1, 1, 1, 1),
+    shape_of(1, 3, 3, 16, 16, 3, 3, 1, 3, 3, 1),
   };
   for (size_t i = 0; i < sizeof awkward / sizeof *awkward; i++) compare(5000 + i, &awkward[i]);
 }
