@@ -24,8 +24,8 @@ NNK_INLINE nn_real grey(nn_real r, nn_real g, nn_real b) {
   return (nn_real)0.2989 * r + (nn_real)0.587 * g + (nn_real)0.114 * b;
 }
 
-/* out = round(255 * clip(x)), halves to even; what is not a number becomes 0. Added to 1.5 * 2^52 the product is rounded
- * to a whole number in the lowest bits. */
+/* out = round(255 * clip(x)), halves to even; what is not a number becomes 0. Added to 1.5 * 2^52 the product is
+ * rounded to a whole number in the lowest bits. */
 NNK_CLONES
 void nnk_to_bytes(uint8_t *restrict out, const nn_real *restrict x, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
@@ -50,8 +50,8 @@ void nnk_scale_clip(nn_real *pixels, int64_t elements, nn_real factor) {
 
 enum { MOST_CHANNELS = 3, WIDE = MOST_CHANNELS * NNK_LANES };
 
-/* x_c = clip((x_c - mean_c) * factor + mean_c), mean_c over the image's pixels. Pixels are taken NNK_LANES at a time, as
- * wide rows in which every channel keeps its columns. */
+/* x_c = clip((x_c - mean_c) * factor + mean_c), mean_c over the image's pixels. Pixels are taken NNK_LANES at a time,
+ * as wide rows in which every channel keeps its columns. */
 NNK_CLONES
 void nnk_contrast_channels(nn_real *pixels, int64_t count, int channels, nn_real factor) {
   int wide = channels * NNK_LANES;
@@ -102,7 +102,7 @@ void nnk_saturate_hsv(nn_real *pixels, int64_t count, nn_real factor) {
   for (int64_t i = 0; i < count; i++) {
     nn_real *p = pixels + 3 * i, r = p[0], g = p[1], b = p[2];
     nn_real v = greater(greater(r, g), b), d = v - lesser(lesser(r, g), b);
-    nn_real most = v / (d > 0 ? d : 1), ratio = (d > 0) & (most < factor) ? most : factor;
+    nn_real most = v / (d > 0 ? d : 1), ratio = ((d > 0) & (most < factor)) ? most : factor;
     p[0] = clip(v - (v - r) * ratio);
     p[1] = clip(v - (v - g) * ratio);
     p[2] = clip(v - (v - b) * ratio);

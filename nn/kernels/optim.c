@@ -18,13 +18,12 @@ void nnk_sgd_update(nn_real *restrict p, nn_real *restrict buffer, const nn_real
     for (int64_t i = 0; i < count; i++) p[i] -= lr * (grad[i] + decay * p[i]);
     return;
   }
-  for (int64_t i = 0; i < count && s->fresh; i++) buffer[i] = grad[i] + decay * p[i];
-  for (int64_t i = 0; i < count && !s->fresh; i++)
-    buffer[i] = momentum * buffer[i] + damped * (grad[i] + decay * p[i]);
-  if (s->nesterov)
-    for (int64_t i = 0; i < count; i++) p[i] -= lr * (grad[i] + decay * p[i] + momentum * buffer[i]);
-  else
-    for (int64_t i = 0; i < count; i++) p[i] -= lr * buffer[i];
+  bool fresh = s->fresh, nesterov = s->nesterov;
+  for (int64_t i = 0; i < count; i++) {
+    nn_real g = grad[i] + decay * p[i], old = momentum * buffer[i] + damped * g, b = fresh ? g : old;
+    buffer[i] = b;
+    p[i] -= lr * (nesterov ? g + momentum * b : b);
+  }
 }
 
 NNK_CLONES
