@@ -13,6 +13,10 @@ FLAGS_double  = -DNN_DOUBLE
 FLAGS_asan    = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
                 -DNN_PLAIN_MALLOC
 FLAGS_tsan    = -O1 -g -fsanitize=thread
+FLAGS_cross   = -Werror -idirafter /usr/include
+
+# Another processor's compiler, for check-cross.
+CROSS_CC ?= aarch64-linux-gnu-gcc
 
 # Data sets from outside the repository, for tests and benchmarks. What needs one that is not there says so and is
 # skipped.
@@ -102,7 +106,7 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
 .PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas \
-        check-cpu demo bench lint install clean help FORCE
+        check-cpu check-cross nn-objects demo bench lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -112,6 +116,9 @@ program: $(PROGRAM)
 	@:
 
 test-programs: $(TEST_PROGRAMS)
+	@:
+
+nn-objects: $(patsubst %.c,$(OUT)/%.o,$(NN))
 	@:
 
 release double asan tsan:
@@ -171,7 +178,7 @@ check: release double
 	@scripts/dev/run-tests $(call suite,release) $(double_suite)
 
 # Sanitizers over everything, ThreadSanitizer over the C tests, other sets of BLAS kernels and of ours.
-check-long: check check-asan check-tsan check-blas check-cpu
+check-long: check check-asan check-tsan check-blas check-cpu check-cross
 
 check-asan: asan
 	@scripts/dev/run-tests $(call suite,asan)
@@ -189,6 +196,14 @@ check-cpu: release
 	  if ! $(PROGRAM) -e ''; then echo "  skipped"; continue; fi; \
 	  scripts/dev/run-tests $(call suite,release) || exit 1; \
 	done
+
+# nn/ compiles for a processor that has none of our engines. The libraries' headers are this machine's.
+check-cross:
+	@if command -v $(CROSS_CC) > /dev/null; then \
+	  $(MAKE) --no-print-directory VARIANT=cross CC=$(CROSS_CC) nn-objects && echo 'nn/ compiles with $(CROSS_CC)'; \
+	else \
+	  echo 'check-cross: skipped: $(CROSS_CC) is not installed'; \
+	fi
 
 lint:
 	@scripts/dev/lint
@@ -212,7 +227,7 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels)'
+	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels), check-cross (Arm)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed, beside torch: 45 minutes; CASE=... for a part of it, ROUNDS=n'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'
