@@ -301,9 +301,9 @@ local function show_all()
     end
   end
   if #categories == 0 then return end
-  local ok, message = plot.bars {
-    path = options.out .. "/bench-chart", title = "Throughput, Penumbra's to torch's", note = about,
-    categories = categories, series = series, size = { 150 * #categories + 250, 500 }, y = { label = "ratio" },
+  local ok, message = plot.points {
+    path = options.out .. "/bench-chart", title = "Penumbra beside torch", note = about, categories = categories,
+    series = series, size = { 150 * #categories + 350, 500 }, y = { label = "times as fast as torch", log = true },
   }
   if not ok then say("bench: no chart: %s", message) end
 end
