@@ -4,7 +4,7 @@
 usage: peer_torch.py NETWORK STEM WORK CLASSES SIDE CHANNELS BATCH THREADS SETTING
 
 SETTING: stock     as it comes
-         tuned     channels_last, Adam in one pass over its parameters; the caller keeps the allocator from returning
+         tuned     channels_last, Adam in one pass (2 to 6 % of a step); the caller keeps the allocator from returning
                    memory (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_: page faults cost torch 10 to 30 %)
          bfloat16  tuned, and under bfloat16 autocast
          compiled  tuned, and the network through torch.compile
