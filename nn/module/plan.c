@@ -188,13 +188,39 @@ enum { TRAINING, MOMENTUM, EPS };
 static const nn_real *slot(const nn_module *m, int which) { return nni_real(m->slot[which].tensor); }
 
 /* y = (x - mean) inverse gamma + beta = x scale + shift */
-static void set_scale(const call *c, int norm, int64_t i, double mean, double variance) {
+static void set_scale(const call *c, int norm, const double *mean, const double *variance) {
   const nni_value *v = &c->plan->graph.value[norm];
-  double inverse = 1 / sqrt(variance + v->param[EPS].number), scale = inverse * (double)slot(v->module, GAMMA)[i];
-  vector(c, norm, NNI_MEAN)[i] = (nn_real)mean;
-  vector(c, norm, NNI_INVERSE)[i] = (nn_real)inverse;
-  vector(c, norm, NNI_SCALE)[i] = (nn_real)scale;
-  vector(c, norm, NNI_SHIFT)[i] = (nn_real)((double)slot(v->module, BETA)[i] - mean * scale);
+  const nn_real *gamma = slot(v->module, GAMMA), *beta = slot(v->module, BETA);
+  nn_real *kept_mean = vector(c, norm, NNI_MEAN), *kept_inverse = vector(c, norm, NNI_INVERSE);
+  nn_real *scale = vector(c, norm, NNI_SCALE), *shift = vector(c, norm, NNI_SHIFT);
+  for (int64_t i = 0; i < width(c, norm); i++) {
+    double inverse = 1 / sqrt(variance[i] + v->param[EPS].number), factor = inverse * (double)gamma[i];
+    kept_mean[i] = (nn_real)mean[i];
+    kept_inverse[i] = (nn_real)inverse;
+    scale[i] = (nn_real)factor;
+    shift[i] = (nn_real)((double)beta[i] - mean[i] * factor);
+  }
+}
+
+/* From the running statistics; `bias` (or NULL) is added to what the norm reads. */
+static void running_moments(const nn_module *m, const nn_real *bias, int64_t channels, double *mean, double *variance) {
+  const nn_real *running_mean = slot(m, RUNNING_MEAN), *running_var = slot(m, RUNNING_VAR);
+  for (int64_t i = 0; i < channels; i++) {
+    mean[i] = (double)running_mean[i] - (bias ? (double)bias[i] : 0);
+    variance[i] = (double)running_var[i];
+  }
+}
+
+/* running = (1 - momentum) running + momentum * of the batch; the variance kept is the unbiased one */
+static void update_running(const nni_value *v, const double *mean, const double *variance, int64_t rows,
+                           int64_t channels) {
+  nn_real *running_mean = nn_tensor_write(v->module->slot[RUNNING_MEAN].tensor);
+  nn_real *running_var = nn_tensor_write(v->module->slot[RUNNING_VAR].tensor);
+  double momentum = v->param[MOMENTUM].number, unbiased = (double)rows / (double)(rows - 1);
+  for (int64_t i = 0; i < channels; i++) {
+    running_mean[i] = (nn_real)((1 - momentum) * (double)running_mean[i] + momentum * mean[i]);
+    running_var[i] = (nn_real)((1 - momentum) * (double)running_var[i] + momentum * variance[i] * unbiased);
+  }
 }
 
 /* Moments from sums about the running mean. Where that lies far from the mean, the difference of large numbers has lost
@@ -212,38 +238,36 @@ static bool moments_from_sums(const call *c, int norm, int64_t rows, double *mea
   return true;
 }
 
+/* The constants of a Normalize, both ways: (x - mean) / deviation. */
+static void set_affine(const call *c, const nni_step *s) {
+  const nn_param *param = c->plan->graph.value[s->value].module->param;
+  nn_real *scale = vector(c, s->value, NNI_SCALE), *shift = vector(c, s->value, NNI_SHIFT);
+  nn_real *back = vector(c, s->value, NNI_A), *none = vector(c, s->value, NNI_C);
+  for (int64_t i = 0; i < s->channels; i++) {
+    scale[i] = back[i] = (nn_real)(1 / param[1].numbers[i]);
+    shift[i] = (nn_real)(-param[0].numbers[i] / param[1].numbers[i]);
+    none[i] = 0;
+  }
+}
+
 static int norm_forward(const call *c, const nni_step *s) {
   const nni_value *v = &c->plan->graph.value[s->value];
   int64_t channels = s->channels;
   if (v->kind == NNI_AFFINE) {
-    for (int64_t i = 0; i < channels; i++) {
-      double mean = v->module->param[0].numbers[i], deviation = v->module->param[1].numbers[i];
-      vector(c, s->value, NNI_SCALE)[i] = vector(c, s->value, NNI_A)[i] = (nn_real)(1 / deviation);
-      vector(c, s->value, NNI_SHIFT)[i] = (nn_real)(-mean / deviation);
-      vector(c, s->value, NNI_C)[i] = 0;
-    }
-    return NN_OK;
-  }
-  if (!v->param[TRAINING].integer) {
-    for (int64_t i = 0; i < channels; i++)
-      set_scale(c, s->value, i, (double)slot(v->module, RUNNING_MEAN)[i], (double)slot(v->module, RUNNING_VAR)[i]);
+    set_affine(c, s);
     return NN_OK;
   }
   double *mean = nn_memory_get((size_t)(2 * channels) * sizeof *mean), *variance = mean + channels;
   if (!mean) return NN_EMEMORY;
   int status = NN_OK;
-  if (!s->sums || !moments_from_sums(c, s->value, s->rows, mean, variance))
-    status = nnk_channel_moments(mean, variance, at(c, s->a.x), s->rows, channels);
-  if (status == NN_OK) {
-    nn_real *running_mean = nn_tensor_write(v->module->slot[RUNNING_MEAN].tensor);
-    nn_real *running_var = nn_tensor_write(v->module->slot[RUNNING_VAR].tensor);
-    double momentum = v->param[MOMENTUM].number, rows = (double)s->rows;
-    for (int64_t i = 0; i < channels; i++) {
-      set_scale(c, s->value, i, mean[i], variance[i]);
-      running_mean[i] = (nn_real)((1 - momentum) * (double)running_mean[i] + momentum * mean[i]);
-      running_var[i] = (nn_real)((1 - momentum) * (double)running_var[i] + momentum * variance[i] * rows / (rows - 1));
-    }
+  if (!v->param[TRAINING].integer) {
+    running_moments(v->module, NULL, channels, mean, variance);
+  } else {
+    if (!s->sums || !moments_from_sums(c, s->value, s->rows, mean, variance))
+      status = nnk_channel_moments(mean, variance, at(c, s->a.x), s->rows, channels);
+    if (status == NN_OK) update_running(v, mean, variance, s->rows, channels);
   }
+  if (status == NN_OK) set_scale(c, s->value, mean, variance);
   nn_memory_put(mean);
   return status;
 }
@@ -253,19 +277,19 @@ static int norm_forward(const call *c, const nni_step *s) {
 static void norm_backward(const call *c, const nni_step *s) {
   const nni_value *v = &c->plan->graph.value[s->value];
   const double *sum_dy = sums_of(c, s->value), *sum_dyx = sum_dy + s->channels;
+  const nn_real *scale = vector(c, s->value, NNI_SCALE), *inverse = vector(c, s->value, NNI_INVERSE);
+  const nn_real *mean = vector(c, s->value, NNI_MEAN);
+  nn_real *a = vector(c, s->value, NNI_A), *b = vector(c, s->value, NNI_B), *shift = vector(c, s->value, NNI_C);
   nn_tensor *dgamma = gradient_of(c, v->module->slot[GAMMA].tensor);
   nn_tensor *dbeta = gradient_of(c, v->module->slot[BETA].tensor);
+  double batch = v->param[TRAINING].integer ? 1 / (double)s->rows : 0;
   for (int64_t i = 0; i < s->channels; i++) {
-    double scale = (double)vector(c, s->value, NNI_SCALE)[i], inverse = (double)vector(c, s->value, NNI_INVERSE)[i];
-    double mean = (double)vector(c, s->value, NNI_MEAN)[i], b = 0, d = 0;
-    if (v->param[TRAINING].integer) {
-      b = -scale * sum_dyx[i] * inverse * inverse / (double)s->rows;
-      d = -scale * sum_dy[i] / (double)s->rows - b * mean;
-    }
-    vector(c, s->value, NNI_A)[i] = (nn_real)scale;
-    vector(c, s->value, NNI_B)[i] = (nn_real)b;
-    vector(c, s->value, NNI_C)[i] = (nn_real)d;
-    if (dgamma) nni_real(dgamma)[i] += (nn_real)(sum_dyx[i] * inverse);
+    double factor = (double)scale[i], deviation = (double)inverse[i];
+    double slope = s->sums ? -factor * sum_dyx[i] * deviation * deviation * batch : 0;
+    a[i] = scale[i];
+    b[i] = (nn_real)slope;
+    shift[i] = (nn_real)(s->sums ? -factor * sum_dy[i] * batch - slope * (double)mean[i] : 0);
+    if (dgamma) nni_real(dgamma)[i] += (nn_real)(sum_dyx[i] * deviation);
     if (dbeta) nni_real(dbeta)[i] += (nn_real)sum_dy[i];
   }
 }
@@ -273,12 +297,15 @@ static void norm_backward(const call *c, const nni_step *s) {
 /* ---- convolutions ---- */
 
 /* The folded norm's scale, and as its shift the bias of norm and convolution together. */
-static void set_fold(const call *c, const nni_step *s) {
+static int set_fold(const call *c, const nni_step *s) {
   const nn_module *norm = c->plan->graph.value[s->fold].module, *conv = c->plan->graph.value[s->value].module;
-  for (int64_t i = 0; i < width(c, s->fold); i++) {
-    double bias = conv->slots > 1 ? (double)slot(conv, 1)[i] : 0;
-    set_scale(c, s->fold, i, (double)slot(norm, RUNNING_MEAN)[i] - bias, (double)slot(norm, RUNNING_VAR)[i]);
-  }
+  int64_t channels = width(c, s->fold);
+  double *mean = nn_memory_get((size_t)(2 * channels) * sizeof *mean);
+  if (!mean) return NN_EMEMORY;
+  running_moments(norm, conv->slots > 1 ? slot(conv, 1) : NULL, channels, mean, mean + channels);
+  set_scale(c, s->fold, mean, mean + channels);
+  nn_memory_put(mean);
+  return NN_OK;
 }
 
 /* The prepared weights: those kept with the module, brought up to date, or made anew in the arena. */
@@ -329,11 +356,11 @@ static int conv_run(const call *c, const nni_step *s) {
   nnk_source source = source_of(c, &s->a);
   nnk_sink sink = sink_of(c, s);
   const void *weights = NULL;
-  if (s->fold >= 0) set_fold(c, s);
+  int status = s->fold >= 0 ? set_fold(c, s) : NN_OK;
   if (s->kind == NNI_CONV_FORWARD && s->fold >= 0) sink.bias = vector(c, s->fold, NNI_SHIFT);
   else if (s->kind == NNI_CONV_FORWARD && v->module->slots > 1) sink.bias = slot(v->module, 1);
   drop_prepared(c, s);
-  int status = prepared(c, s, &weights);
+  if (status == NN_OK) status = prepared(c, s, &weights);
   return status == NN_OK ? nnk_conv_run(&s->method, &sink, &source, weights) : status;
 }
 
