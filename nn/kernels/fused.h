@@ -55,7 +55,7 @@ NNK_INLINE void fused_write(const nnk_sink *s, nn_real *sums, int64_t step, int6
     v = lanes_keep_where_positive(v, lanes_fma(z, scale, shift));
   }
   if (s->signs) s->signs[word] = lanes_positive(v);
-  lanes_store_some(s->y + at, v, count);
+  if (s->y) lanes_store_some(s->y + at, v, count);
   if (!s->sums) return;
   lanes centre = s->centre ? lanes_load_some(s->centre + c, count) : lanes_zero();
   lanes first = s->z ? v : lanes_sub(v, centre), second = s->z ? lanes_sub(z, centre) : first;
