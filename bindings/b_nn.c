@@ -14,6 +14,13 @@ static int threads(lua_State *L) {
   return 1;
 }
 
+/* nn.precision(["fast" | "exact"]) -> the one in force */
+static int precision(lua_State *L) {
+  if (!lua_isnoneornil(L, 1) && nn_set_precision(luaL_checkstring(L, 1)) != NN_OK) return nnl_raise(L);
+  lua_pushstring(L, nn_precision());
+  return 1;
+}
+
 /* nn.no_grad(f, ...) -> what f returns; nothing inside is recorded */
 static int no_grad(lua_State *L) {
   luaL_checkany(L, 1);
@@ -140,7 +147,7 @@ static int info(lua_State *L) {
 
 int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
-    { "threads", threads }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
+    { "threads", threads }, { "precision", precision }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
     { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive }, { "nearest", nearest },
     { "info", info }, { "peak_flops", peak_flops }, { NULL, NULL },
   };

@@ -93,6 +93,14 @@ const char *nn_blas_name(void);   /* OpenBLAS's own description of its build and
  * unknown one, or one that this processor lacks, is NN_EARGUMENT. */
 int nn_start(void);
 
+/* ---- rounding (kernels/conv.c) ------------------------------------------------------------------------------- */
+
+/* "fast", the default: 3x3 convolutions may go through Winograd's transforms. "exact": every result is the sum of the
+ * products that define it, n of them, within (8 + sqrt(n)) u of the sum of their magnitudes, u = 2^-24; fast results are
+ * within ten times that. */
+const char *nn_precision(void);
+int nn_set_precision(const char *name);
+
 /* ---- random numbers (core/random.c) ------------------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al. 2011): the block for (seed, stream, index) is a pure function, so any thread may

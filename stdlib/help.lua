@@ -94,6 +94,9 @@ local nn_functions = {
   { "nn.npy.load(path)", "A tensor from an .npy file, or nil, message, code." },
   { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
   { "nn.threads(n?)", "How many threads compute; with n sets it." },
+  { "nn.precision(name?)", 'How convolutions round: "fast" (the default; some go through Winograd\'s transforms) or '
+    .. '"exact" (each result is the sum of its n products, within (8 + sqrt(n)) 2^-24 of the sum of their '
+    .. 'magnitudes; fast: within ten times that). With a name sets it.' },
   { "nn.memory.stats()", "Bytes of tensors: live, peak, cached, cap, and the number of blocks." },
   { "nn.memory.cap(bytes)", "No more memory than this for tensors; 0 is no cap." },
   { "nn.live_tensors()", "How many tensors exist." },

@@ -1,12 +1,28 @@
 /* conv.c -- which way a convolution takes, and the calls that need nothing prepared. */
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 #include "kernels/conv.h"
 #include "kernels/direct.h"
 #include "kernels/winograd.h"
 
 typedef enum { DIRECT, WINOGRAD } way;
+
+static const char *const precisions[] = { [NNK_FAST] = "fast", [NNK_EXACT] = "exact" };
+static nnk_precision precision_now = NNK_FAST;
+
+nnk_precision nni_precision(void) { return precision_now; }
+const char *nn_precision(void) { return precisions[precision_now]; }
+
+int nn_set_precision(const char *name) {
+  for (int i = NNK_FAST; i <= NNK_EXACT; i++) {
+    if (strcmp(name, precisions[i]) != 0) continue;
+    precision_now = (nnk_precision)i;
+    return NN_OK;
+  }
+  return nn_fail(NN_EARGUMENT, "precision: \"fast\" or \"exact\" expected, got \"%s\"", name);
+}
 
 /* One line of an image, and what one element of a result is summed over, fit an int. */
 static int check_sizes(const nnk_conv *s) {
@@ -54,7 +70,7 @@ int nnk_conv_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_source 
 static int run_once(const nnk_conv *s, nnk_conv_pass pass, const nnk_sink *sink, const nn_real *from,
                     const nn_real *weight) {
   nnk_conv_method m;
-  int status = nnk_conv_choose(&m, s, pass, NNK_FAST);
+  int status = nnk_conv_choose(&m, s, pass, nni_precision());
   if (status != NN_OK) return status;
   void *prepared = nn_memory_get(m.weights);
   if (!prepared) return NN_EMEMORY;
@@ -74,7 +90,7 @@ int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight,
 
 int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s) {
   nnk_conv_method m;
-  int status = nnk_conv_choose(&m, s, NNK_GRAD_WEIGHT, NNK_FAST);
+  int status = nnk_conv_choose(&m, s, NNK_GRAD_WEIGHT, nni_precision());
   if (status != NN_OK) return status;
   return nnk_conv_weigh(&m, dweight, &(nnk_source){ .x = dy }, &(nnk_source){ .x = x });
 }

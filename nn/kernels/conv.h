@@ -73,6 +73,7 @@ typedef struct {
 
 /* Fast ways round differently: Winograd's error is up to ten times that of the direct ways. */
 typedef enum { NNK_FAST, NNK_EXACT } nnk_precision;
+nnk_precision nni_precision(void);   /* that of nn_set_precision */
 
 /* A shape that memory cannot hold is NN_ESHAPE. */
 int nnk_conv_choose(nnk_conv_method *m, const nnk_conv *shape, nnk_conv_pass pass, nnk_precision precision);
@@ -94,7 +95,8 @@ int nnk_conv_run_reference(const nnk_conv_method *m, const nnk_sink *sink, const
                            const nn_real *weight, const nn_real *scale);
 int nnk_conv_weigh_reference(const nnk_conv_method *m, nn_real *dweight, const nnk_source *dy, const nnk_source *x);
 
-/* The three passes in one call each, with nothing fused. y = weight * x (+ bias [out_channels], which may be NULL) */
+/* The three passes in one call each, with nothing fused, at nni_precision().
+ * y = weight * x (+ bias [out_channels], which may be NULL) */
 int nnk_conv2d(nn_real *y, const nn_real *x, const nn_real *weight, const nn_real *bias, const nnk_conv *s);
 int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight, const nnk_conv *s);   /* adds */
 int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s);  /* adds */

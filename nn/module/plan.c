@@ -575,7 +575,8 @@ static int run_forward(nni_plan *p, nn_module *m, nn_tensor *x, uint64_t seed, n
 }
 
 int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y, bool *planned) {
-  nni_plan_key key = { .training = pass->training, .input_gradient = nn_grad_enabled() && x->requires_grad };
+  nni_plan_key key = { .training = pass->training, .input_gradient = nn_grad_enabled() && x->requires_grad,
+                       .precision = nni_precision() };
   *planned = false;
   if (x->type != NN_REAL || nn_tensor_count(x) == 0) return NN_OK;
   key.shape = (nn_shape){ .type = NN_REAL, .axes = x->axes };

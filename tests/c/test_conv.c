@@ -58,8 +58,7 @@ static void reference(const shape *s, nn_tensor *const t[3], const nn_real *dy, 
   }
 }
 
-static void test_against_loops(void **state) {
-  (void)state;
+static void check_shapes(double within) {
   for (int i = 0; i < SHAPES; i++) {
     const shape *s = &shapes[i];
     nn_param params[NN_MAX_PARAMS];
@@ -74,12 +73,22 @@ static void test_against_loops(void **state) {
     char what[64];
     for (int k = 0; k < (x[2] ? 4 : 3); k++) {
       snprintf(what, sizeof what, "shape %d, %s", i, (const char *const[]){ "y", "dx", "dweight", "dbias" }[k]);
-      assert_near(values(k ? p.dx[k - 1] : p.y), wanted[k], count[k], 5 * tolerance, what);
+      assert_near(values(k ? p.dx[k - 1] : p.y), wanted[k], count[k], within, what);
     }
     for (int k = 0; k < 4; k++) free(wanted[k]);
     passes_free(&p);
     release_all(x, 3);
   }
+}
+
+static void test_against_loops(void **state) {
+  (void)state;
+  check_shapes(5 * tolerance);
+  assert_int_equal(nn_set_precision("exact"), NN_OK);
+  check_shapes(tolerance);
+  assert_int_equal(nn_set_precision("fast"), NN_OK);
+  ASSERT_FAILED(nn_set_precision("best"), NN_EARGUMENT, "precision: ", "\"fast\" or \"exact\" expected", "\"best\"");
+  assert_string_equal(nn_precision(), "fast");
 }
 
 static void test_same_bits(void **state) {
