@@ -227,7 +227,8 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels), check-cross (Arm)'
+	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels),'
+	@echo '                 check-cross (Arm)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed, beside torch: 45 minutes; CASE=... for a part of it, ROUNDS=n'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'

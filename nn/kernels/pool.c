@@ -1,5 +1,6 @@
-/* pool.c -- pooling: plain loops over windows, vectors over channels. Pieces are output lines; backward's are images,
- * as windows may overlap. */
+/* pool.c -- pooling: plain loops over windows, vectors over channels; the maximum of few channels, vectors over a line
+ * of pixels. Pieces are output lines; backward's are images, as windows may overlap. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/pool.h"
@@ -20,28 +21,76 @@ static void window(const nnk_pool *s, int64_t i, int64_t reach, int64_t size, in
   *end = nnk_min(size, from + reach);
 }
 
-/* Where x is greater (or the first NaN), it becomes best, and `pixel` its place. */
+/* Is x greater than best, or the first NaN? */
+#define BEATS(x, best) (!((x) <= (best)) & ((best) == (best)))
+
+/* Where x beats best, it becomes best, and `pixel` its place. */
 NNK_CLONES
 static void take_greater(nn_real *restrict best, int32_t *restrict place, const nn_real *restrict x, int32_t pixel,
                          int64_t channels) {
   for (int64_t c = 0; c < channels; c++) {
-    bool greater = !(x[c] <= best[c]) && best[c] == best[c];
-    best[c] = greater ? x[c] : best[c];
-    place[c] = greater ? pixel : place[c];
+    int beats = BEATS(x[c], best[c]);
+    best[c] = beats ? x[c] : best[c];
+    place[c] = beats ? pixel : place[c];
   }
+}
+
+/* A whole line of few channels. Element i of it is channel i % channels of output pixel i / channels, whose window
+ * begins in the image's lines at pixel column[i], and for this channel at element start[i]. */
+NNK_CLONES
+static void max_of_line(nn_real *restrict best, int32_t *restrict place, const nn_real *restrict image,
+                        const nnk_pool *s, const int32_t *restrict start, const int32_t *restrict column, int64_t top,
+                        int64_t bottom) {
+  int64_t channels = s->channels, elements = s->out_width * channels;
+  for (int64_t i = 0; i < elements; i++) {
+    best[i] = -INFINITY;
+    place[i] = (int32_t)(top * s->width) + (column[i] > 0 ? column[i] : 0);
+  }
+  for (int64_t h = top; h < bottom; h++) {
+    for (int64_t w = 0; w < s->window_width; w++) {
+      /* output pixels whose window has column w inside the image: 0 <= j stride - padding + w < width */
+      int64_t from = nnk_max(0, nnk_divide_up(s->padding - w, s->stride));
+      int64_t to = nnk_min(s->out_width, nnk_divide_up(s->width + s->padding - w, s->stride));
+      const nn_real *x = image + (h * s->width + w) * channels;
+      int32_t pixel = (int32_t)(h * s->width + w);
+      for (int64_t i = from * channels; i < to * channels; i++) {
+        nn_real value = x[start[i]];
+        int beats = BEATS(value, best[i]);
+        best[i] = beats ? value : best[i];
+        place[i] = beats ? pixel + column[i] : place[i];
+      }
+    }
+  }
+}
+
+enum { LINE = 2048 };  /* elements of a line of few channels, at most */
+
+static bool few_channels(const nnk_pool *s) {
+  return s->channels < NNK_LANES && s->out_width * s->channels <= LINE && s->window_width <= 64 && s->width <= 1 << 20;
 }
 
 static void max_lines(void *context, int64_t begin, int64_t end) {
   const pooling *p = context;
   const nnk_pool *s = p->s;
-  int64_t channels = s->channels;
+  int64_t channels = s->channels, elements = s->out_width * channels;
+  int32_t start[LINE], column[LINE];
+  bool few = few_channels(s);
+  for (int64_t i = 0; few && i < elements; i++) {
+    column[i] = (int32_t)(i / channels * s->stride - s->padding);
+    start[i] = (int32_t)(column[i] * channels + i % channels);
+  }
   for (int64_t line = begin; line < end; line++) {
     const nn_real *image = p->in + line / s->out_height * s->height * s->width * channels;
     int64_t top, bottom, left, right;
     window(s, line % s->out_height, s->window_height, s->height, &top, &bottom);
+    if (few) {
+      max_of_line(p->out + line * elements, p->place + line * elements, image, s, start, column, top, bottom);
+      continue;
+    }
     for (int64_t j = 0; j < s->out_width; j++) {
-      nn_real *best = p->out + (line * s->out_width + j) * channels;
-      int32_t *place = p->place + (line * s->out_width + j) * channels;
+      int64_t at = (line * s->out_width + j) * channels;
+      nn_real *best = p->out + at;
+      int32_t *place = p->place + at;
       window(s, j, s->window_width, s->width, &left, &right);
       memcpy(best, image + (top * s->width + left) * channels, (size_t)channels * sizeof *best);
       for (int64_t c = 0; c < channels; c++) place[c] = (int32_t)(top * s->width + left);

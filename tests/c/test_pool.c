@@ -8,7 +8,8 @@ typedef struct {
 static const shape shapes[] = {
   { 2, 4, 6, 3, 2, 0, 0 },  { 1, 1, 1, 1, 1, 0, 0 },   { 2, 7, 9, 17, 3, 2, 1 }, { 1, 8, 5, 16, 2, 3, 0 },
   { 3, 5, 5, 1, 3, 1, 1 },  { 2, 6, 7, 5, 5, 2, 2 },   { 1, 9, 9, 40, 4, 5, 2 }, { 1, 2, 2, 3, 4, 1, 1 },
-  { 9, 28, 28, 16, 2, 2, 0 },
+  { 9, 28, 28, 16, 2, 2, 0 }, { 1, 1, 1, 2, 3, 1, 1 },  { 4, 28, 28, 6, 2, 0, 0 }, { 1, 3, 300, 15, 2, 2, 0 },
+  { 1, 3, 70, 2, 66, 1, 33 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -106,6 +107,24 @@ static void test_nan_and_ties(void **state) {
   nn_tensor_release(x);
 }
 
+/* Nothing is greater than what is infinitely small: the first pixel of a window stands for it. */
+static void test_negative_infinity(void **state) {
+  (void)state;
+  for (int64_t channels = 1; channels <= 17; channels += 16) {
+    nn_tensor *x = nn_tensor_new(NN_REAL, 4, (int64_t[]){ 1, 3, 3, channels });
+    assert_int_equal(nn_tensor_fill(x, -INFINITY), NN_OK);
+    nn_param params[NN_MAX_PARAMS] = { whole(3), whole(2), whole(1) };
+    passes p = both_ways("max_pool2d", &x, 1, params);
+    for (int64_t i = 0; i < 9 * channels; i++) {
+      int64_t pixel = i / channels;  /* windows begin at pixels 0, 1, 3 and 4 */
+      int64_t from = pixel == 0 ? 0 : pixel == 1 ? 1 : pixel == 3 ? 2 : pixel == 4 ? 3 : -1;
+      assert_true(values(p.dx[0])[i] == (from < 0 ? 0 : values(p.dy)[from * channels + i % channels]));
+    }
+    passes_free(&p);
+    nn_tensor_release(x);
+  }
+}
+
 static void test_messages(void **state) {
   (void)state;
   nn_tensor *x = DRAWN(1, 2, 5, 7, 3), *flat = DRAWN(2, 5, 7), *y = NULL;
@@ -123,8 +142,9 @@ static void test_messages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_max),          cmocka_unit_test(test_avg),      cmocka_unit_test(test_global),
-    cmocka_unit_test(test_nan_and_ties), cmocka_unit_test(test_messages),
+    cmocka_unit_test(test_max),          cmocka_unit_test(test_avg),
+    cmocka_unit_test(test_global),       cmocka_unit_test(test_nan_and_ties),
+    cmocka_unit_test(test_negative_infinity), cmocka_unit_test(test_messages),
   };
   return cmocka_run_group_tests(tests, rows_open, NULL);
 }
