@@ -132,6 +132,20 @@ typedef struct {
   nnk_outcome outcome;
 } running;
 
+/* Brings what tiles [begin, end) read or write of an image array near, part `part` of POSITIONS, while products are
+ * being computed: rows of four pixels, four to a tile. Rows above were brought by the tiles above. (Not inlined, GCC takes
+ * a function that only prefetches for one without effect.) */
+NNK_INLINE void fetch(const nn_real *x, const nnk_tiles *g, int64_t begin, int64_t end, int64_t part) {
+  int64_t rows = 4 * (end - begin), line = 64 / (int64_t)sizeof(nn_real), ahead = 2 * g->before;
+  for (int64_t i = rows * part / POSITIONS; x && i < rows * (part + 1) / POSITIONS; i++) {
+    int64_t tile = begin + i / 4, down = tile / g->across, across = tile % g->across * 4 - g->before + ahead;
+    int64_t row = down % g->down * 4 + i % 4 - g->before + ahead, last = nnk_min(g->width, across + 4);
+    if (row >= g->height) continue;
+    const nn_real *pixels = x + (down / g->down * g->height + row) * g->width * g->channels;
+    for (int64_t c = across * g->channels; c < last * g->channels; c += line) __builtin_prefetch(pixels + c, 0, 2);
+  }
+}
+
 /* Small layers: a block of tiles goes from images to images while it stays in the second-level cache. */
 static void run_piece(void *context, int64_t begin, int64_t end) {
   running *c = context;
@@ -145,9 +159,16 @@ static void run_piece(void *context, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end && nnk_going(&c->outcome); t += c->block) {
     int64_t last = nnk_min(end, t + c->block);
     c->engine->winograd_spread_data(v, v_position, step, &c->read, c->source, t, last);
-    for (int p = 0; p < POSITIONS; p++)
+    int64_t next = nnk_min(end, last + c->block);
+    for (int p = 0; p < POSITIONS; p++) {
+      fetch(c->source->x, &c->read, last, next, p);
+      fetch(c->source->other, &c->read, last, next, p);
+      fetch(c->sink->y, &c->written, t, last, p);
+      if (c->sink->residual != c->sink->y) fetch(c->sink->residual, &c->written, t, last, p);
+      fetch(c->sink->z, &c->written, t, last, p);
       c->engine->multiply(m + p * m_position, step, v + p * v_position, step, c->u + p * c->u_position, last - t,
                           c->depth, c->columns, false);
+    }
     c->engine->winograd_collect(c->sink, sums, &c->written, m, m_position, step, t, last, 0, c->written.channels);
   }
   nn_memory_put(v);
@@ -206,8 +227,8 @@ static int run_phases(running *c) {
 
 static int run_blocks(running *c) {
   int64_t channels = c->written.channels;
-  c->block = 14;
-  c->piece = c->block * 8;
+  c->block = 16;
+  c->piece = c->block * nnk_max(1, nnk_min(8, c->tiles / c->block / 48));
   int64_t pieces = nnk_divide_up(c->tiles, c->piece);
   if (c->sink->sums) {
     c->sums = nn_memory_get((size_t)(nnk_max(1, pieces) * 2 * channels) * sizeof *c->sums);
@@ -231,7 +252,7 @@ int nnk_winograd_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_s
   c.depth = c.read.channels;
   c.columns = padded(c.written.channels);
   c.tiles = tile_count(s, &c.written);
-  return c.depth * c.columns >= 200 * 200 ? run_phases(&c) : run_blocks(&c);
+  return c.depth * c.columns >= 200 * 200 || c.tiles < 128 ? run_phases(&c) : run_blocks(&c);
 }
 
 /* ---- backward to the weights ---- */
@@ -271,9 +292,15 @@ static void weigh_slice(void *context, int64_t begin, int64_t end) {
       int64_t t = b * c->block, tiles = nnk_min(c->block, c->tiles - t);
       c->engine->winograd_spread_data(v, v_position(c), step, &c->data, c->x, t, t + tiles);
       c->engine->winograd_spread_gradient(y, y_position(c), step, &c->gradient, c->dy, t, t + tiles);
-      for (int p = 0; p < POSITIONS; p++)
+      int64_t next = t + tiles, after = nnk_min(c->tiles, next + c->block);
+      for (int p = 0; p < POSITIONS; p++) {
+        fetch(c->x->x, &c->data, next, after, p);
+        fetch(c->x->other, &c->data, next, after, p);
+        fetch(c->dy->x, &c->gradient, next, after, p);
+        fetch(c->dy->other, &c->gradient, next, after, p);
         c->engine->outer(d + p * d_position(c), c->columns, v + p * v_position(c), step, y + p * y_position(c), step,
                          tiles, c->channels, c->columns, b > first);
+      }
     }
   }
   nn_memory_put(v);
@@ -313,21 +340,38 @@ static void spread_both(void *context, int64_t begin, int64_t end) {
                                       c->chunk + begin, c->chunk + end);
 }
 
-/* Items are blocks of 16 channels x 32 columns, columns outermost: D of all positions fits the second-level cache, and
+enum { ITEM = 64, DEEP = 128 };
+
+/* Brings part `part` of POSITIONS of an item's dweight near: a quarter of its channels, for one of nine taps. */
+NNK_INLINE void fetch_weights(const weighing *c, int part, int64_t channel, int64_t k) {
+  int64_t first = channel + part % 4 * (ITEM / 4), last = nnk_min(c->channels, first + ITEM / 4);
+  for (int64_t row = part / 4 * c->channels + first; row < part / 4 * c->channels + last; row++) {
+    const nn_real *to = c->dweight + row * c->shape->out_channels + k;
+    __builtin_prefetch(to, 1, 2);
+    __builtin_prefetch(to + NNK_LANES, 1, 2);
+  }
+}
+
+/* Items are ITEM channels x 32 columns of D, columns outermost: D of all positions fits the second-level cache, and
  * never goes to memory. */
 static void weigh_items(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
-  int64_t step = c->block * NNK_LANES, across = nnk_divide_up(c->channels, NNK_LANES);
-  int64_t position = spaced(NNK_LANES * NNK_PANEL);
+  int64_t step = c->block * NNK_LANES, across = nnk_divide_up(c->channels, ITEM);
+  int64_t tiles = c->chunk_end - c->chunk;
+  int64_t position = spaced(ITEM * NNK_PANEL);
   nn_real *d = nnk_scratch(&c->outcome, POSITIONS * position * (int64_t)sizeof(nn_real));
   if (!d) return;
   for (int64_t i = begin; i < end; i++) {
-    int64_t k = i / across * NNK_PANEL, channel = i % across * NNK_LANES;
-    int64_t last_k = nnk_min(c->columns, k + NNK_PANEL), last_channel = nnk_min(c->channels, channel + NNK_LANES);
-    for (int p = 0; p < POSITIONS; p++)
-      c->engine->outer(d + p * position, NNK_PANEL, c->v + p * v_position(c) + channel * c->block, step,
-                       c->y + p * y_position(c) + k * c->block, step, c->chunk_end - c->chunk, last_channel - channel,
-                       last_k - k, false);
+    int64_t k = i / across * NNK_PANEL, channel = i % across * ITEM;
+    int64_t last_k = nnk_min(c->columns, k + NNK_PANEL), last_channel = nnk_min(c->channels, channel + ITEM);
+    for (int64_t t = 0; t < tiles; t += DEEP) {
+      for (int p = 0; p < POSITIONS; p++) {
+        if (t == 0) fetch_weights(c, p, channel, k);
+        c->engine->outer(d + p * position, NNK_PANEL, c->v + p * v_position(c) + channel * c->block + t * NNK_LANES,
+                         step, c->y + p * y_position(c) + k * c->block + t * NNK_LANES, step,
+                         nnk_min(DEEP, tiles - t), last_channel - channel, last_k - k, t > 0);
+      }
+    }
     c->engine->winograd_weights_back(c->dweight, c->shape, d, position, NNK_PANEL, 0, 1, channel, last_channel, k,
                                      nnk_min(last_k, c->shape->out_channels));
   }
@@ -342,12 +386,12 @@ static int weigh_phases(weighing *c) {
   c->v = nn_memory_get((size_t)(POSITIONS * (v_position(c) + y_position(c))) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;
   c->y = c->v + POSITIONS * v_position(c);
-  int64_t items = nnk_divide_up(c->columns, NNK_PANEL) * nnk_divide_up(c->channels, NNK_LANES);
+  int64_t items = nnk_divide_up(c->columns, NNK_PANEL) * nnk_divide_up(c->channels, ITEM);
   int status = NN_OK;
   for (c->chunk = 0; c->chunk < c->tiles && status == NN_OK; c->chunk += c->block) {
     c->chunk_end = nnk_min(c->tiles, c->chunk + c->block);
     status = nnk_run(&c->outcome, c->chunk_end - c->chunk, 4, spread_both, c);
-    if (status == NN_OK) status = nnk_run(&c->outcome, items, 8, weigh_items, c);
+    if (status == NN_OK) status = nnk_run(&c->outcome, items, 1, weigh_items, c);
   }
   nn_memory_put(c->v);
   return status;
