@@ -220,4 +220,11 @@ NNK_INLINE void lanes_stream(nn_real *to, lanes v) {
 #endif
 }
 
+/* After the last of them, before another thread may read. */
+NNK_INLINE void lanes_stream_end(void) {
+#if defined(LANES_AVX512) || defined(LANES_AVX2)
+  _mm_sfence();
+#endif
+}
+
 #endif

@@ -133,8 +133,8 @@ typedef struct {
 } running;
 
 /* Brings what tiles [begin, end) read or write of an image array near, part `part` of POSITIONS, while products are
- * being computed: rows of four pixels, four to a tile. Rows above were brought by the tiles above. (Not inlined, GCC takes
- * a function that only prefetches for one without effect.) */
+ * being computed: rows of four pixels, four to a tile. Rows above were brought by the tiles above. (GCC would take a
+ * function that only prefetches, and is not inlined, for one without effect.) */
 NNK_INLINE void fetch(const nn_real *x, const nnk_tiles *g, int64_t begin, int64_t end, int64_t part) {
   int64_t rows = 4 * (end - begin), line = 64 / (int64_t)sizeof(nn_real), ahead = 2 * g->before;
   for (int64_t i = rows * part / POSITIONS; x && i < rows * (part + 1) / POSITIONS; i++) {

@@ -78,35 +78,6 @@ NNK_INLINE void winograd_weight_back(lanes g[3], const lanes u[6]) {
 
 /* ---- from images to tiles ---- */
 
-/* What a source has beside x: compiled apart. SOURCE_SCALED also serves a source that only has relu. */
-enum { SOURCE_SCALED = 1, SOURCE_OTHER = 2 };
-
-static unsigned source_parts(const nnk_source *s) {
-  return (s->scale || s->relu ? SOURCE_SCALED : 0) | (s->other ? SOURCE_OTHER : 0);
-}
-
-/* A source's vectors for one block. */
-typedef struct {
-  lanes scale, shift, other_scale, floor;
-} source_block;
-
-NNK_INLINE source_block source_at(const nnk_source *s, int64_t c, int count, const unsigned has) {
-  source_block b = { .scale = lanes_of(1), .shift = lanes_zero(), .floor = lanes_of(s->relu ? 0 : -INFINITY) };
-  if (has & SOURCE_SCALED && s->scale) {
-    b.scale = lanes_load_some(s->scale + c, count);
-    b.shift = lanes_load_some(s->shift + c, count);
-  }
-  if (has & SOURCE_OTHER) b.other_scale = lanes_load_some(s->other_scale + c, count);
-  return b;
-}
-
-NNK_INLINE lanes source_read(const nnk_source *s, const source_block *b, int64_t at, int count, const unsigned has) {
-  lanes v = lanes_load_some(s->x + at, count);
-  if (has & SOURCE_SCALED) v = lanes_fma(v, b->scale, b->shift);
-  if (has & SOURCE_OTHER) v = lanes_fma(lanes_load_some(s->other + at, count), b->other_scale, v);
-  return has ? lanes_at_least(b->floor, v) : v;
-}
-
 /* A run: neighbouring tiles of one row of tiles, at most so many. */
 enum { WINOGRAD_RUN = 8, WINOGRAD_COLUMNS = 4 * (WINOGRAD_RUN - 1) + 6 };
 
@@ -120,8 +91,8 @@ typedef struct {
 
 /* stage [columns x 6 x 16] = the vertical transform of each column of pixels */
 NNK_INLINE void winograd_columns(nn_real *stage, const nnk_tiles *g, const nnk_source *s, const winograd_run *run,
-                                 int64_t c, int count, const int size, const unsigned has, const bool whole) {
-  source_block block = source_at(s, c, count, has);
+                                 int64_t c, int count, const int size, const fused_kind kind, const bool whole) {
+  fused_in in = fused_begin(kind, s, c, count);
   int64_t line = g->width * g->channels;
   for (int j = 0; j < run->columns; j++, stage += 6 * NNK_LANES) {
     lanes d[6], v[6];
@@ -132,7 +103,7 @@ NNK_INLINE void winograd_columns(nn_real *stage, const nnk_tiles *g, const nnk_s
     int64_t at = (run->image * g->height + run->row) * line + (run->column + j) * g->channels + c;
     LANES_UNROLL for (int i = 0; i < size; i++) {
       bool inside = whole || (i >= run->first_row && i < run->last_row);
-      d[i] = inside ? source_read(s, &block, at + i * line, count, has) : lanes_zero();
+      d[i] = inside ? fused_read(kind, &in, s, at + i * line, count) : lanes_zero();
     }
     if (size == 6) winograd_data(v, d);
     else winograd_result_back(v, d);
@@ -155,8 +126,8 @@ NNK_INLINE void winograd_rows(nn_real *v, int64_t v_position, const nn_real *sta
 
 /* Tiles step by four pixels and read size x size: 6 of data, 4 of gradients of results. Columns under two tiles are
  * read, and transformed vertically, once. */
-NNK_INLINE void winograd_spread(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g,
-                                const nnk_source *s, int64_t begin, int64_t end, const int size, const unsigned has) {
+NNK_INLINE void winograd_spread(const fused_kind kind, const int size, nn_real *v, int64_t v_position, int64_t v_step,
+                                const nnk_tiles *g, const nnk_source *s, int64_t begin, int64_t end) {
   nn_real stage[WINOGRAD_COLUMNS * 6 * NNK_LANES] __attribute__((aligned(64)));
   while (begin < end) {
     int64_t line = begin / g->across, place = begin % g->across;
@@ -170,9 +141,9 @@ NNK_INLINE void winograd_spread(nn_real *v, int64_t v_position, int64_t v_step, 
     bool whole = run.first_row == 0 && run.last_row == size;
     for (int64_t c = 0; c < g->channels; c += NNK_LANES) {
       int count = (int)nnk_min(NNK_LANES, g->channels - c);
-      if (count < NNK_LANES) winograd_columns(stage, g, s, &run, c, count, size, has, false);
-      else if (whole) winograd_columns(stage, g, s, &run, c, NNK_LANES, size, has, true);
-      else winograd_columns(stage, g, s, &run, c, NNK_LANES, size, has, false);
+      if (count < NNK_LANES) winograd_columns(stage, g, s, &run, c, count, size, kind, false);
+      else if (whole) winograd_columns(stage, g, s, &run, c, NNK_LANES, size, kind, true);
+      else winograd_columns(stage, g, s, &run, c, NNK_LANES, size, kind, false);
       winograd_rows(v + c / NNK_LANES * v_step, v_position, stage, tiles, size);
     }
     v += tiles * NNK_LANES;
@@ -181,90 +152,39 @@ NNK_INLINE void winograd_spread(nn_real *v, int64_t v_position, int64_t v_step, 
 }
 
 /* One function for each combination that occurs. */
-#define WINOGRAD_SPREAD(name, size, has)                                                                          \
+#define WINOGRAD_SPREAD(name, kind, size)                                                                         \
   static void name(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g, const nnk_source *s,       \
                    int64_t begin, int64_t end) {                                                                  \
-    winograd_spread(v, v_position, v_step, g, s, begin, end, size, has);                                          \
+    winograd_spread(kind, size, v, v_position, v_step, g, s, begin, end);                                         \
   }
-WINOGRAD_SPREAD(data_plain, 6, 0)
-WINOGRAD_SPREAD(data_scaled, 6, SOURCE_SCALED)
-WINOGRAD_SPREAD(data_pair, 6, SOURCE_SCALED | SOURCE_OTHER)
-WINOGRAD_SPREAD(gradient_plain, 4, 0)
-WINOGRAD_SPREAD(gradient_scaled, 4, SOURCE_SCALED)
-WINOGRAD_SPREAD(gradient_pair, 4, SOURCE_SCALED | SOURCE_OTHER)
+WINOGRAD_SPREAD(data_plain, FUSED_NOTHING, 6)
+WINOGRAD_SPREAD(data_scaled, FUSED_SCALE, 6)
+WINOGRAD_SPREAD(data_pair, FUSED_SUM, 6)
+WINOGRAD_SPREAD(gradient_plain, FUSED_NOTHING, 4)
+WINOGRAD_SPREAD(gradient_scaled, FUSED_SCALE, 4)
+WINOGRAD_SPREAD(gradient_pair, FUSED_SUM, 4)
 #undef WINOGRAD_SPREAD
 
 static void winograd_spread_data(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g,
                                  const nnk_source *s, int64_t begin, int64_t end) {
-  unsigned has = source_parts(s);
-  (has & SOURCE_OTHER ? data_pair : has ? data_scaled : data_plain)(v, v_position, v_step, g, s, begin, end);
+  fused_kind kind = fused_kind_of(s);
+  (kind == FUSED_NOTHING ? data_plain : kind == FUSED_SCALE ? data_scaled : data_pair)(v, v_position, v_step, g, s,
+                                                                                     begin, end);
 }
 
 static void winograd_spread_gradient(nn_real *v, int64_t v_position, int64_t v_step, const nnk_tiles *g,
                                      const nnk_source *s, int64_t begin, int64_t end) {
-  unsigned has = source_parts(s);
-  (has & SOURCE_OTHER ? gradient_pair : has ? gradient_scaled : gradient_plain)(v, v_position, v_step, g, s, begin,
-                                                                               end);
+  fused_kind kind = fused_kind_of(s);
+  (kind == FUSED_NOTHING ? gradient_plain : kind == FUSED_SCALE ? gradient_scaled : gradient_pair)(
+      v, v_position, v_step, g, s, begin, end);
 }
 
 /* ---- from tiles to images ---- */
 
-/* What a sink has: compiled apart where a combination is frequent. */
-enum {
-  SINK_BIAS = 1, SINK_RESIDUAL = 2, SINK_RELU = 4, SINK_GATE = 8, SINK_Z_GATE = 16, SINK_SIGNS = 32, SINK_SUMS = 64,
-  SINK_Z_SUMS = 128
-};
-
-static unsigned sink_parts(const nnk_sink *s) {
-  return (s->bias ? SINK_BIAS : 0) | (s->residual ? SINK_RESIDUAL : 0) | (s->relu ? SINK_RELU : 0) |
-         (s->gate ? SINK_GATE : 0) | (s->z_scale ? SINK_Z_GATE : 0) | (s->signs ? SINK_SIGNS : 0) |
-         (!s->sums ? 0 : s->z ? SINK_Z_SUMS : SINK_SUMS);
-}
-
-/* A sink's vectors for one block, and its sums so far. */
-typedef struct {
-  lanes bias, z_scale, z_shift, centre, sum, product;
-} sink_block;
-
-NNK_INLINE sink_block sink_at(const nnk_sink *s, int64_t c, int count, const unsigned has) {
-  sink_block b = { .sum = lanes_zero(), .product = lanes_zero(), .centre = lanes_zero() };
-  if (has & SINK_BIAS) b.bias = lanes_load_some(s->bias + c, count);
-  if (has & SINK_Z_GATE) {
-    b.z_scale = lanes_load_some(s->z_scale + c, count);
-    b.z_shift = lanes_load_some(s->z_shift + c, count);
-  }
-  if (has & (SINK_SUMS | SINK_Z_SUMS) && s->centre) b.centre = lanes_load_some(s->centre + c, count);
-  return b;
-}
-
-/* Sixteen channels from c of one pixel. */
-NNK_INLINE void sink_put(const nnk_sink *s, sink_block *b, lanes v, int64_t pixel, int64_t channels, int64_t c,
-                         int count, const unsigned has) {
-  int64_t at = pixel * channels + c, word = pixel * nnk_signs(channels) + c / NNK_LANES;
-  lanes z = lanes_zero();
-  if (has & (SINK_Z_GATE | SINK_Z_SUMS)) z = lanes_load_some(s->z + at, count);
-  if (has & SINK_BIAS) v = lanes_add(v, b->bias);
-  if (has & SINK_RESIDUAL) v = lanes_add(v, lanes_load_some(s->residual + at, count));
-  if (has & SINK_RELU) v = lanes_at_least(lanes_zero(), v);
-  if (has & SINK_GATE) v = lanes_keep(v, s->gate[word]);
-  if (has & SINK_Z_GATE) v = lanes_keep_where_positive(v, lanes_fma(z, b->z_scale, b->z_shift));
-  if (has & SINK_SIGNS) s->signs[word] = lanes_positive(v) & (uint16_t)((1u << count) - 1);
-  lanes_store_some(s->y + at, v, count);
-  if (has & SINK_SUMS) {
-    lanes apart = lanes_sub(v, b->centre);
-    b->sum = lanes_add(b->sum, apart);
-    b->product = lanes_fma(apart, apart, b->product);
-  }
-  if (has & SINK_Z_SUMS) {
-    b->sum = lanes_add(b->sum, v);
-    b->product = lanes_fma(v, lanes_sub(z, b->centre), b->product);
-  }
-}
-
 /* The pixels of one tile that lie inside the image, rows x columns of them. */
-NNK_INLINE void winograd_tile(const nnk_sink *s, sink_block *total, const nn_real *m, int64_t m_position,
+NNK_INLINE void winograd_tile(const nnk_sink *s, fused_out *total, const nn_real *m, int64_t m_position,
                               const nnk_tiles *g, int64_t corner, int rows, int columns, int64_t c, int count,
-                              const unsigned has) {
+                              const int parts) {
   lanes part[4][6];
   LANES_UNROLL for (int j = 0; j < 6; j++) {
     lanes from[6], to[4];
@@ -272,27 +192,31 @@ NNK_INLINE void winograd_tile(const nnk_sink *s, sink_block *total, const nn_rea
     winograd_result(to, from);
     LANES_UNROLL for (int i = 0; i < 4; i++) part[i][j] = to[i];
   }
-  sink_block b = *total;
-  b.sum = b.product = lanes_zero();
+  fused_out out = *total;
+  out.sum = out.product = lanes_zero();
   LANES_UNROLL for (int i = 0; i < 4; i++) {
     lanes y[4];
     if (i >= rows) break;
     winograd_result(y, part[i]);
     LANES_UNROLL for (int j = 0; j < 4; j++)
-      if (j < columns) sink_put(s, &b, y[j], corner + i * g->width + j, g->channels, c, count, has);
+      if (j < columns) fused_put(parts, &out, s, corner + i * g->width + j, g->channels, c, y[j], count);
   }
-  if (has & (SINK_SUMS | SINK_Z_SUMS)) {
-    total->sum = lanes_add(total->sum, b.sum);
-    total->product = lanes_add(total->product, b.product);
+  if (parts & FUSED_SUMS) {
+    total->sum = lanes_add(total->sum, out.sum);
+    total->product = lanes_add(total->product, out.product);
   }
 }
 
-NNK_INLINE void winograd_collect(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m,
-                                 int64_t m_position, int64_t m_step, int64_t begin, int64_t end, int64_t first_channel,
-                                 int64_t last_channel, const unsigned has) {
+enum { ANY_SINK = -1 };
+
+/* `given` is the constant set of the sink's parts, or ANY_SINK. */
+NNK_INLINE void winograd_collect(const int given, const nnk_sink *s, double *sums, const nnk_tiles *g,
+                                 const nn_real *m, int64_t m_position, int64_t m_step, int64_t begin, int64_t end,
+                                 int64_t first_channel, int64_t last_channel) {
+  const int parts = given == ANY_SINK ? fused_parts(s) : given;
   for (int64_t c = first_channel; c < last_channel; c += NNK_LANES) {
     int count = (int)nnk_min(NNK_LANES, g->channels - c);
-    sink_block block = sink_at(s, c, count, has);
+    fused_out out = fused_open(parts, s, c, count);
     int64_t line = begin / g->across, place = begin % g->across;
     const nn_real *from = m + c / NNK_LANES * m_step;
     for (int64_t t = begin; t < end; t++, from += NNK_LANES) {
@@ -300,62 +224,57 @@ NNK_INLINE void winograd_collect(const nnk_sink *s, double *sums, const nnk_tile
       int64_t corner = (line / g->down * g->height + row) * g->width + column;
       int rows = (int)nnk_min(4, g->height - row), columns = (int)nnk_min(4, g->width - column);
       if (rows == 4 && columns == 4 && count == NNK_LANES)
-        winograd_tile(s, &block, from, m_position, g, corner, 4, 4, c, NNK_LANES, has);
+        winograd_tile(s, &out, from, m_position, g, corner, 4, 4, c, NNK_LANES, parts);
       else
-        winograd_tile(s, &block, from, m_position, g, corner, rows, columns, c, count, has);
+        winograd_tile(s, &out, from, m_position, g, corner, rows, columns, c, count, parts);
       if (++place == g->across) place = 0, line++;
     }
-    if (has & (SINK_SUMS | SINK_Z_SUMS)) {
-      nn_real sum[NNK_LANES], product[NNK_LANES];
-      lanes_store(sum, block.sum);
-      lanes_store(product, block.product);
-      for (int i = 0; i < count; i++) {
-        sums[c + i] += sum[i];
-        sums[g->channels + c + i] += product[i];
-      }
-    }
+    fused_close(parts, &out, sums, g->channels, c, count);
   }
 }
 
-#define WINOGRAD_COLLECT(name, has)                                                                                  \
-  static void name(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m, int64_t m_position,        \
-                   int64_t m_step, int64_t begin, int64_t end, int64_t first_channel, int64_t last_channel) {        \
-    winograd_collect(s, sums, g, m, m_position, m_step, begin, end, first_channel, last_channel, has);               \
+/* The sinks that are frequent, in training forward, evaluation and backward; the last takes all others. Where a block
+ * is many registers, what a sink does costs little beside the arithmetic, and code would only grow. */
+#if defined(LANES_AVX512) || defined(LANES_AVX2)
+#define WINOGRAD_SINKS(SINK)                                                                                     \
+  SINK(plain, 0)                                                                                                 \
+  SINK(moments, FUSED_MOMENTS)                                                                                   \
+  SINK(bias_relu, FUSED_BIAS | FUSED_RELU)                                                                       \
+  SINK(bias_residual_relu, FUSED_BIAS | FUSED_RESIDUAL | FUSED_RELU)                                             \
+  SINK(bias_relu_signs, FUSED_BIAS | FUSED_RELU | FUSED_SIGNS)                                                   \
+  SINK(bias_residual_relu_signs, FUSED_BIAS | FUSED_RESIDUAL | FUSED_RELU | FUSED_SIGNS)                         \
+  SINK(gate_moments, FUSED_GATE | FUSED_Z_MOMENTS)                                                               \
+  SINK(residual_gate_moments, FUSED_RESIDUAL | FUSED_GATE | FUSED_Z_MOMENTS)                                     \
+  SINK(z_gate_moments, FUSED_Z_GATE | FUSED_Z_MOMENTS)                                                           \
+  SINK(any, ANY_SINK)
+#else
+#define WINOGRAD_SINKS(SINK) SINK(any, ANY_SINK)
+#endif
+
+#define WINOGRAD_COLLECT(name, parts)                                                                            \
+  static void collect_##name(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m,              \
+                             int64_t m_position, int64_t m_step, int64_t begin, int64_t end,                     \
+                             int64_t first_channel, int64_t last_channel) {                                      \
+    winograd_collect(parts, s, sums, g, m, m_position, m_step, begin, end, first_channel, last_channel);         \
   }
-WINOGRAD_COLLECT(collect_plain, 0)
-WINOGRAD_COLLECT(collect_sums, SINK_SUMS)
-WINOGRAD_COLLECT(collect_bias_relu, SINK_BIAS | SINK_RELU)
-WINOGRAD_COLLECT(collect_bias_residual_relu, SINK_BIAS | SINK_RESIDUAL | SINK_RELU)
-WINOGRAD_COLLECT(collect_bias_relu_signs, SINK_BIAS | SINK_RELU | SINK_SIGNS)
-WINOGRAD_COLLECT(collect_bias_residual_relu_signs, SINK_BIAS | SINK_RESIDUAL | SINK_RELU | SINK_SIGNS)
-WINOGRAD_COLLECT(collect_gate_sums, SINK_GATE | SINK_Z_SUMS)
-WINOGRAD_COLLECT(collect_residual_gate_sums, SINK_RESIDUAL | SINK_GATE | SINK_Z_SUMS)
-WINOGRAD_COLLECT(collect_z_gate_sums, SINK_Z_GATE | SINK_Z_SUMS)
-WINOGRAD_COLLECT(collect_any, sink_parts(s))
+WINOGRAD_SINKS(WINOGRAD_COLLECT)
 #undef WINOGRAD_COLLECT
 
 static void winograd_collect_tiles(const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m,
                                    int64_t m_position, int64_t m_step, int64_t begin, int64_t end,
                                    int64_t first_channel, int64_t last_channel) {
   static const struct {
-    unsigned has;
+    int parts;
     __typeof__(collect_any) *collect;
   } rows[] = {
-    { 0, collect_plain },
-    { SINK_SUMS, collect_sums },
-    { SINK_BIAS | SINK_RELU, collect_bias_relu },
-    { SINK_BIAS | SINK_RESIDUAL | SINK_RELU, collect_bias_residual_relu },
-    { SINK_BIAS | SINK_RELU | SINK_SIGNS, collect_bias_relu_signs },
-    { SINK_BIAS | SINK_RESIDUAL | SINK_RELU | SINK_SIGNS, collect_bias_residual_relu_signs },
-    { SINK_GATE | SINK_Z_SUMS, collect_gate_sums },
-    { SINK_RESIDUAL | SINK_GATE | SINK_Z_SUMS, collect_residual_gate_sums },
-    { SINK_Z_GATE | SINK_Z_SUMS, collect_z_gate_sums },
+#define WINOGRAD_ROW(name, parts) { parts, collect_##name },
+    WINOGRAD_SINKS(WINOGRAD_ROW)
+#undef WINOGRAD_ROW
   };
-  unsigned has = sink_parts(s);
-  __typeof__(collect_any) *collect = collect_any;
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    if (rows[i].has == has) collect = rows[i].collect;
-  collect(s, sums, g, m, m_position, m_step, begin, end, first_channel, last_channel);
+  const int last = sizeof rows / sizeof *rows - 1;
+  int row = 0;
+  while (row < last && rows[row].parts != fused_parts(s)) row++;
+  rows[row].collect(s, sums, g, m, m_position, m_step, begin, end, first_channel, last_channel);
 }
 
 /* ---- weights ---- */
@@ -427,6 +346,7 @@ static void winograd_weights(nn_real *u, int64_t u_position, const nnk_conv *s, 
     if (stream) weights_forward(u, u_position, s, weight, scale, panel, begin, end, true);
     else weights_forward(u, u_position, s, weight, scale, panel, begin, end, false);
   }
+  if (stream) lanes_stream_end();
 }
 
 /* dweight [3 x 3 x channels x columns] += G' d G, d summed over its slices first; channels [begin, end), columns
