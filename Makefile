@@ -53,6 +53,7 @@ VM = $(addprefix vm/, \
 TESTS = $(addprefix tests/c/, \
   test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_loss.c test_matmul.c test_norm.c test_npy.c \
   test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
+  test_winograd.c \
   test_vecmath.c \
   )
 

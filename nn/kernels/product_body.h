@@ -22,18 +22,21 @@ NNK_INLINE void product_add(lanes sums[][PRODUCT_BLOCKS], const nn_real *a, int6
   }
 }
 
-/* m [rows x 16 blocks] (+)= a b over the whole depth given; b's rows are b_row apart. */
+/* m [rows x 16 blocks] (+)= a b over the whole depth given; b's rows are b_row apart. What is there already is added
+ * last: sums of parts of the depth round less than one long sum. */
 NNK_INLINE void multiply_rows(nn_real *m, int64_t m_step, const nn_real *a, int64_t a_step, const nn_real *b,
                               int64_t b_row, int64_t depth, bool add, const int rows, const int blocks) {
   lanes sums[PRODUCT_ROWS][PRODUCT_BLOCKS];
   LANES_UNROLL for (int r = 0; r < rows; r++)
-    LANES_UNROLL for (int n = 0; n < blocks; n++)
-      sums[r][n] = add ? lanes_load(m + n * m_step + r * NNK_LANES) : lanes_zero();
+    LANES_UNROLL for (int n = 0; n < blocks; n++) sums[r][n] = lanes_zero();
   for (; depth >= NNK_LANES; depth -= NNK_LANES, a += a_step, b += NNK_LANES * b_row)
     product_add(sums, a, NNK_LANES, b, b_row, NNK_LANES, rows, blocks);
   product_add(sums, a, NNK_LANES, b, b_row, (int)depth, rows, blocks);
   LANES_UNROLL for (int r = 0; r < rows; r++)
-    LANES_UNROLL for (int n = 0; n < blocks; n++) lanes_store(m + n * m_step + r * NNK_LANES, sums[r][n]);
+    LANES_UNROLL for (int n = 0; n < blocks; n++) {
+      nn_real *to = m + n * m_step + r * NNK_LANES;
+      lanes_store(to, add ? lanes_add(lanes_load(to), sums[r][n]) : sums[r][n]);
+    }
 }
 
 NNK_INLINE void multiply_blocks(nn_real *m, int64_t m_step, const nn_real *a, int64_t a_step, const nn_real *b,
