@@ -50,9 +50,9 @@ static cursor cursor_at(const nnk_walk *w, int64_t place) {
   return c;
 }
 
-/* Moves n elements on within a line, to the next line at its end. */
-static void cursor_move(cursor *c, const nnk_walk *w, int64_t n) {
-  for (int i = w->axes - 1; i >= 0; i--, n = 1) {
+/* Moves n elements on along an axis that they do not leave; at its end, to the next place of the axes before it. */
+static void cursor_move(cursor *c, const nnk_walk *w, int axis, int64_t n) {
+  for (int i = axis; i >= 0; i--, n = 1) {
     c->position[i] += n;
     for (int k = 0; k < NNK_OPERANDS; k++) c->offset[k] += n * w->stride[k][i];
     if (c->position[i] < w->size[i]) return;
@@ -82,7 +82,7 @@ static void run_piece(void *context, int64_t begin, int64_t end) {
     const nn_real *x[NNK_OPERANDS];
     for (int k = 0; k < NNK_OPERANDS; k++) x[k] = j->x[k] ? j->x[k] + c.offset[k] : NULL;
     j->line(j->out + begin, j->dy ? j->dy + begin : NULL, x, stride, n, j->number);
-    cursor_move(&c, w, n);
+    cursor_move(&c, w, last, n);
     begin += n;
   }
 }
@@ -103,46 +103,60 @@ typedef struct {
   bool add;
 } move;
 
-NNK_CLONES static void add_line(nn_real *restrict to, int64_t to_step, const nn_real *restrict from,
-                                int64_t from_step, int64_t n) {
-  if (to_step == 1 && from_step == 1) {
-    for (int64_t i = 0; i < n; i++) to[i] += from[i];
-  } else {
-    for (int64_t i = 0; i < n; i++) to[i * to_step] += from[i * from_step];
-  }
+/* Lines of n elements: element i of line j is at i * step + j * jump. */
+typedef struct {
+  int64_t n, lines, step[2], jump[2];  /* of `to`, of `from` */
+} block;
+
+#define OVER_LINES(statement)                                                                                     \
+  for (int64_t j = 0; j < b->lines; j++, out += b->jump[0], in += b->jump[1])                                     \
+    for (int64_t i = 0; i < b->n; i++) statement
+
+NNK_CLONES static void add_lines(nn_real *restrict out, const nn_real *restrict in, const block *b) {
+  int64_t to = b->step[0], from = b->step[1];
+  if (to == 1 && from == 1) OVER_LINES(out[i] += in[i]);
+  else OVER_LINES(out[i * to] += in[i * from]);
 }
 
 /* Elements are moved as words of their size: a word may stand for any type. */
-#define MOVE_LINE(name, word)                                                                                     \
+#define MOVE_LINES(name, word)                                                                                    \
   typedef word __attribute__((may_alias)) name##_word;                                                            \
-  static void name(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t n) {                   \
-    name##_word *out = to;                                                                                        \
-    const name##_word *in = from;                                                                                 \
-    for (int64_t i = 0; i < n; i++) out[i * to_step] = in[i * from_step];                                         \
+  NNK_CLONES static void name(void *restrict to_word, const void *restrict from_word, const block *b) {           \
+    name##_word *restrict out = to_word;                                                                          \
+    const name##_word *restrict in = from_word;                                                                   \
+    int64_t to = b->step[0], from = b->step[1];                                                                   \
+    if (to == 1 && from == 1) OVER_LINES(out[i] = in[i]);                                                         \
+    else if (to == 1 && from == 0) OVER_LINES(out[i] = in[0]);                                                    \
+    else OVER_LINES(out[i * to] = in[i * from]);                                                                  \
   }
-MOVE_LINE(move_bytes, uint8_t)
-MOVE_LINE(move_words, uint32_t)
-MOVE_LINE(move_long_words, uint64_t)
+MOVE_LINES(move_bytes, uint8_t)
+MOVE_LINES(move_words, uint32_t)
+MOVE_LINES(move_long_words, uint64_t)
 
-static void move_line(const move *m, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t n) {
-  if (m->add) add_line((nn_real *)(void *)to, to_step, (const nn_real *)(const void *)from, from_step, n);
-  else if (to_step == 1 && from_step == 1) memcpy(to, from, (size_t)n * m->bytes);
-  else if (m->bytes == 1) move_bytes(to, to_step, from, from_step, n);
-  else if (m->bytes == 4) move_words(to, to_step, from, from_step, n);
-  else move_long_words(to, to_step, from, from_step, n);
+static void move_block(const move *m, char *to, const char *from, const block *b) {
+  if (m->add) add_lines((nn_real *)(void *)to, (const nn_real *)(const void *)from, b);
+  else if (m->bytes == 1) move_bytes(to, from, b);
+  else if (m->bytes == 4) move_words(to, from, b);
+  else move_long_words(to, from, b);
 }
 
+/* A block is as many whole lines as there are along the axis before the last, or a part of a line. */
 static void move_piece(void *context, int64_t begin, int64_t end) {
   const move *m = context;
   const nnk_walk *w = m->walk;
   int last = w->axes - 1;
   cursor c = cursor_at(w, begin);
   while (begin < end) {
-    int64_t n = nnk_min(w->size[last] - c.position[last], end - begin);
-    move_line(m, m->to + c.offset[0] * (ptrdiff_t)m->bytes, w->stride[0][last],
-              m->from + c.offset[1] * (ptrdiff_t)m->bytes, w->stride[1][last], n);
-    cursor_move(&c, w, n);
-    begin += n;
+    block b = { .n = nnk_min(w->size[last] - c.position[last], end - begin), .lines = 1 };
+    bool whole = last > 0 && b.n == w->size[last];
+    if (whole) b.lines = nnk_min(w->size[last - 1] - c.position[last - 1], (end - begin) / b.n);
+    for (int k = 0; k < 2; k++) {
+      b.step[k] = w->stride[k][last];
+      b.jump[k] = whole ? w->stride[k][last - 1] : 0;
+    }
+    move_block(m, m->to + c.offset[0] * (ptrdiff_t)m->bytes, m->from + c.offset[1] * (ptrdiff_t)m->bytes, &b);
+    cursor_move(&c, w, whole ? last - 1 : last, whole ? b.lines : b.n);
+    begin += b.n * b.lines;
   }
 }
 
