@@ -96,8 +96,8 @@ int nn_start(void);
 /* ---- rounding (kernels/conv.c) ------------------------------------------------------------------------------- */
 
 /* "fast", the default: 3x3 convolutions may go through Winograd's transforms. "exact": every result is the sum of the
- * products that define it, n of them, within (8 + sqrt(n)) u of the sum of their magnitudes, u = 2^-24; fast results are
- * within ten times that. */
+ * products that define it, n of them, within (8 + sqrt(n)) u of the sum of their magnitudes, u = 2^-24; fast results
+ * are within ten times that. */
 const char *nn_precision(void);
 int nn_set_precision(const char *name);
 

@@ -73,7 +73,8 @@ enum { SHORTCUT_IN, SHORTCUT_OUT, SHORTCUT_STRIDE };
 /* Half of the added channels before, half after (He et al. 2016, option A). */
 static int shortcut_build(nn_module *m) {
   int64_t in = m->param[SHORTCUT_IN].integer, out = m->param[SHORTCUT_OUT].integer, added = out - in;
-  if (added < 0) return nn_fail(NN_EARGUMENT, "out must be at least in (%lld), got %lld", (long long)in, (long long)out);
+  if (added < 0)
+    return nn_fail(NN_EARGUMENT, "out must be at least in (%lld), got %lld", (long long)in, (long long)out);
   m->op_param[0] = m->param[SHORTCUT_STRIDE];
   m->op_param[1] = (nn_param){ .given = true, .integer = added / 2 };
   m->op_param[2] = (nn_param){ .given = true, .integer = added - added / 2 };

@@ -70,7 +70,8 @@ static int make_plan(nni_plan **out, nn_module *m, const nni_plan_key *key) {
   p->key = *key;
   int status = nni_graph_make(&p->graph, m, &key->shape, key->training);
   if (status == NN_OK) status = list_params(p, m);
-  if (status == NN_OK && !(p->vectors = nn_memory_get((size_t)p->graph.count * sizeof *p->vectors))) status = NN_EMEMORY;
+  if (status == NN_OK) p->vectors = nn_memory_get((size_t)p->graph.count * sizeof *p->vectors);
+  if (status == NN_OK && !p->vectors) status = NN_EMEMORY;
   if (status == NN_OK) status = nni_plan_lower(p);
   if (status == NN_OK) *out = p;
   else release_plan(p);

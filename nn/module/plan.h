@@ -12,8 +12,9 @@
  *     until the weights change.
  *   - Gradients that nobody wants are not computed.
  *
- * All values and gradients of a call lie in one block of memory, the arena, whose places are given out by lifetime: steps
- * of the way back are numbered after those of the way forth. Each call has an arena of its own, so several may be alive.
+ * All values and gradients of a call lie in one block of memory, the arena, whose places are given out by lifetime:
+ * steps of the way back are numbered after those of the way forth. Each call has an arena of its own, so several may be
+ * alive.
  */
 #ifndef NN_PLAN_H
 #define NN_PLAN_H
