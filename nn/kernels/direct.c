@@ -10,6 +10,9 @@
  * Pixels near an edge see zeros under some taps. Where that is much of the work (tiny images), an axis is split into
  * runs of destinations with the same live taps, and each run is a grid of its own.
  *
+ * Channels that fill no blocks of sixteen are not gathered: where taps lie side by side, products run over a band of
+ * lines that is copied with zeros around it.
+ *
  * Groups are products of their own, and go through the sink together. Where each group has one channel there is
  * no product: channels are multiplied lane by lane.
  */
@@ -113,6 +116,7 @@ typedef struct {
   int64_t weights;    /* where its panels begin */
   int64_t rows, block, blocks, first;  /* rows, in one block, blocks, and the first one's number */
   int64_t taps;       /* gathered at once */
+  int64_t lines;      /* of destinations in a band; 0: rows are gathered */
 } stage;
 
 typedef struct {
@@ -123,10 +127,38 @@ typedef struct {
   size_t weights;     /* elements of all panels */
 } plan;
 
+/* ---- bands (band_body.h), for channels that fill no blocks ---- */
+
+enum { BAND_PIXELS = 256 };  /* of destinations, about */
+
+static int64_t band_line(const nnk_grid *g) {
+  int64_t wide = (g->h.count - 1) * g->h.source_step + g->h.taps;
+  return whole_blocks(wide * g->source_channels);
+}
+
+static int64_t band_lines(const nnk_grid *g, int64_t lines) {
+  return (lines - 1) * g->v.source_step + (g->v.taps - 1) * g->v.offset_step + 1;
+}
+
+/* Destination lines in a band; 0 where a band does not suit: taps apart from each other, or hardly a line. */
+static int64_t choose_band(const nnk_grid *g, int64_t groups) {
+  bool joined = g->h.taps == 1 || g->h.offset_step == 1, close = band_lines(g, 1) <= 2 * g->v.source_size;
+  if (groups > 1 || g->source_channels % NNK_LANES == 0 || !joined || !close) return 0;
+  if (g->h.count < 4 || g->v.taps * g->h.taps == 0) return 0;
+  return nnk_max(1, nnk_min(g->v.count, BAND_PIXELS / g->h.count));
+}
+
 /* How many taps are gathered at once, and for how many rows. */
 static void size_blocks(stage *s, const plan *p) {
   const nnk_grid *g = &s->grid;
   s->rows = g->images * g->v.count * g->h.count;
+  s->taps = 1;
+  s->lines = p->by_channel ? 0 : choose_band(g, p->groups);
+  if (s->lines > 0) {
+    s->block = s->lines * g->h.count;
+    s->blocks = g->images * nnk_divide_up(g->v.count, s->lines);
+    return;
+  }
   int64_t whole = p->source_part % NNK_LANES == 0 ? 1 : nnk_max(1, g->h.taps);  /* engine.h: read_rows */
   int64_t units = nnk_max(1, g->v.taps * g->h.taps / whole);
   int64_t fit = nnk_max(1, BLOCK_ELEMENTS / BLOCK_ROWS * 3 / 2 / nnk_max(1, whole * p->source_part));
@@ -316,11 +348,21 @@ static void place_group(nn_real *m, const nn_real *group, int64_t m_step, int64_
   }
 }
 
-static void run_block(const running *c, const stage *s, const desk *d, int64_t row, int64_t rows, int64_t part) {
+/* One part of the columns of a stage's block. */
+static void run_block(const running *c, const stage *s, const desk *d, int64_t block, int64_t part) {
   const plan *p = c->p;
+  int64_t row = block * s->block, rows = nnk_min(s->block, s->rows - row);
   int64_t channels = p->groups * p->part, step = whole_blocks(channels), m_step = rows * NNK_LANES;
   if (p->by_channel) {
     c->engine->channel_rows(c->sink, d->sums, step, c->source, &s->grid, c->weight + s->weights, row, rows);
+    return;
+  }
+  if (s->lines > 0) {
+    int64_t bands = nnk_divide_up(s->grid.v.count, s->lines), image = block / bands, j = block % bands * s->lines;
+    int64_t lines = nnk_min(s->lines, s->grid.v.count - j), line = band_line(&s->grid);
+    c->engine->read_band(d->a, line, c->source, &s->grid, image, j, band_lines(&s->grid, lines));
+    c->engine->band_rows(c->sink, d->sums, step, d->a, line, &s->grid, c->weight + s->weights, s->depth, image, j,
+                         lines);
     return;
   }
   int64_t panels = nnk_divide_up(p->part, NNK_PANEL);
@@ -356,9 +398,8 @@ static void run_piece(void *context, int64_t begin, int64_t end) {
     const stage *s = p->stages;
     for (int64_t b = piece * p->blocks / c->pieces; b < last && !nn_interrupted(); b++) {
       while (b >= s->first + s->blocks) s++;
-      int64_t row = (b - s->first) * s->block;
       memset(d.sums, 0, (size_t)(2 * width) * sizeof *d.sums);
-      run_block(c, s, &d, row, nnk_min(s->block, s->rows - row), part);
+      run_block(c, s, &d, b - s->first, part);
       for (int64_t i = 0; to && i < channels; i++) to[i] += d.sums[i], to[channels + i] += d.sums[width + i];
     }
     nn_memory_put(a);
@@ -383,12 +424,13 @@ static void drop_idle_stages(plan *p, const nnk_sink *sink) {
   p->count = kept;
 }
 
-/* A source whose vectors repeat for every tap of the longest line, for read_rows of runs; *memory holds them. */
-static int repeat_vectors(nnk_source *s, nn_real **memory, const nnk_source *from, int64_t channels, int64_t taps) {
+/* A source whose vectors repeat, for those who read runs of pixels: the longest line of taps, or lines of a band.
+ * *memory holds them. */
+static int repeat_vectors(nnk_source *s, nn_real **memory, const nnk_source *from, int64_t channels, int64_t repeats) {
   *s = *from;
   *memory = NULL;
-  if (!from->scale) return NN_OK;
-  int64_t length = channels * taps;
+  if (!from->scale || repeats == 1) return NN_OK;
+  int64_t length = channels * repeats;
   *memory = nn_memory_get((size_t)(3 * length) * sizeof **memory);
   if (!*memory) return NN_EMEMORY;
   nn_real *to = *memory;
@@ -416,24 +458,31 @@ int nnk_direct_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_sou
   if (status != NN_OK) return status;
   drop_idle_stages(&p, sink);
   running c = { .p = &p, .engine = nnk_engine_chosen(), .sink = sink, .weight = prepared };
-  int64_t channels = p.groups * p.part, work = products(&p), line_taps = 1;
+  int64_t channels = p.groups * p.part, work = products(&p), repeats = 1;
+  bool bands = false;
   for (int64_t i = 0; i < p.count; i++) {
     const stage *s = &p.stages[i];
-    line_taps = nnk_max(line_taps, s->grid.h.taps);
-    c.gathered = nnk_max(c.gathered, s->block * whole_blocks(s->taps * p.source_part));
-    c.summed = nnk_max(c.summed, s->block * whole_blocks(channels));
+    const nnk_grid *g = &s->grid;
+    if (s->lines > 0) {
+      bands = true;
+      c.gathered = nnk_max(c.gathered, band_lines(g, s->lines) * band_line(g));
+      repeats = nnk_max(repeats, g->h.source_size);
+    } else {
+      c.gathered = nnk_max(c.gathered, s->block * whole_blocks(s->taps * p.source_part));
+      c.summed = nnk_max(c.summed, s->block * whole_blocks(channels));
+      if (p.source_part % NNK_LANES != 0 && p.groups == 1) repeats = nnk_max(repeats, g->h.taps);
+    }
   }
   /* Enough pieces for a team and for interrupts, none too small to be worth its while. */
   c.pieces = nnk_max(nnk_min(PIECES, work / 500000), work / piece_products);
   c.pieces = nnk_max(1, nnk_min(c.pieces, p.blocks));
-  c.parts = p.groups > 1 ? 1 : nnk_divide_up(nnk_max(nnk_min(8, work / 500000), work / piece_products), c.pieces);
+  c.parts = p.groups > 1 || bands ? 1 : nnk_divide_up(nnk_max(nnk_min(8, work / 500000), work / piece_products), c.pieces);
   c.parts = nnk_max(1, nnk_min(c.parts, nnk_divide_up(p.part, NNK_PANEL)));
 
   nnk_source repeated;
   nn_real *vectors = NULL;
-  bool runs = p.source_part % NNK_LANES != 0 && !p.by_channel;
   size_t sums = (size_t)(c.pieces * 2 * channels) * sizeof *c.sums;
-  status = repeat_vectors(&repeated, &vectors, source, p.groups * p.source_part, runs && p.groups == 1 ? line_taps : 1);
+  status = repeat_vectors(&repeated, &vectors, source, p.groups * p.source_part, repeats);
   c.source = &repeated;
   if (status == NN_OK && sink->sums && !(c.sums = nn_memory_get_zeroed(sums))) status = NN_EMEMORY;
   if (status == NN_OK && p.blocks > 0) status = nnk_run(&c.outcome, c.pieces * c.parts, 1, run_piece, &c);
@@ -461,6 +510,7 @@ typedef struct {
   int64_t source_part, part, size;
   int64_t taps, deep, wide;  /* of a part: taps, channels, columns */
   int64_t tap_parts, deep_parts, wide_parts, slices;
+  int64_t lines;             /* of a band; 0: rows are gathered */
   nnk_outcome outcome;
 } weighing;
 
@@ -512,6 +562,28 @@ static void weigh_jobs(void *context, int64_t begin, int64_t end) {
   if (!x) return;
   for (int64_t job = begin; job < end && nnk_going(&c->outcome); job++) weigh_part(c, job, x, x + WEIGH_ROWS * deep);
   nn_memory_put(x);
+}
+
+/* All of dweight, from bands. */
+static void weigh_bands(void *context, int64_t begin, int64_t end) {
+  weighing *c = context;
+  const nnk_grid *g = &c->grid;
+  nnk_grid own = own_pixels(g, c->s->out_height, c->s->out_width);
+  int64_t line = band_line(g), bands = nnk_divide_up(g->v.count, c->lines), units = g->images * bands;
+  int64_t size = whole_blocks(band_lines(g, c->lines) * line), y_size = c->lines * g->h.count * whole_blocks(c->part);
+  nn_real *band = nnk_scratch(&c->outcome, (size + y_size) * (int64_t)sizeof *band), *y = band + size;
+  if (!band) return;
+  for (int64_t slice = begin; slice < end; slice++) {
+    int64_t last = (slice + 1) * units / c->slices;
+    for (int64_t unit = slice * units / c->slices; unit < last && !nn_interrupted(); unit++) {
+      int64_t image = unit / bands, j = unit % bands * c->lines, lines = nnk_min(c->lines, g->v.count - j);
+      int64_t rows = lines * g->h.count, row = (image * g->v.count + j) * g->h.count;
+      c->engine->read_band(band, line, c->x, g, image, j, band_lines(g, lines));
+      c->engine->read_rows(y, rows * NNK_LANES, c->dy, &own, row, rows, 0, 1, 0, c->part);
+      c->engine->band_outer(c->sums + slice * c->size, band, line, g, y, rows * NNK_LANES, lines);
+    }
+  }
+  nn_memory_put(band);
 }
 
 static void weigh_channels(void *context, int64_t begin, int64_t end) {
@@ -578,20 +650,22 @@ int nnk_direct_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_sourc
   int64_t rows = s->images * s->out_height * s->out_width;
   if (rows * c.size == 0) return NN_OK;
   cut_parts(&c);
-  int64_t parts = by_channel ? 1 : s->groups * c.tap_parts * c.deep_parts * c.wide_parts;
+  c.lines = by_channel ? 0 : choose_band(&c.grid, s->groups);
+  int64_t parts = by_channel || c.lines > 0 ? 1 : s->groups * c.tap_parts * c.deep_parts * c.wide_parts;
   c.slices = nnk_min(SLICES, SLICE_BYTES / (c.size * (int64_t)sizeof *dweight));
   c.slices = nnk_max(1, nnk_min(nnk_min(c.slices, nnk_divide_up(WEIGH_JOBS, parts)), rows / WEIGH_ROWS));
 
   nnk_source repeated;
   nn_real *vectors = NULL;
-  bool runs = c.source_part % NNK_LANES != 0 && s->groups == 1;
-  int status = repeat_vectors(&repeated, &vectors, x, s->channels, runs ? s->kernel_width : 1);
+  int64_t repeats = c.lines > 0 ? s->width : c.source_part % NNK_LANES && s->groups == 1 ? s->kernel_width : 1;
+  int status = repeat_vectors(&repeated, &vectors, x, s->channels, repeats);
   c.x = &repeated;
   if (status == NN_OK && c.slices > 1) {
     c.sums = nn_memory_get_zeroed((size_t)(c.slices * c.size) * sizeof *c.sums);
     if (!c.sums) status = NN_EMEMORY;
   }
-  if (status == NN_OK) status = nnk_run(&c.outcome, c.slices * parts, 1, by_channel ? weigh_channels : weigh_jobs, &c);
+  nn_chunk work = by_channel ? weigh_channels : c.lines > 0 ? weigh_bands : weigh_jobs;
+  if (status == NN_OK) status = nnk_run(&c.outcome, c.slices * parts, 1, work, &c);
   if (c.slices > 1) {
     folding f = { dweight, c.sums, c.size, c.slices };
     if (status == NN_OK) status = nn_parallel_for(c.size, 32768, fold_slices, &f);

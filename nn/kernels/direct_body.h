@@ -116,16 +116,39 @@ static void read_rows(nn_real *a, int64_t a_step, const nnk_source *s, const nnk
   }
 }
 
+/* A few rows at a time: a block of channels keeps its vectors and sums in registers, and what is written of a pixel is
+ * still near when the next block comes. */
+enum { WRITE_ROWS = 8 };
+
+NNK_INLINE void write_block(const int parts, const nnk_sink *s, nn_real *sums, int64_t step, const int64_t *pixel,
+                            const nn_real *m, int64_t rows, int64_t channels, int64_t c, int count) {
+  fused_out f = fused_open(parts, s, c, count);
+  for (int64_t r = 0; r < rows; r++)
+    fused_put(parts, &f, s, pixel[r], channels, c, lanes_load(m + r * NNK_LANES), count);
+  if (!(parts & FUSED_SUMS)) return;
+  lanes_store(sums + c, lanes_add(lanes_load(sums + c), f.sum));
+  lanes_store(sums + step + c, lanes_add(lanes_load(sums + step + c), f.product));
+}
+
+/* m [rows x channels], blocked, to channels from `channel` on of those pixels. */
+NNK_INLINE void write_pixels(const int parts, const nnk_sink *s, nn_real *sums, int64_t step, const int64_t *pixel,
+                             const nn_real *m, int64_t m_step, int64_t rows, int64_t all, int64_t channel,
+                             int64_t channels) {
+  int64_t c = channel, end = channel + channels;
+  for (; c + NNK_LANES <= end; c += NNK_LANES, m += m_step)
+    write_block(parts, s, sums, step, pixel, m, rows, all, c, NNK_LANES);
+  if (c < end) write_block(parts, s, sums, step, pixel, m, rows, all, c, (int)(end - c));
+}
+
 static void write_rows(const nnk_sink *s, nn_real *sums, int64_t step, const nn_real *m, int64_t m_step,
                        const nnk_grid *g, int64_t row, int64_t rows, int64_t channel, int64_t channels) {
+  int64_t pixel[WRITE_ROWS];
+  int parts = fused_parts(s);
   grid_place p = grid_find(g, row);
-  for (int64_t t = 0; t < rows; t++, grid_step(g, &p)) {
-    int64_t pixel = grid_pixel(g, &p), c = 0;
-    const nn_real *from = m + t * NNK_LANES;
-    for (; c + NNK_LANES <= channels; c += NNK_LANES, from += m_step)
-      fused_write(s, sums, step, pixel, g->channels, channel + c, lanes_load(from), NNK_LANES);
-    if (c < channels)
-      fused_write(s, sums, step, pixel, g->channels, channel + c, lanes_load(from), (int)(channels - c));
+  for (int64_t t = 0; t < rows; t += WRITE_ROWS) {
+    int64_t some = nnk_min(WRITE_ROWS, rows - t);
+    for (int64_t r = 0; r < some; r++, grid_step(g, &p)) pixel[r] = grid_pixel(g, &p);
+    write_pixels(parts, s, sums, step, pixel, m + t * NNK_LANES, m_step, some, g->channels, channel, channels);
   }
 }
 

@@ -45,6 +45,18 @@ typedef struct nnk_engine {
    * What the sink sums is added to sums [2 x step]. */
   void (*write_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nn_real *m, int64_t m_step,
                      const nnk_grid *g, int64_t row, int64_t rows, int64_t channel, int64_t channels);
+  /* For few channels, from a band of source lines, `line` elements apart (band_body.h). The source's vectors repeat for
+   * every pixel of a line. */
+  void (*read_band)(nn_real *band, int64_t line, const nnk_source *s, const nnk_grid *g, int64_t image, int64_t j,
+                    int64_t lines);
+  /* Destination lines [j, j + lines) of the image whose band begins with line j: multiply by panels, and write. */
+  void (*band_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nn_real *band, int64_t line,
+                    const nnk_grid *g, const nn_real *weight, int64_t depth, int64_t image, int64_t j, int64_t lines);
+  /* d [taps x source channels x channels] += sum over those lines of what their taps see * y [pixels x channels],
+   * blocked */
+  void (*band_outer)(nn_real *d, const nn_real *band, int64_t line, const nnk_grid *g, const nn_real *y,
+                     int64_t y_step, int64_t lines);
+
   /* Read, multiply by weight [taps x step] channel by channel, and write. */
   void (*channel_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nnk_source *source, const nnk_grid *g,
                        const nn_real *weight, int64_t row, int64_t rows);

@@ -93,10 +93,10 @@ static void multiply(nn_real *m, int64_t m_step, const nn_real *a, int64_t a_ste
   }
 }
 
-/* d[r][...] (+)= sum over t < count of x[16 t + r] * y[16 t ...], for OUTER_BLOCKS blocks of y or one; of the last
+/* d[r][...] (+)= sum over t < count of x[x_row t + r] * y[16 t ...], for OUTER_BLOCKS blocks of y or one; of the last
  * only `valid` columns are written. d is fetched while the sums are made. */
-NNK_INLINE void outer_rows(nn_real *d, int64_t d_step, const nn_real *x, const nn_real *y, int64_t y_step,
-                           int64_t count, bool add, int valid, const int rows, const int blocks) {
+NNK_INLINE void outer_rows(nn_real *d, int64_t d_step, const nn_real *x, const int64_t x_row, const nn_real *y,
+                           int64_t y_step, int64_t count, bool add, int valid, const int rows, const int blocks) {
   lanes sums[OUTER_ROWS][OUTER_BLOCKS];
   LANES_UNROLL for (int r = 0; r < rows; r++)
     LANES_UNROLL for (int n = 0; n < blocks; n++) {
@@ -107,7 +107,7 @@ NNK_INLINE void outer_rows(nn_real *d, int64_t d_step, const nn_real *x, const n
     lanes right[OUTER_BLOCKS];
     LANES_UNROLL for (int n = 0; n < blocks; n++) right[n] = lanes_load(y + n * y_step + t * NNK_LANES);
     LANES_UNROLL for (int r = 0; r < rows; r++) {
-      lanes left = lanes_of(x[t * NNK_LANES + r]);
+      lanes left = lanes_of(x[t * x_row + r]);
       LANES_UNROLL for (int n = 0; n < blocks; n++) sums[r][n] = lanes_fma(left, right[n], sums[r][n]);
     }
   }
@@ -130,7 +130,7 @@ NNK_INLINE void outer_blocks(nn_real *d, int64_t d_step, const nn_real *x, const
     switch (end - row) {
 #define OUTER_CASE(rows)                                                                                         \
   case rows:                                                                                                     \
-    if (rows <= OUTER_ROWS) outer_rows(to, d_step, x + row, y, y_step, count, add, valid, rows, blocks); \
+    if (rows <= OUTER_ROWS) outer_rows(to, d_step, x + row, NNK_LANES, y, y_step, count, add, valid, rows, blocks); \
     break;
       OUTER_CASE(1)
       OUTER_CASE(2)
