@@ -44,7 +44,8 @@ static void read_band(nn_real *band, int64_t line, const nnk_source *s, const nn
   }
 }
 
-/* m [PRODUCT_ROWS x 16 blocks], blocked, = sums of `rows` neighbouring destinations, the first of which sees `from` under the first tap */
+/* m [PRODUCT_ROWS x 16 blocks], blocked, = sums of `rows` neighbouring destinations, the first of which sees `from`
+ * under the first tap */
 NNK_INLINE void band_product(nn_real *m, const nn_real *from, int64_t line, const nnk_grid *g, const nn_real *b,
                              const int64_t b_row, const int rows, const int blocks) {
   lanes sums[PRODUCT_ROWS][PRODUCT_BLOCKS];
@@ -60,8 +61,8 @@ NNK_INLINE void band_product(nn_real *m, const nn_real *from, int64_t line, cons
 NNK_INLINE void band_products(nn_real *m, const nn_real *from, int64_t line, const nnk_grid *g, const nn_real *b,
                               int64_t b_row, int64_t rows, const int blocks) {
   switch (rows) {
-#define BAND_ROWS(count) \
-  case count:            \
+#define BAND_ROWS(count)                                                              \
+  case count:                                                                         \
     if (count <= PRODUCT_ROWS) band_product(m, from, line, g, b, b_row, count, blocks); \
     break;
     BAND_ROWS(1)

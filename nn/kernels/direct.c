@@ -476,8 +476,8 @@ int nnk_direct_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_sou
   /* Enough pieces for a team and for interrupts, none too small to be worth its while. */
   c.pieces = nnk_max(nnk_min(PIECES, work / 500000), work / piece_products);
   c.pieces = nnk_max(1, nnk_min(c.pieces, p.blocks));
-  c.parts = p.groups > 1 || bands ? 1 : nnk_divide_up(nnk_max(nnk_min(8, work / 500000), work / piece_products), c.pieces);
-  c.parts = nnk_max(1, nnk_min(c.parts, nnk_divide_up(p.part, NNK_PANEL)));
+  c.parts = nnk_divide_up(nnk_max(nnk_min(8, work / 500000), work / piece_products), c.pieces);
+  c.parts = p.groups > 1 || bands ? 1 : nnk_max(1, nnk_min(c.parts, nnk_divide_up(p.part, NNK_PANEL)));
 
   nnk_source repeated;
   nn_real *vectors = NULL;
