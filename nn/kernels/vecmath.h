@@ -209,8 +209,7 @@ enum { NNK_STRETCH = 128 };
  * a multiple of NNK_LANES. */
 NNK_INLINE int64_t nnk_load_stretch(nn_real to[NNK_STRETCH], const nn_real *x, int64_t n, nn_real fill) {
   int64_t held = nnk_min(n, NNK_STRETCH), whole = nnk_divide_up(held, NNK_LANES) * NNK_LANES;
-  memcpy(to, x, (size_t)held * sizeof *to);
-  for (int64_t i = held; i < whole; i++) to[i] = fill;
+  for (int64_t i = 0; i < whole; i++) to[i] = i < held ? x[i] : fill;
   return whole;
 }
 
