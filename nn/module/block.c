@@ -38,12 +38,13 @@ static nni_child *shortcut_of(nn_module *m) {
   return NULL;
 }
 
-/* relu(body(x) + shortcut(x)); the shortcut is the child named "downsample", or x itself. */
+/* relu(body(x) + shortcut(x)); the shortcut is the child named "downsample", or x itself. It comes first: a plan takes
+ * the sum where the body's last convolution stores its results, and what both sides share runs in the same order. */
 static int residual_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   nni_child *shortcut = shortcut_of(m);
   nn_tensor *body = NULL, *around = NULL, *sum = NULL;
-  int status = run_chain(m, shortcut, x, pass, &body);
-  if (status == NN_OK && shortcut) status = nni_child_forward(shortcut, x, pass, &around);
+  int status = shortcut ? nni_child_forward(shortcut, x, pass, &around) : NN_OK;
+  if (status == NN_OK) status = run_chain(m, shortcut, x, pass, &body);
   if (status == NN_OK) {
     nn_tensor *terms[] = { body, shortcut ? around : x };
     status = nn_apply(nn_op_find("add"), terms, 2, NULL, &sum);
@@ -57,7 +58,6 @@ static int residual_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_
   return status;
 }
 
-/* The shortcut comes first, so that the sum can be taken where the body's last convolution stores its results. */
 static int residual_trace(nn_module *m, nni_graph *g, int x, int *y) {
   nni_child *shortcut = shortcut_of(m);
   int around = x, body = x, status = NN_OK;
