@@ -47,6 +47,8 @@ const nn_signature *nn_module_class_signature(const nn_module_class *class) {
 nn_module *nn_module_new(const nn_module_class *class, const nn_param *params) {
   nn_module *m = nn_memory_get_zeroed(sizeof *m);
   if (!m) return NULL;
+  static uint64_t made;
+  m->number = ++made;
   m->references = m->depth = 1;
   m->class = class;
   memcpy(m->param, params, sizeof m->param);
@@ -189,12 +191,12 @@ int nn_module_initialise(nn_module *m, uint64_t seed) {
 
 static int wants_gradient(void *context, const char *path, nn_tensor *t, bool buffer) {
   (void)path;
-  if (!buffer && t->requires_grad) *(bool *)context = true;
+  if (t->requires_grad) *(unsigned *)context |= buffer ? NNI_BUFFER_WANTS : NNI_PARAMETER_WANTS;
   return NN_OK;
 }
 
-bool nni_module_wants_gradient(nn_module *m) {
-  bool wants = false;
+unsigned nni_module_wants_gradient(nn_module *m) {
+  unsigned wants = 0;
   nn_module_walk(m, &(nn_module_visitor){ .context = &wants, .tensor = wants_gradient });
   return wants;
 }

@@ -25,7 +25,7 @@ typedef struct {
 /* Weights as a convolution's kernel wants them, for one pass, while they stay what they are. */
 typedef struct {
   nnk_conv_method method;
-  const nn_module *norm;     /* folded into them, or NULL */
+  uint64_t norm;             /* number of the one folded into them, or 0 */
   uint64_t version[3];       /* of the weight, and of the norm's weight and running variance */
   void *data;
 } nni_prepared;
@@ -41,6 +41,7 @@ struct nn_module {
   nni_child *child;
   int children, room;
   int depth;                 /* of the tree below, itself included: walks and releases recurse */
+  uint64_t number;           /* no other module has had it */
   uint64_t stream;           /* of its random draws; given by nn_module_initialise */
   nni_prepared prepared[2];  /* of a convolution: forward, grad_input */
   struct nni_plan *plans;    /* for the shapes it was run on, the latest first */
@@ -67,7 +68,8 @@ int nni_modules_start(void);
 /* Adds a float tensor of the given sizes as a parameter or buffer. */
 int nni_module_slot(nn_module *m, const char *name, bool buffer, int axes, const int64_t *size);
 extern uint64_t nni_module_changes;  /* counts children added to any module */
-bool nni_module_wants_gradient(nn_module *m);
+enum { NNI_PARAMETER_WANTS = 1, NNI_BUFFER_WANTS = 2 };
+unsigned nni_module_wants_gradient(nn_module *m);  /* of these */
 void nni_plans_release(struct nni_plan *list);
 /* Runs m by its plan; *planned is false when it has none, and nothing was done then. */
 int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y, bool *planned);

@@ -124,10 +124,9 @@ typedef struct {
   nn_module *root;
   nn_tensor *arena;
   nn_call *row;           /* [values] the calls of ROW values: their params, and what they keep */
+  uint64_t *folded;       /* [values] version of a folded NORM's running variance on the way forth */
   uint64_t seed;          /* of dropout's draws */
-  const nn_real *x;       /* the caller's buffers */
-  nn_tensor *x_tensor, *y_tensor;
-  nn_tensor *dy_tensor;
+  nn_tensor *x_tensor, *y_tensor, *dy_tensor;  /* the caller's */
   nn_tensor **d;          /* gradients: of x, then of the parameters */
 } call;
 
@@ -297,12 +296,14 @@ static void norm_backward(const call *c, const nni_step *s) {
 
 /* ---- convolutions ---- */
 
-/* The folded norm's scale, and as its shift the bias of norm and convolution together. */
+/* The folded norm's scale, and as its shift the bias of norm and convolution together. The way back takes the same
+ * scale, whatever became of the running statistics. */
 static int set_fold(const call *c, const nni_step *s) {
   const nn_module *norm = c->plan->graph.value[s->fold].module, *conv = c->plan->graph.value[s->value].module;
   int64_t channels = width(c, s->fold);
   double *mean = nn_memory_get((size_t)(2 * channels) * sizeof *mean);
   if (!mean) return NN_EMEMORY;
+  c->folded[s->fold] = norm->slot[RUNNING_VAR].tensor->storage->version;
   running_moments(norm, conv->slots > 1 ? slot(conv, 1) : NULL, channels, mean, mean + channels);
   set_scale(c, s->fold, mean, mean + channels);
   nn_memory_put(mean);
@@ -323,13 +324,14 @@ static int prepared(const call *c, const nni_step *s, const void **weights) {
   method.shape.images = 0;  /* weights are the same for any number */
   uint64_t version[] = { v->module->slot[0].tensor->storage->version,
                          norm ? norm->slot[GAMMA].tensor->storage->version : 0,
-                         norm ? norm->slot[RUNNING_VAR].tensor->storage->version : 0 };
+                         norm ? c->folded[s->fold] : 0 };
+  uint64_t number = norm ? norm->number : 0;
   *weights = kept->data;
-  if (kept->data && kept->norm == norm && memcmp(kept->version, version, sizeof version) == 0 &&
+  if (kept->data && kept->norm == number && memcmp(kept->version, version, sizeof version) == 0 &&
       memcmp(&kept->method, &method, sizeof method) == 0)
     return NN_OK;
   nn_memory_put(kept->data);
-  *kept = (nni_prepared){ .norm = norm };
+  *kept = (nni_prepared){ .norm = number };
   memcpy(&kept->method, &method, sizeof method);
   memcpy(kept->version, version, sizeof version);
   void *data = nn_memory_get(method.weights);
@@ -357,9 +359,10 @@ static int conv_run(const call *c, const nni_step *s) {
   nnk_source source = source_of(c, &s->a);
   nnk_sink sink = sink_of(c, s);
   const void *weights = NULL;
-  int status = s->fold >= 0 ? set_fold(c, s) : NN_OK;
-  if (s->kind == NNI_CONV_FORWARD && s->fold >= 0) sink.bias = vector(c, s->fold, NNI_SHIFT);
-  else if (s->kind == NNI_CONV_FORWARD && v->module->slots > 1) sink.bias = slot(v->module, 1);
+  bool forward = s->kind == NNI_CONV_FORWARD, folds = forward && s->fold >= 0;
+  int status = folds ? set_fold(c, s) : NN_OK;
+  if (folds) sink.bias = vector(c, s->fold, NNI_SHIFT);
+  else if (forward && v->module->slots > 1) sink.bias = slot(v->module, 1);
   drop_prepared(c, s);
   if (status == NN_OK) status = prepared(c, s, &weights);
   return status == NN_OK ? nnk_conv_run(&s->method, &sink, &source, weights) : status;
@@ -506,7 +509,8 @@ static call *new_call(nni_plan *p, nn_module *m, uint64_t seed) {
   c->seed = seed;
   int64_t elements = (int64_t)(p->arena / sizeof(nn_real));
   c->arena = nn_tensor_new(NN_REAL, 1, &elements);
-  c->row = nn_memory_get_zeroed((size_t)p->graph.count * sizeof *c->row);
+  c->row = nn_memory_get_zeroed((size_t)p->graph.count * (sizeof *c->row + sizeof *c->folded));
+  c->folded = c->row ? (uint64_t *)(c->row + p->graph.count) : NULL;
   if (c->arena && c->row) return c;
   free_call(c);
   return NULL;
@@ -579,10 +583,12 @@ int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor 
   nni_plan_key key = { .training = pass->training, .input_gradient = nn_grad_enabled() && x->requires_grad,
                        .precision = nni_precision() };
   *planned = false;
-  if (x->type != NN_REAL || nn_tensor_count(x) == 0) return NN_OK;
+  if (x->type != NN_REAL || x->axes == 0 || nn_tensor_count(x) == 0) return NN_OK;
   key.shape = (nn_shape){ .type = NN_REAL, .axes = x->axes };
   memcpy(key.shape.size, x->size, sizeof x->size);
-  key.gradient = key.input_gradient || (nn_grad_enabled() && nni_module_wants_gradient(m));
+  unsigned wants = nn_grad_enabled() ? nni_module_wants_gradient(m) : 0;
+  if (wants & NNI_BUFFER_WANTS) return NN_OK;  /* plans have no gradient to running statistics */
+  key.gradient = key.input_gradient || wants;
   nni_plan *p = NULL;
   int status = find_plan(&p, m, &key);
   if (status == NN_OK) status = run_forward(p, m, x, pass->seed, y);
