@@ -34,7 +34,13 @@ int nni_choose_level(const char *asked, nn_level best, nn_level *chosen);
 #define NNK_CLONES
 #endif
 
+/* Inlined always, as constants among its arguments are to become part of the code. Sanitizers watch every access: they
+ * would take minutes to compile it. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NNK_INLINE static inline
+#else
 #define NNK_INLINE static inline __attribute__((always_inline))
+#endif
 
 /* Sixteen neighbouring elements, at any address: one AVX-512 register of floats, two of AVX2, four of SSE or Neon. */
 enum { NNK_LANES = 16 };

@@ -39,8 +39,13 @@ typedef struct {
   lanes_part part[LANES_PARTS];
 } lanes;
 
-/* Loops with constant bounds that have to become straight code: their values are registers. */
+/* Loops with constant bounds that have to become straight code: their values are registers. (Sanitizers watch every
+ * access: straight code would take them minutes to compile.) */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LANES_UNROLL
+#else
 #define LANES_UNROLL _Pragma("GCC unroll 64")
+#endif
 #define LANES_EACH(p) LANES_UNROLL for (int p = 0; p < LANES_PARTS; p++)
 
 NNK_INLINE lanes lanes_of(nn_real x) {
