@@ -65,9 +65,9 @@ typedef struct nnk_engine {
                         int64_t rows);
 
   /* Rows [begin, end) of rows x channels from one source, or the sum of two, to a sink (fuse.c). What it sums is added
-   * to sums [2 x step]. */
-  void (*fuse)(const nnk_sink *s, nn_real *sums, int64_t step, const nnk_source *a, const nnk_source *b, int64_t begin,
-               int64_t end, int64_t channels);
+   * to sums [2 x channels]. */
+  void (*fuse)(const nnk_sink *s, double *sums, const nnk_source *a, const nnk_source *b, int64_t begin, int64_t end,
+               int64_t channels);
 
   /* Winograd's convolution (winograd.c). Matrices of tiles x channels, blocked, one for each of 36 positions, which lie
    * `position` apart; tiles [begin, end) of the images, of which the first is row 0 of the matrix. */

@@ -1,7 +1,6 @@
 /* fuse.c -- sources to sink, element by element: cut into pieces for the team.
  *
- * Sums are taken in float over short runs of rows, in double over a slice (at most 8, fixed by shape), and added in the
- * slices' order.
+ * Sums are taken over slices (at most 8, fixed by shape), and added in the slices' order.
  */
 #include "kernels/fuse.h"
 
@@ -9,7 +8,7 @@
 
 #include "kernels/engine.h"
 
-enum { SLICES = 8, SLICE_ROWS = 256, RUN = 16, GRAIN = 16384 };
+enum { SLICES = 8, SLICE_ROWS = 256, GRAIN = 16384 };
 
 typedef struct {
   const nnk_engine *engine;
@@ -17,32 +16,18 @@ typedef struct {
   const nnk_source *a, *b;
   int64_t rows, channels, slices;
   double *sums;           /* [slices x 2 x channels] */
-  nnk_outcome outcome;
 } fusing;
 
 static void fuse_piece(void *context, int64_t begin, int64_t end) {
   const fusing *f = context;
-  f->engine->fuse(f->sink, NULL, 0, f->a, f->b, begin, end, f->channels);
+  f->engine->fuse(f->sink, NULL, f->a, f->b, begin, end, f->channels);
 }
 
 static void fuse_slices(void *context, int64_t begin, int64_t end) {
-  fusing *f = context;
-  int64_t step = nnk_divide_up(f->channels, NNK_LANES) * NNK_LANES;
-  nn_real *run = nnk_scratch(&f->outcome, 2 * step * (int64_t)sizeof *run);
-  if (!run) return;
-  for (int64_t slice = begin; slice < end; slice++) {
-    double *sum = f->sums + slice * 2 * f->channels, *product = sum + f->channels;
-    int64_t last = (slice + 1) * f->rows / f->slices;
-    for (int64_t row = slice * f->rows / f->slices; row < last; row += RUN) {
-      memset(run, 0, (size_t)(2 * step) * sizeof *run);
-      f->engine->fuse(f->sink, run, step, f->a, f->b, row, nnk_min(row + RUN, last), f->channels);
-      for (int64_t c = 0; c < f->channels; c++) {
-        sum[c] += (double)run[c];
-        product[c] += (double)run[step + c];
-      }
-    }
-  }
-  nn_memory_put(run);
+  const fusing *f = context;
+  for (int64_t slice = begin; slice < end; slice++)
+    f->engine->fuse(f->sink, f->sums + slice * 2 * f->channels, f->a, f->b, slice * f->rows / f->slices,
+                    (slice + 1) * f->rows / f->slices, f->channels);
 }
 
 int nnk_fuse(const nnk_sink *sink, const nnk_source *a, const nnk_source *b, int64_t rows, int64_t channels) {
@@ -51,7 +36,7 @@ int nnk_fuse(const nnk_sink *sink, const nnk_source *a, const nnk_source *b, int
   int64_t both = 2 * channels;
   f.slices = nnk_max(1, nnk_min(SLICES, rows / SLICE_ROWS));
   f.sums = nn_memory_get_zeroed((size_t)(f.slices * both) * sizeof *f.sums);
-  int status = f.sums ? nnk_run(&f.outcome, f.slices, 1, fuse_slices, &f) : NN_EMEMORY;
+  int status = f.sums ? nn_parallel_for(f.slices, 1, fuse_slices, &f) : NN_EMEMORY;
   memset(sink->sums, 0, (size_t)both * sizeof *sink->sums);
   for (int64_t slice = 0; slice < f.slices && status == NN_OK; slice++)
     for (int64_t c = 0; c < both; c++) sink->sums[c] += f.sums[slice * both + c];
