@@ -5,9 +5,10 @@
 
 #include "kernels/conv.h"
 #include "kernels/direct.h"
+#include "kernels/strided.h"
 #include "kernels/winograd.h"
 
-typedef enum { DIRECT, WINOGRAD } way;
+typedef enum { DIRECT, WINOGRAD, STRIDED } way;
 
 static const char *const precisions[] = { [NNK_FAST] = "fast", [NNK_EXACT] = "exact" };
 static nnk_precision precision_now = NNK_FAST;
@@ -38,6 +39,9 @@ int nnk_conv_choose(nnk_conv_method *m, const nnk_conv *shape, nnk_conv_pass pas
   if (precision == NNK_FAST && nnk_winograd_suits(shape, pass)) {
     chosen.way = WINOGRAD;
     if (pass != NNK_GRAD_WEIGHT) chosen.weights = nnk_winograd_weights(shape, pass);
+  } else if (precision == NNK_FAST && nnk_strided_suits(shape, pass)) {
+    chosen.way = STRIDED;
+    if (pass != NNK_GRAD_WEIGHT) chosen.weights = nnk_strided_weights(shape, pass);
   } else {
     status = nnk_direct_choose(&chosen);
   }
@@ -52,19 +56,28 @@ double nnk_conv_bound(const nnk_conv_method *m) {
   int64_t taps = s->kernel_height * s->kernel_width, terms = s->images * s->out_height * s->out_width;
   if (m->pass == NNK_FORWARD) terms = taps * s->channels / s->groups;
   if (m->pass == NNK_GRAD_INPUT) terms = taps * s->out_channels / s->groups;
-  return (8 + sqrt((double)terms)) * (m->way == WINOGRAD ? 10 : 1);
+  return (8 + sqrt((double)terms)) * (m->way == DIRECT ? 1 : 10);
 }
 
 int nnk_conv_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale) {
-  return (m->way == WINOGRAD ? nnk_winograd_prepare : nnk_direct_prepare)(m, prepared, weight, scale);
+  static __typeof__(nnk_direct_prepare) *const prepare[] = {
+    [DIRECT] = nnk_direct_prepare, [WINOGRAD] = nnk_winograd_prepare, [STRIDED] = nnk_strided_prepare
+  };
+  return prepare[m->way](m, prepared, weight, scale);
 }
 
 int nnk_conv_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_source *source, const void *prepared) {
-  return (m->way == WINOGRAD ? nnk_winograd_run : nnk_direct_run)(m, sink, source, prepared);
+  static __typeof__(nnk_direct_run) *const run[] = {
+    [DIRECT] = nnk_direct_run, [WINOGRAD] = nnk_winograd_run, [STRIDED] = nnk_strided_run
+  };
+  return run[m->way](m, sink, source, prepared);
 }
 
 int nnk_conv_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_source *dy, const nnk_source *x) {
-  return (m->way == WINOGRAD ? nnk_winograd_weigh : nnk_direct_weigh)(m, dweight, dy, x);
+  static __typeof__(nnk_direct_weigh) *const weigh[] = {
+    [DIRECT] = nnk_direct_weigh, [WINOGRAD] = nnk_winograd_weigh, [STRIDED] = nnk_strided_weigh
+  };
+  return weigh[m->way](m, dweight, dy, x);
 }
 
 static int run_once(const nnk_conv *s, nnk_conv_pass pass, const nnk_sink *sink, const nn_real *from,

@@ -14,13 +14,15 @@
 
 #include "kernels/conv.h"
 #include "kernels/direct.h"
+#include "kernels/strided.h"
 
 enum { NNK_PANEL = 32 };
 
 /* Where panel `columns/32` of panels of this depth begins. */
 static inline int64_t nnk_panel_offset(int64_t column, int64_t depth) { return column * depth; }
 
-/* Images cut into tiles of 4 x 4 pixels, row by row; tile 0 begins `before` pixels above and left of an image. */
+/* Images cut into tiles of 4 x 4 pixels, or 8 x 8 where a stride of 2 lies between, row by row; tile 0 begins `before`
+ * pixels above and left of an image. */
 typedef struct {
   int64_t height, width, channels;
   int64_t down, across;                /* tiles of one image */
@@ -89,6 +91,24 @@ typedef struct nnk_engine {
   void (*winograd_weights_back)(nn_real *dweight, const nnk_conv *s, const nn_real *d, int64_t d_position,
                                 int64_t d_step, int64_t d_slice, int64_t slices, int64_t begin, int64_t end,
                                 int64_t left, int64_t right);
+
+  /* Convolutions of stride 2 (strided.c), in matrices of tiles x channels as strided.h says. */
+
+  /* v's tiles from `row` on = what a source holds under tiles [begin, end), transformed. */
+  void (*strided_spread)(nnk_strided_size size, nn_real *v, const nnk_strided_matrices *m, int64_t row,
+                         const nnk_tiles *g, const nnk_source *s, int64_t begin, int64_t end);
+  /* m, transformed back, to a sink: its tiles, from `begin` on, and its channels, those of the sink from `first` to
+   * `last`. Tiles are 4 x 4 pixels, backward 8 x 8. Adds to sums [2 x channels]. */
+  void (*strided_collect)(bool backward, const nnk_sink *s, double *sums, const nnk_tiles *g, const nn_real *m,
+                          const nnk_strided_matrices *shape, int64_t begin, int64_t first, int64_t last);
+  /* As winograd_weights. */
+  void (*strided_weights)(nn_real *u, int64_t u_position, const nnk_conv *s, bool backward, const nn_real *weight,
+                          const nn_real *scale, int64_t panel, int64_t begin, int64_t end, bool stream);
+  /* dweight += d [channels x columns] transformed back, for the taps of matrices from `matrix` on: 0, 25, 30 or 35.
+   * Otherwise as winograd_weights_back. */
+  void (*strided_weights_back)(nn_real *dweight, const nnk_conv *s, const nn_real *d, int64_t d_position,
+                               int64_t d_step, int64_t matrix, int64_t begin, int64_t end, int64_t left,
+                               int64_t right);
 } nnk_engine;
 
 extern const nnk_engine nnk_engine_avx512, nnk_engine_avx2, nnk_engine_portable;

@@ -11,6 +11,7 @@ enum { PRODUCT_ROWS = 14, PRODUCT_BLOCKS = 2, OUTER_ROWS = 8, OUTER_BLOCKS = 2 }
 #include "kernels/product_body.h"
 #include "kernels/band_body.h"
 #include "kernels/winograd_body.h"
+#include "kernels/strided_body.h"
 
 const nnk_engine nnk_engine_avx512 = {
   .multiply = multiply, .outer = outer,
@@ -20,5 +21,7 @@ const nnk_engine nnk_engine_avx512 = {
   .winograd_spread_data = winograd_spread_data, .winograd_spread_gradient = winograd_spread_gradient,
   .winograd_collect = winograd_collect_tiles,
   .winograd_weights = winograd_weights, .winograd_weights_back = winograd_weights_back,
+  .strided_spread = strided_spread, .strided_collect = strided_collect,
+  .strided_weights = strided_weights, .strided_weights_back = strided_weights_back,
 };
 #endif

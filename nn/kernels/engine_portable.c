@@ -9,6 +9,7 @@ enum { PRODUCT_ROWS = 2, PRODUCT_BLOCKS = 1, OUTER_ROWS = 2, OUTER_BLOCKS = 1 };
 #include "kernels/product_body.h"
 #include "kernels/band_body.h"
 #include "kernels/winograd_body.h"
+#include "kernels/strided_body.h"
 
 const nnk_engine nnk_engine_portable = {
   .multiply = multiply, .outer = outer,
@@ -18,6 +19,8 @@ const nnk_engine nnk_engine_portable = {
   .winograd_spread_data = winograd_spread_data, .winograd_spread_gradient = winograd_spread_gradient,
   .winograd_collect = winograd_collect_tiles,
   .winograd_weights = winograd_weights, .winograd_weights_back = winograd_weights_back,
+  .strided_spread = strided_spread, .strided_collect = strided_collect,
+  .strided_weights = strided_weights, .strided_weights_back = strided_weights_back,
 };
 
 const nnk_engine *nnk_engine_of(nn_level level) {

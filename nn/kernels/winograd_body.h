@@ -296,8 +296,12 @@ NNK_INLINE void winograd_weight_tile(nn_real *u, int64_t u_position, const lanes
   }
 }
 
-NNK_INLINE void weights_forward(nn_real *u, int64_t u_position, const nnk_conv *s, const nn_real *weight,
-                                const nn_real *scale, int64_t panel, int64_t begin, int64_t end, const bool stream) {
+/* What becomes of sixteen columns of one row of depth, taps g. */
+typedef void weight_transform(nn_real *u, int64_t u_position, const lanes g[9], const bool stream);
+
+NNK_INLINE void weights_forward(weight_transform *transform, nn_real *u, int64_t u_position, const nnk_conv *s,
+                                const nn_real *weight, const nn_real *scale, int64_t panel, int64_t begin,
+                                int64_t end, const bool stream) {
   int64_t depth = s->channels, columns = s->out_channels;
   int64_t width = nnk_min(NNK_PANEL, nnk_divide_up(columns, NNK_LANES) * NNK_LANES - panel);
   for (int64_t c = begin; c < end; c++) {
@@ -306,15 +310,16 @@ NNK_INLINE void weights_forward(nn_real *u, int64_t u_position, const nnk_conv *
       lanes g[9], by = scale ? lanes_load_some(scale + k, count) : lanes_of(1);
       LANES_UNROLL for (int tap = 0; tap < 9; tap++)
         g[tap] = lanes_mul(by, lanes_load_some(weight + (tap * depth + c) * columns + k, count));
-      winograd_weight_tile(u + nnk_panel_offset(panel, depth) + c * width + k - panel, u_position, g, stream);
+      transform(u + nnk_panel_offset(panel, depth) + c * width + k - panel, u_position, g, stream);
     }
   }
 }
 
 /* Depth is the layer's output and columns its input, so blocks of sixteen by sixteen weights are transposed, and taps
  * read from the last. */
-NNK_INLINE void weights_backward(nn_real *u, int64_t u_position, const nnk_conv *s, const nn_real *weight,
-                                 const nn_real *scale, int64_t panel, int64_t begin, int64_t end, const bool stream) {
+NNK_INLINE void weights_backward(weight_transform *transform, nn_real *u, int64_t u_position, const nnk_conv *s,
+                                 const nn_real *weight, const nn_real *scale, int64_t panel, int64_t begin,
+                                 int64_t end, const bool stream) {
   int64_t depth = s->out_channels, columns = s->channels;
   int64_t width = nnk_min(NNK_PANEL, nnk_divide_up(columns, NNK_LANES) * NNK_LANES - panel);
   for (int64_t k = begin; k < end; k += NNK_LANES) {
@@ -331,22 +336,28 @@ NNK_INLINE void weights_backward(nn_real *u, int64_t u_position, const nnk_conv 
       for (int64_t j = 0; j < deep; j++) {
         lanes g[9], by = lanes_of(scale ? scale[k + j] : 1);
         LANES_UNROLL for (int tap = 0; tap < 9; tap++) g[tap] = lanes_mul(by, lanes_load(block[tap][j]));
-        winograd_weight_tile(u + nnk_panel_offset(panel, depth) + (k + j) * width + c - panel, u_position, g, stream);
+        transform(u + nnk_panel_offset(panel, depth) + (k + j) * width + c - panel, u_position, g, stream);
       }
     }
   }
 }
 
-static void winograd_weights(nn_real *u, int64_t u_position, const nnk_conv *s, bool backward, const nn_real *weight,
-                             const nn_real *scale, int64_t panel, int64_t begin, int64_t end, bool stream) {
+NNK_INLINE void prepare_weights(weight_transform *transform, nn_real *u, int64_t u_position, const nnk_conv *s,
+                                bool backward, const nn_real *weight, const nn_real *scale, int64_t panel,
+                                int64_t begin, int64_t end, bool stream) {
   if (backward) {
-    if (stream) weights_backward(u, u_position, s, weight, scale, panel, begin, end, true);
-    else weights_backward(u, u_position, s, weight, scale, panel, begin, end, false);
+    if (stream) weights_backward(transform, u, u_position, s, weight, scale, panel, begin, end, true);
+    else weights_backward(transform, u, u_position, s, weight, scale, panel, begin, end, false);
   } else {
-    if (stream) weights_forward(u, u_position, s, weight, scale, panel, begin, end, true);
-    else weights_forward(u, u_position, s, weight, scale, panel, begin, end, false);
+    if (stream) weights_forward(transform, u, u_position, s, weight, scale, panel, begin, end, true);
+    else weights_forward(transform, u, u_position, s, weight, scale, panel, begin, end, false);
   }
   if (stream) lanes_stream_end();
+}
+
+static void winograd_weights(nn_real *u, int64_t u_position, const nnk_conv *s, bool backward, const nn_real *weight,
+                             const nn_real *scale, int64_t panel, int64_t begin, int64_t end, bool stream) {
+  prepare_weights(winograd_weight_tile, u, u_position, s, backward, weight, scale, panel, begin, end, stream);
 }
 
 /* dweight [3 x 3 x channels x columns] += G' d G, d summed over its slices first; channels [begin, end), columns

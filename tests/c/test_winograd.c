@@ -1,14 +1,15 @@
-/* test_winograd.c -- the engines' products against sums in double; Winograd's convolution against the plain twins where
- * it is not the way that would be chosen (tiny maps, few channels, every padding) and where it works in phases; its
- * error; the same bits with 1 to 4 threads.
+/* test_winograd.c -- the engines' products against sums in double; Winograd's convolutions, of stride 1 and of stride
+ * 2, against the plain twins where they are not the way that would be chosen (tiny maps, few channels, every padding)
+ * and where they work in phases; their error; the same bits with 1 to 4 threads.
  *
- * test_twins draws what is fused, and shapes that choose Winograd.
+ * test_twins draws what is fused, and shapes that choose these ways.
  */
 #include <math.h>
 
 #include "scratch.h"
 
 #include "kernels/engine.h"
+#include "kernels/strided.h"
 #include "kernels/winograd.h"
 
 static const double roundoff = sizeof(nn_real) == 8 ? 0x1p-53 : 0x1p-24;
@@ -98,6 +99,23 @@ static nnk_conv shape_of(int64_t images, int64_t height, int64_t width, int64_t 
                      .kernel_width = 3, .stride = 1, .padding = padding, .dilation = 1, .groups = 1 };
 }
 
+static nnk_conv strided_of(int64_t images, int64_t height, int64_t width, int64_t in, int64_t out) {
+  nnk_conv s = shape_of(images, height, width, in, out, 1);
+  s.out_height = nnk_divide_up(height, 2), s.out_width = nnk_divide_up(width, 2), s.stride = 2;
+  return s;
+}
+
+/* The way of each stride. */
+static const struct {
+  size_t (*weights)(const nnk_conv *shape, nnk_conv_pass pass);
+  int (*prepare)(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale);
+  int (*run)(const nnk_conv_method *m, const nnk_sink *sink, const nnk_source *source, const void *prepared);
+  int (*weigh)(const nnk_conv_method *m, nn_real *dweight, const nnk_source *dy, const nnk_source *x);
+} ways[] = {
+  [1] = { nnk_winograd_weights, nnk_winograd_prepare, nnk_winograd_run, nnk_winograd_weigh },
+  [2] = { nnk_strided_weights, nnk_strided_prepare, nnk_strided_run, nnk_strided_weigh },
+};
+
 static int64_t pixels_in(const nnk_conv *s) { return s->images * s->height * s->width; }
 static int64_t pixels_out(const nnk_conv *s) { return s->images * s->out_height * s->out_width; }
 
@@ -119,9 +137,9 @@ static double error_of(const nn_real *y, const nn_real *expected, int64_t count)
 
 static void expect(const char *what, const nnk_conv *s, double error, double allowed) {
   if (!(error <= allowed))
-    fail_msg("%s of %lldx%lldx%lldx%lld to %lld, padding %lld: error %.2g, at most %.2g expected", what,
+    fail_msg("%s of %lldx%lldx%lldx%lld to %lld, padding %lld, stride %lld: error %.2g, at most %.2g expected", what,
              (long long)s->images, (long long)s->height, (long long)s->width, (long long)s->channels,
-             (long long)s->out_channels, (long long)s->padding, error, allowed);
+             (long long)s->out_channels, (long long)s->padding, (long long)s->stride, error, allowed);
 }
 
 static void same_bits(const char *what, const nnk_conv *s, const void *a, const void *b, size_t bytes) {
@@ -132,7 +150,7 @@ static void same_bits(const char *what, const nnk_conv *s, const void *a, const 
  * any number of threads. */
 static void check_run(const nnk_conv *s, nnk_conv_pass pass, bool fused, double allowed) {
   const char *what = pass == NNK_FORWARD ? "forward" : "gradient to input";
-  nnk_conv_method m = { .shape = *s, .pass = pass, .weights = nnk_winograd_weights(s, pass) };
+  nnk_conv_method m = { .shape = *s, .pass = pass, .weights = ways[s->stride].weights(s, pass) };
   int64_t from = pass == NNK_FORWARD ? pixels_in(s) : pixels_out(s), to = pixels_in(s) + pixels_out(s) - from;
   int64_t in = pass == NNK_FORWARD ? s->channels : s->out_channels, out = s->channels + s->out_channels - in;
   nn_real *x = drawn(1, from * in), *other = drawn(2, from * in), *weight = drawn(3, 9 * in * out);
@@ -160,8 +178,8 @@ static void check_run(const nnk_conv *s, nnk_conv_pass pass, bool fused, double 
   for (int threads = 1; threads <= 4; threads++) {
     assert_int_equal(nn_set_threads(threads), NN_OK);
     memset(prepared, 0xff, m.weights);
-    assert_int_equal(nnk_winograd_prepare(&m, prepared, weight, fused ? by : NULL), NN_OK);
-    assert_int_equal(nnk_winograd_run(&m, &sink, &source, prepared), NN_OK);
+    assert_int_equal(ways[s->stride].prepare(&m, prepared, weight, fused ? by : NULL), NN_OK);
+    assert_int_equal(ways[s->stride].run(&m, &sink, &source, prepared), NN_OK);
     if (threads == 1) {
       expect(what, s, error_of(y, expected, to * out), allowed);
       memcpy(first, y, (size_t)(to * out) * sizeof *y);
@@ -197,7 +215,7 @@ static void check_weigh(const nnk_conv *s, bool fused, double allowed) {
   for (int threads = 1; threads <= 4; threads++) {
     assert_int_equal(nn_set_threads(threads), NN_OK);
     memcpy(dweight, start, (size_t)weights * sizeof *start);
-    assert_int_equal(nnk_winograd_weigh(&m, dweight, &sy, &sx), NN_OK);
+    assert_int_equal(ways[s->stride].weigh(&m, dweight, &sy, &sx), NN_OK);
     if (threads == 1) {
       expect("gradient to weight", s, error_of(dweight, expected, weights), allowed);
       memcpy(first, dweight, (size_t)weights * sizeof *first);
@@ -233,6 +251,16 @@ static void test_awkward(void **state) {
   const nnk_conv more[] = { shape_of(1, 1, 40, 5, 20, 1), shape_of(2, 37, 2, 20, 5, 1), shape_of(1, 3, 3, 1, 64, 0),
                             shape_of(5, 13, 21, 31, 33, 1), shape_of(2, 11, 5, 16, 100, 2) };
   for (size_t i = 0; i < sizeof more / sizeof *more; i++) check(&more[i], 3e-5);
+
+  for (int64_t side = 1; side <= 18; side++) {
+    const int64_t *c = channels[kind++ % KINDS];
+    nnk_conv s = strided_of(1 + side % 3, side, 1 + side * 7 % 19, c[0], c[1]);
+    check(&s, 1e-5);
+  }
+  const nnk_conv halved[] = { strided_of(1, 1, 40, 5, 20), strided_of(2, 37, 2, 20, 5), strided_of(1, 7, 7, 17, 64),
+                              strided_of(5, 13, 21, 31, 33), strided_of(2, 56, 5, 16, 100),
+                              strided_of(1, 9, 9, 1, 48) };
+  for (size_t i = 0; i < sizeof halved / sizeof *halved; i++) check(&halved[i], 1e-5);
 }
 
 /* Layers whose weights are larger than a cache work in phases; many tiles are several pieces and slices. */
@@ -241,16 +269,22 @@ static void test_large(void **state) {
   const nnk_conv shapes[] = { shape_of(1, 7, 5, 210, 230, 1), shape_of(2, 6, 6, 250, 161, 1),
                               shape_of(9, 30, 30, 16, 24, 1) };
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], 3e-5);
+  const nnk_conv halved[] = { strided_of(75, 7, 5, 210, 230), strided_of(2, 6, 6, 250, 161),
+                              strided_of(9, 61, 60, 17, 24) };
+  for (size_t i = 0; i < sizeof halved / sizeof *halved; i++) check(&halved[i], 1e-5);
 }
 
-/* What winograd.c promises: the error is below 2e-5 of the results' root mean square. */
+/* What winograd.c and strided.c promise of the error, relative to the results' root mean square. */
 static void test_error(void **state) {
   (void)state;
   for (int64_t channels = 64; channels <= 512; channels *= 2) {
-    nnk_conv s = shape_of(1, 8, 8, channels, channels, 1);
-    check_run(&s, NNK_FORWARD, false, 2e-5);
-    check_run(&s, NNK_GRAD_INPUT, false, 2e-5);
-    check_weigh(&s, false, 2e-5);
+    const nnk_conv shapes[] = { shape_of(1, 8, 8, channels, channels, 1), strided_of(1, 16, 16, channels, channels) };
+    for (int i = 0; i < 2; i++) {
+      double allowed = i == 0 ? 2e-5 : 1e-5;
+      check_run(&shapes[i], NNK_FORWARD, false, allowed);
+      check_run(&shapes[i], NNK_GRAD_INPUT, false, allowed);
+      check_weigh(&shapes[i], false, allowed);
+    }
   }
 }
 
