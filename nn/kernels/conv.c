@@ -80,9 +80,13 @@ int nnk_conv_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_source 
   return weigh[m->way](m, dweight, dy, x);
 }
 
+/* No images, or none of their channels: results are empty, and nothing is added to gradients. */
+static bool nothing(const nnk_conv *s) { return s->images == 0 || s->out_channels == 0; }
+
 static int run_once(const nnk_conv *s, nnk_conv_pass pass, const nnk_sink *sink, const nn_real *from,
                     const nn_real *weight) {
   nnk_conv_method m;
+  if (nothing(s)) return NN_OK;
   int status = nnk_conv_choose(&m, s, pass, nni_precision());
   if (status != NN_OK) return status;
   void *prepared = nn_memory_get(m.weights);
@@ -103,6 +107,7 @@ int nnk_conv2d_grad_input(nn_real *dx, const nn_real *dy, const nn_real *weight,
 
 int nnk_conv2d_grad_weight(nn_real *dweight, const nn_real *dy, const nn_real *x, const nnk_conv *s) {
   nnk_conv_method m;
+  if (nothing(s)) return NN_OK;
   int status = nnk_conv_choose(&m, s, NNK_GRAD_WEIGHT, nni_precision());
   if (status != NN_OK) return status;
   return nnk_conv_weigh(&m, dweight, &(nnk_source){ .x = dy }, &(nnk_source){ .x = x });
