@@ -145,7 +145,8 @@ static int relu_trace(nn_module *m, nni_graph *g, int x, int *y) { return nni_tr
 static int flatten_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   (void)pass;
   if (nn_tensor_axes(x) < 2) return nn_fail(NN_ESHAPE, "flatten: expects at least 2 axes, got %d", nn_tensor_axes(x));
-  nn_param shape[NN_MAX_PARAMS] = { { .given = true, .count = 2, .list = { nn_tensor_size(x, 0), -1 } } };
+  int64_t images = nn_tensor_size(x, 0), rest = nni_count(nn_tensor_axes(x) - 1, nn_tensor_sizes(x) + 1);
+  nn_param shape[NN_MAX_PARAMS] = { { .given = true, .count = 2, .list = { images, rest } } };
   return nn_apply(m->op, &x, 1, shape, y);
 }
 

@@ -25,8 +25,9 @@ static int reshape_view(nn_call *c) {
     if (size[i] == -1) open = i;
     else if (__builtin_mul_overflow(known, size[i], &known)) known = -1;
   }
-  if (open >= 0 && known > 0 && count % known == 0) size[open] = count / known, known = count;
-  if (known != count) {
+  bool fits = open < 0 ? known == count : known > 0 && count % known == 0;  /* -1 beside a 0 could be any size */
+  if (fits && open >= 0) size[open] = count / known;
+  if (!fits) {
     char text[160] = "";
     for (int i = 0, used = 0; i < shape->count; i++)
       used += snprintf(text + used, sizeof text - (size_t)used, i ? "x%lld" : "%lld", (long long)shape->list[i]);
