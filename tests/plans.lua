@@ -223,11 +223,11 @@ function M.outcome(model, y, x)
   return list
 end
 
---- Raises when two outcomes differ by more than `tolerance` of the largest number of their kind: gradients that are
---- truly 0 have only rounding in them.
+--- Raises when two outcomes differ by more than `tolerance` of the largest number of their kind, value or gradient:
+--- gradients that are truly 0 have only rounding in them.
 ---@param found table
 ---@param expected table
----@param tolerance number
+---@param tolerance number|{ value: number, gradient: number }
 ---@param what? string
 function M.same(found, expected, tolerance, what)
   local sizes, worst = { value = 1e-3, gradient = 1e-3 }, {}
@@ -245,7 +245,7 @@ function M.same(found, expected, tolerance, what)
   end
   for _, row in ipairs(worst) do
     local error_size = row.difference / sizes[row.kind]
-    if not (error_size <= tolerance) then
+    if not (error_size <= (type(tolerance) == "table" and tolerance[row.kind] or tolerance)) then
       error(("%s%s differs by %.3g of %.3g"):format(what and what .. ": " or "", row.name, row.difference,
                                                     sizes[row.kind]), 2)
     end
@@ -303,7 +303,7 @@ end
 --- Compares plan and composition over two steps, in training and evaluation, for each choice of gradients.
 ---@param make fun(): Model
 ---@param shape integer[]
----@param tolerance number
+---@param tolerance number|{ value: number, gradient: number }
 ---@param only? { training?: boolean, x_gradient?: boolean, gradients?: string, steps?: integer }
 function M.compare(make, shape, tolerance, only)
   only = only or {}
