@@ -108,15 +108,41 @@ static int64_t split(nnk_axis *out, const nnk_axis *a, bool allowed) {
   return 1;
 }
 
+/* Grids whose rows see one pixel, their own: all of a grid's source, or what lies in the place of its destinations. */
+static nnk_axis own_axis(int64_t size, int64_t first, int64_t count) {
+  return (nnk_axis){ .count = count, .step = 1, .source_size = size, .source_step = 1, .offset = first,
+                     .offset_step = 1, .taps = 1 };
+}
+
+static nnk_grid source_pixels(const nnk_grid *g) {
+  nnk_grid own = { .images = g->images, .channels = g->source_channels, .source_channels = g->source_channels };
+  own.v = own_axis(g->v.source_size, 0, g->v.source_size);
+  own.h = own_axis(g->h.source_size, 0, g->h.source_size);
+  return own;
+}
+
+static nnk_grid destination_pixels(const nnk_grid *g) {
+  nnk_grid own = { .images = g->images, .channels = g->channels, .source_channels = g->channels };
+  own.v = own_axis(g->height, g->v.first, g->v.count);
+  own.h = own_axis(g->width, g->h.first, g->h.count);
+  return own;
+}
+
 /* ---- plans: what is done for a shape ---- */
+
+/* How a stage is computed: a product of gathered rows; a product over bands of lines (band_body.h), for source channels
+ * that fill no blocks; each source pixel spread under all taps by a product, then collected (spread_body.h), for few
+ * destination channels; by channel. */
+typedef enum { GATHER, BAND, SPREAD, CHANNELS } kind;
 
 typedef struct {
   nnk_grid grid;
+  kind kind;
   int64_t depth;      /* of a group: taps * source channels */
   int64_t weights;    /* where its panels begin */
   int64_t rows, block, blocks, first;  /* rows, in one block, blocks, and the first one's number */
   int64_t taps;       /* gathered at once */
-  int64_t lines;      /* of destinations in a band; 0: rows are gathered */
+  int64_t lines;      /* of destinations in a block of BAND or SPREAD */
 } stage;
 
 typedef struct {
@@ -126,8 +152,6 @@ typedef struct {
   bool by_channel;
   size_t weights;     /* elements of all panels */
 } plan;
-
-/* ---- bands (band_body.h), for channels that fill no blocks ---- */
 
 enum { BAND_PIXELS = 256 };  /* of destinations, about */
 
@@ -148,12 +172,43 @@ static int64_t choose_band(const nnk_grid *g, int64_t groups) {
   return nnk_max(1, nnk_min(g->v.count, BAND_PIXELS / g->h.count));
 }
 
+/* Source lines [*begin, *end) that destination lines [j, j + lines) see. */
+static void source_lines(const nnk_axis *v, int64_t j, int64_t lines, int64_t *begin, int64_t *end) {
+  int64_t first = j * v->source_step + v->offset;
+  int64_t last = first + (lines - 1) * v->source_step + (v->taps - 1) * v->offset_step + 1;
+  *begin = nnk_max(0, nnk_min(first, v->source_size));
+  *end = nnk_max(*begin, nnk_min(last, v->source_size));
+}
+
+static int64_t spread_columns(const nnk_grid *g) {
+  return nnk_divide_up(g->v.taps * g->h.taps, nnk_spread_taps(g)) * NNK_LANES;
+}
+
+/* Elements that one block of spread pixels takes; collecting reads whole registers, beyond the last. */
+static int64_t spread_room(const stage *s) {
+  const nnk_grid *g = &s->grid;
+  int64_t most = nnk_min(g->v.source_size, s->lines + (g->v.taps - 1) * g->v.offset_step);
+  return most * g->h.source_size * spread_columns(g) + NNK_LANES;
+}
+
+/* Destination lines in a block when source pixels are spread; 0 where that does not suit. */
+static int64_t choose_spread(const nnk_grid *g, int64_t groups) {
+  int64_t taps = g->v.taps * g->h.taps;
+  if (groups > 1 || g->channels > NNK_LANES / 2 || g->source_channels < NNK_LANES) return 0;
+  if (taps < 2 || taps > NNK_SPREAD_TAPS || g->v.source_step > 1 || g->h.source_step > 1) return 0;
+  int64_t reach = (g->v.taps - 1) * g->v.offset_step;
+  int64_t fit = BLOCK_ELEMENTS / (g->h.source_size * spread_columns(g)) - reach;
+  return fit < nnk_min(g->v.count, 2 * reach) ? 0 : nnk_min(g->v.count, fit);
+}
+
 /* How many taps are gathered at once, and for how many rows. */
 static void size_blocks(stage *s, const plan *p) {
   const nnk_grid *g = &s->grid;
   s->rows = g->images * g->v.count * g->h.count;
   s->taps = 1;
-  s->lines = p->by_channel ? 0 : choose_band(g, p->groups);
+  s->kind = p->by_channel ? CHANNELS : GATHER;
+  if (!p->by_channel && (s->lines = choose_spread(g, p->groups)) > 0) s->kind = SPREAD;
+  else if (!p->by_channel && (s->lines = choose_band(g, p->groups)) > 0) s->kind = BAND;
   if (s->lines > 0) {
     s->block = s->lines * g->h.count;
     s->blocks = g->images * nnk_divide_up(g->v.count, s->lines);
@@ -205,7 +260,8 @@ static int make_plan(plan *p, const nnk_conv *s, nnk_conv_pass pass) {
     size_blocks(to, p);
     to->first = p->blocks;
     p->blocks += to->blocks;
-    p->weights += (size_t)(to->depth * (p->by_channel ? whole_blocks(p->groups) : p->groups * whole_blocks(p->part)));
+    int64_t columns = p->by_channel ? whole_blocks(p->groups) : p->groups * whole_blocks(p->part);
+    p->weights += (size_t)(to->kind == SPREAD ? p->source_part * spread_columns(&to->grid) : to->depth * columns);
   }
   nn_memory_put(v);
   return p->stages ? NN_OK : NN_EMEMORY;
@@ -281,6 +337,27 @@ static void fill_panels(void *context, int64_t begin, int64_t end) {
   }
 }
 
+/* Columns of channels for each tap, as nnk_spread_column places them. */
+static void fill_spread(const preparing *c) {
+  const nnk_grid *g = &c->s->grid;
+  int64_t depth = c->p->source_part, columns = spread_columns(g), pitch = c->m->shape.out_channels;
+  bool forward = c->m->pass == NNK_FORWARD;
+  nn_real *to = c->out + c->s->weights;
+  memset(to, 0, (size_t)(depth * columns) * sizeof *to);
+  for (int64_t tap = 0; tap < g->v.taps * g->h.taps; tap++) {
+    const nn_real *from = tap_weights(c, tap);
+    for (int64_t k = 0; k < g->channels; k++) {
+      int64_t column = nnk_spread_column(g, tap) + k, panel = column / NNK_PANEL * NNK_PANEL;
+      int64_t width = nnk_min(NNK_PANEL, columns - panel);
+      nn_real *place = to + nnk_panel_offset(panel, depth) + column - panel;
+      for (int64_t d = 0; d < depth; d++) {
+        nn_real w = forward ? from[d * pitch + k] : from[k * pitch + d];
+        place[d * width] = c->scale ? w * c->scale[forward ? k : d] : w;
+      }
+    }
+  }
+}
+
 /* One channel a group: weights [taps x groups, to whole blocks]. */
 static void fill_channels(const preparing *c) {
   int64_t channels = c->p->groups, width = whole_blocks(channels);
@@ -295,6 +372,7 @@ int nnk_direct_prepare(const nnk_conv_method *m, void *prepared, const nn_real *
   for (int64_t i = 0; status == NN_OK && i < p.count; i++) {
     preparing c = { .m = m, .p = &p, .s = &p.stages[i], .out = prepared, .weight = weight, .scale = scale };
     if (p.by_channel) fill_channels(&c);
+    else if (c.s->kind == SPREAD) fill_spread(&c);
     else status = nn_parallel_for(p.groups * nnk_divide_up(p.part, NNK_PANEL),
                                   nnk_max(1, 16384 / nnk_max(1, c.s->depth * NNK_PANEL)), fill_panels, &c);
   }
@@ -348,22 +426,44 @@ static void place_group(nn_real *m, const nn_real *group, int64_t m_step, int64_
   }
 }
 
+static void run_band(const running *c, const stage *s, const desk *d, int64_t block) {
+  const nnk_grid *g = &s->grid;
+  int64_t bands = nnk_divide_up(g->v.count, s->lines), image = block / bands, j = block % bands * s->lines;
+  int64_t lines = nnk_min(s->lines, g->v.count - j), line = band_line(g);
+  c->engine->read_band(d->a, line, c->source, g, image, j, band_lines(g, lines));
+  c->engine->band_rows(c->sink, d->sums, whole_blocks(g->channels), d->a, line, g, c->weight + s->weights, s->depth,
+                       image, j, lines);
+}
+
+static void run_spread(const running *c, const stage *s, const desk *d, int64_t block) {
+  const nnk_grid *g = &s->grid;
+  int64_t blocks = nnk_divide_up(g->v.count, s->lines), image = block / blocks, j = block % blocks * s->lines;
+  int64_t lines = nnk_min(s->lines, g->v.count - j), begin, end, depth = g->source_channels;
+  nnk_grid own = source_pixels(g);
+  source_lines(&g->v, j, lines, &begin, &end);
+  int64_t rows = (end - begin) * g->h.source_size, m_step = rows * NNK_LANES;
+  int64_t first = (image * g->v.source_size + begin) * g->h.source_size;
+  for (int64_t row = 0; row < rows; row += BLOCK_ROWS) {
+    int64_t some = nnk_min(BLOCK_ROWS, rows - row), a_step = some * NNK_LANES;
+    c->engine->read_rows(d->a, a_step, c->source, &own, first + row, some, 0, 1, 0, depth);
+    c->engine->multiply(d->m + row * NNK_LANES, m_step, d->a, a_step, c->weight + s->weights, some, depth,
+                        spread_columns(g), false);
+  }
+  c->engine->collect_rows(c->sink, d->sums, d->m, m_step, g, image, j, lines, begin);
+}
+
 /* One part of the columns of a stage's block. */
 static void run_block(const running *c, const stage *s, const desk *d, int64_t block, int64_t part) {
   const plan *p = c->p;
   int64_t row = block * s->block, rows = nnk_min(s->block, s->rows - row);
   int64_t channels = p->groups * p->part, step = whole_blocks(channels), m_step = rows * NNK_LANES;
-  if (p->by_channel) {
-    c->engine->channel_rows(c->sink, d->sums, step, c->source, &s->grid, c->weight + s->weights, row, rows);
-    return;
-  }
-  if (s->lines > 0) {
-    int64_t bands = nnk_divide_up(s->grid.v.count, s->lines), image = block / bands, j = block % bands * s->lines;
-    int64_t lines = nnk_min(s->lines, s->grid.v.count - j), line = band_line(&s->grid);
-    c->engine->read_band(d->a, line, c->source, &s->grid, image, j, band_lines(&s->grid, lines));
-    c->engine->band_rows(c->sink, d->sums, step, d->a, line, &s->grid, c->weight + s->weights, s->depth, image, j,
-                         lines);
-    return;
+  switch (s->kind) {
+    case BAND: run_band(c, s, d, block); return;
+    case SPREAD: run_spread(c, s, d, block); return;
+    case CHANNELS:
+      c->engine->channel_rows(c->sink, d->sums, step, c->source, &s->grid, c->weight + s->weights, row, rows);
+      return;
+    case GATHER: break;
   }
   int64_t panels = nnk_divide_up(p->part, NNK_PANEL);
   int64_t from = part * panels / c->parts * NNK_PANEL;
@@ -459,25 +559,27 @@ int nnk_direct_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_sou
   drop_idle_stages(&p, sink);
   running c = { .p = &p, .engine = nnk_engine_chosen(), .sink = sink, .weight = prepared };
   int64_t channels = p.groups * p.part, work = products(&p), repeats = 1;
-  bool bands = false;
+  bool cut_columns = p.groups == 1;
   for (int64_t i = 0; i < p.count; i++) {
     const stage *s = &p.stages[i];
     const nnk_grid *g = &s->grid;
-    if (s->lines > 0) {
-      bands = true;
+    int64_t rows = s->kind == SPREAD ? BLOCK_ROWS : s->block, seen = s->taps * p.source_part, most;
+    if (s->kind == BAND) {
       c.gathered = nnk_max(c.gathered, band_lines(g, s->lines) * band_line(g));
       repeats = nnk_max(repeats, g->h.source_size);
-    } else {
-      c.gathered = nnk_max(c.gathered, s->block * whole_blocks(s->taps * p.source_part));
-      c.summed = nnk_max(c.summed, s->block * whole_blocks(channels));
+    } else if (s->kind != CHANNELS) {
+      most = s->kind == SPREAD ? spread_room(s) : s->block * whole_blocks(channels);
+      c.gathered = nnk_max(c.gathered, rows * whole_blocks(seen));
+      c.summed = nnk_max(c.summed, most);
       if (p.source_part % NNK_LANES != 0 && p.groups == 1) repeats = nnk_max(repeats, g->h.taps);
     }
+    cut_columns = cut_columns && s->kind == GATHER;
   }
   /* Enough pieces for a team and for interrupts, none too small to be worth its while. */
   c.pieces = nnk_max(nnk_min(PIECES, work / 500000), work / piece_products);
   c.pieces = nnk_max(1, nnk_min(c.pieces, p.blocks));
   c.parts = nnk_divide_up(nnk_max(nnk_min(8, work / 500000), work / piece_products), c.pieces);
-  c.parts = p.groups > 1 || bands ? 1 : nnk_max(1, nnk_min(c.parts, nnk_divide_up(p.part, NNK_PANEL)));
+  c.parts = cut_columns ? nnk_max(1, nnk_min(c.parts, nnk_divide_up(p.part, NNK_PANEL))) : 1;
 
   nnk_source repeated;
   nn_real *vectors = NULL;
@@ -516,17 +618,6 @@ typedef struct {
 
 enum { WEIGH_ROWS = 128, WEIGH_DEPTH = 256, WEIGH_COLUMNS = 512, SLICES = 8, SLICE_BYTES = 32 << 20, WEIGH_JOBS = 32 };
 
-/* The grid of dy's own pixels, those of `g`. */
-static nnk_grid own_pixels(const nnk_grid *g, int64_t height, int64_t width) {
-  nnk_grid own = *g;
-  own.v = (nnk_axis){ .count = g->v.count, .source_size = height, .source_step = 1, .offset = g->v.first,
-                      .offset_step = 1, .taps = 1 };
-  own.h = (nnk_axis){ .count = g->h.count, .source_size = width, .source_step = 1, .offset = g->h.first,
-                      .offset_step = 1, .taps = 1 };
-  own.source_channels = g->channels;
-  return own;
-}
-
 static void weigh_part(weighing *c, int64_t job, nn_real *x, nn_real *y) {
   int64_t slice = job % c->slices, wide_part = job / c->slices % c->wide_parts;
   int64_t deep_part = job / c->slices / c->wide_parts % c->deep_parts;
@@ -544,7 +635,7 @@ static void weigh_part(weighing *c, int64_t job, nn_real *x, nn_real *y) {
     g.h = cut(g.h, begin, end, th, th + 1);
     seen = 0;
   }
-  nnk_grid own = own_pixels(&g, c->s->out_height, c->s->out_width);
+  nnk_grid own = destination_pixels(&g);
   int64_t rows = g.images * g.v.count * g.h.count, last = (slice + 1) * rows / c->slices;
   nn_real *d = c->sums + slice * c->size + (tap * c->source_part + channel) * c->s->out_channels + group * c->part;
   for (int64_t row = slice * rows / c->slices; row < last && !nn_interrupted(); row += WEIGH_ROWS) {
@@ -568,7 +659,7 @@ static void weigh_jobs(void *context, int64_t begin, int64_t end) {
 static void weigh_bands(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
   const nnk_grid *g = &c->grid;
-  nnk_grid own = own_pixels(g, c->s->out_height, c->s->out_width);
+  nnk_grid own = destination_pixels(g);
   int64_t line = band_line(g), bands = nnk_divide_up(g->v.count, c->lines), units = g->images * bands;
   int64_t size = whole_blocks(band_lines(g, c->lines) * line), y_size = c->lines * g->h.count * whole_blocks(c->part);
   nn_real *band = nnk_scratch(&c->outcome, (size + y_size) * (int64_t)sizeof *band), *y = band + size;

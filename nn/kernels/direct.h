@@ -21,6 +21,14 @@ typedef struct {
   int64_t channels, source_channels;    /* of whole images */
 } nnk_grid;
 
+/* Where spread pixels keep what they give under each tap: channels (at most 8) side by side, as many taps as fit a
+ * block of 16 columns. */
+enum { NNK_SPREAD_TAPS = 64 };
+static inline int64_t nnk_spread_taps(const nnk_grid *g) { return NNK_LANES / g->channels; }
+static inline int64_t nnk_spread_column(const nnk_grid *g, int64_t tap) {
+  return tap / nnk_spread_taps(g) * NNK_LANES + tap % nnk_spread_taps(g) * g->channels;
+}
+
 /* Fills in what a method of this shape and pass needs to know: the size of its weights. */
 int nnk_direct_choose(nnk_conv_method *m);
 int nnk_direct_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale);

@@ -59,6 +59,11 @@ typedef struct nnk_engine {
   void (*band_outer)(nn_real *d, const nn_real *band, int64_t line, const nnk_grid *g, const nn_real *y,
                      int64_t y_step, int64_t lines);
 
+  /* To few channels (spread_body.h): destination lines [j, j + lines) of an image collect from m [source pixels from
+   * line `begin` on x columns], blocked, what source pixels give under each tap. */
+  void (*collect_rows)(const nnk_sink *s, nn_real *sums, const nn_real *m, int64_t m_step, const nnk_grid *g,
+                       int64_t image, int64_t j, int64_t lines, int64_t begin);
+
   /* Read, multiply by weight [taps x step] channel by channel, and write. */
   void (*channel_rows)(const nnk_sink *s, nn_real *sums, int64_t step, const nnk_source *source, const nnk_grid *g,
                        const nn_real *weight, int64_t row, int64_t rows);

@@ -10,6 +10,7 @@ enum { PRODUCT_ROWS = 14, PRODUCT_BLOCKS = 2, OUTER_ROWS = 8, OUTER_BLOCKS = 2 }
 #include "kernels/fuse_body.h"
 #include "kernels/product_body.h"
 #include "kernels/band_body.h"
+#include "kernels/spread_body.h"
 #include "kernels/winograd_body.h"
 #include "kernels/strided_body.h"
 
@@ -17,6 +18,7 @@ const nnk_engine nnk_engine_avx512 = {
   .multiply = multiply, .outer = outer,
   .read_rows = read_rows, .write_rows = write_rows, .channel_rows = channel_rows, .channel_outer = channel_outer,
   .read_band = read_band, .band_rows = band_rows, .band_outer = band_outer,
+  .collect_rows = collect_rows,
   .fuse = fuse,
   .winograd_spread_data = winograd_spread_data, .winograd_spread_gradient = winograd_spread_gradient,
   .winograd_collect = winograd_collect_tiles,
