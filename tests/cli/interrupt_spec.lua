@@ -80,6 +80,29 @@ describe("Ctrl-C", function()
     assert.equal(5, r.code)
   end)
 
+  it("leaves a model that it interrupts as it was, but for running statistics", function()
+    local r = interrupt_code([[
+      local tensors = nn.live_tensors()
+      local ok, message = pcall(function() while true do step() end end)
+      assert(not ok and message:find "interrupted$", message)
+      model:zero_grad()
+      collectgarbage()
+      collectgarbage()
+      assert(nn.live_tensors() <= tensors, "tensors are left over")
+      for i, t in ipairs(model:parameters()) do assert((t - weights[i]):abs():max():item() == 0) end
+      step()
+      local x = x[1]:reshape{ 1, 32, 32, 3 }
+      local planned, composed = model(x), (model:forward(x, { composed = true }))
+      assert((planned - composed):abs():max():item() < 1e-3 * composed:abs():max():item())
+      os.exit(7)]], [[
+      local model = models.resnet20{ classes = 10, seed = 1 }
+      local x = nn.uniform({ 64, 32, 32, 3 }, { seed = 2 })
+      local weights = {}
+      for i, t in ipairs(model:parameters()) do weights[i] = t:detach():clone() end
+      local function step() model:forward(x, { training = true }):sum():backward() end]])
+    assert.equal(7, r.code, r.err)
+  end)
+
   it("does not colour a later error of another kind", function()
     assert.equal(1, interrupt_code("pcall(function() while true do end end) error 'mine'").code)
   end)
