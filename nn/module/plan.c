@@ -126,16 +126,16 @@ typedef struct {
   nn_call *row;           /* [values] the calls of ROW values: their params, and what they keep */
   uint64_t *folded;       /* [values] version of a folded NORM's running variance on the way forth */
   uint64_t seed;          /* of dropout's draws */
-  nn_tensor *x_tensor, *y_tensor, *dy_tensor;  /* the caller's */
+  nn_tensor *x, *y, *dy;  /* the caller's, while steps run */
   nn_tensor **d;          /* gradients: of x, then of the parameters */
 } call;
 
 static void *at(const call *c, int buffer) {
   switch (buffer) {
     case NNI_NONE: return NULL;
-    case NNI_X: return nni_real(c->x_tensor);
-    case NNI_Y: return nni_real(c->y_tensor);
-    case NNI_DY: return nni_real(c->dy_tensor);
+    case NNI_X: return nni_real(c->x);
+    case NNI_Y: return nni_real(c->y);
+    case NNI_DY: return nni_real(c->dy);
     case NNI_DX: return nni_real(c->d[0]);
     default: return (char *)nni_real(c->arena) + c->plan->buffer[buffer - NNI_ARENA].offset;
   }
@@ -390,7 +390,7 @@ static int bias_grad(const call *c, const nni_step *s) {
 /* A tensor over a buffer, in the shape of a value. */
 static nn_tensor *view_of(const call *c, int buffer, int value) {
   const nn_shape *s = &c->plan->graph.value[value].shape;
-  nn_tensor *whole = buffer == NNI_X ? c->x_tensor : buffer == NNI_Y ? c->y_tensor : buffer == NNI_DY ? c->dy_tensor
+  nn_tensor *whole = buffer == NNI_X ? c->x : buffer == NNI_Y ? c->y : buffer == NNI_DY ? c->dy
                    : buffer == NNI_DX ? c->d[0] : c->arena;
   int64_t stride[NN_MAX_AXES], offset = whole->offset;
   if (buffer >= NNI_ARENA) offset += (int64_t)(c->plan->buffer[buffer - NNI_ARENA].offset / sizeof(nn_real));
@@ -519,8 +519,8 @@ static call *new_call(nni_plan *p, nn_module *m, uint64_t seed) {
 static int plan_backward(nn_call *node) {
   call *c = node->state;
   nn_tensor *whole = c->arena;
-  c->x_tensor = node->x[0];
-  c->dy_tensor = node->dy;
+  c->x = node->x[0];
+  c->dy = node->dy;
   c->d = node->dx;
   /* The way back writes over what it has used up. */
   if (node->again && !(c->arena = nn_tensor_clone(whole))) {
@@ -563,8 +563,8 @@ static int run_forward(nni_plan *p, nn_module *m, nn_tensor *x, uint64_t seed, n
   nn_tensor *packed = nn_tensor_pack(x), *out = nn_tensor_new(NN_REAL, shape->axes, shape->size);
   int status = c && packed && out ? NN_OK : NN_EMEMORY;
   if (status == NN_OK) {
-    c->x_tensor = packed;
-    c->y_tensor = out;
+    c->x = packed;
+    c->y = out;
     status = run_steps(c, 0, p->forward_steps);
   }
   bool recorded = false;
