@@ -110,7 +110,7 @@ local function chart(out, axis, points, threads)
     series[1].points[i], series[2].points[i] = { size, points[size].train }, { size, points[size].infer }
   end
   local ok, message = plot.lines {
-    path = ("%s/bench-growth-%s"):format(out, axis.name), title = "Cost as the " .. axis.name .. " grows",
+    path = ("%s/bench-growth-%s"):format(out, axis.name), title = "Cost by " .. axis.name,
     note = ("two 3x3 convolutions, batch norm, rectifier; %d threads"):format(threads), series = series,
     x = { label = axis.name, log = true }, y = { label = "ps per operation", min = 0 },
   }
