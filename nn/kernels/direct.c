@@ -452,6 +452,12 @@ static void run_spread(const running *c, const stage *s, const desk *d, int64_t 
   c->engine->collect_rows(c->sink, d->sums, d->m, m_step, g, image, j, lines, begin);
 }
 
+/* The first column of a part: parts are whole panels. */
+static int64_t part_begin(const running *c, int64_t part) {
+  int64_t panels = nnk_divide_up(c->p->part, NNK_PANEL);
+  return part == c->parts ? c->p->groups * c->p->part : part * panels / c->parts * NNK_PANEL;
+}
+
 /* One part of the columns of a stage's block. */
 static void run_block(const running *c, const stage *s, const desk *d, int64_t block, int64_t part) {
   const plan *p = c->p;
@@ -465,9 +471,7 @@ static void run_block(const running *c, const stage *s, const desk *d, int64_t b
       return;
     case GATHER: break;
   }
-  int64_t panels = nnk_divide_up(p->part, NNK_PANEL);
-  int64_t from = part * panels / c->parts * NNK_PANEL;
-  int64_t to = nnk_min(p->part, (part + 1) * panels / c->parts * NNK_PANEL);
+  int64_t from = part_begin(c, part), to = part_begin(c, part + 1);
   if (p->groups == 1) {
     multiply_group(c, s, d->m, d->a, 0, row, rows, from, whole_blocks(to - from));
   } else {
@@ -476,7 +480,6 @@ static void run_block(const running *c, const stage *s, const desk *d, int64_t b
       multiply_group(c, s, d->group, d->a, g, row, rows, 0, whole_blocks(p->part));
       place_group(d->m, d->group, m_step, rows, g * p->part, p->part);
     }
-    to = channels;
   }
   c->engine->write_rows(c->sink, d->sums, step, d->m, m_step, &s->grid, row, rows, from, to - from);
 }
@@ -494,13 +497,14 @@ static void run_piece(void *context, int64_t begin, int64_t end) {
     desk d = { .a = a, .m = a + c->gathered, .group = a + c->gathered + c->summed,
                .sums = a + c->gathered + 2 * c->summed };
     double *to = c->sums ? c->sums + piece * 2 * channels : NULL;
+    int64_t from = part_begin(c, part), until = part_begin(c, part + 1);
     int64_t last = (piece + 1) * p->blocks / c->pieces;
     const stage *s = p->stages;
     for (int64_t b = piece * p->blocks / c->pieces; b < last && !nn_interrupted(); b++) {
       while (b >= s->first + s->blocks) s++;
       memset(d.sums, 0, (size_t)(2 * width) * sizeof *d.sums);
       run_block(c, s, &d, b - s->first, part);
-      for (int64_t i = 0; to && i < channels; i++) to[i] += d.sums[i], to[channels + i] += d.sums[width + i];
+      for (int64_t i = from; to && i < until; i++) to[i] += d.sums[i], to[channels + i] += d.sums[width + i];
     }
     nn_memory_put(a);
   }
