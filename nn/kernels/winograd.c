@@ -30,9 +30,15 @@
 
 enum { POSITIONS = 36 };
 
-/* Cache the weights of small layers share with a block of tiles; memory for V and M of a large one. */
+/* Memory for V and M, or V and Y, of a chunk of tiles; for all slices of D. */
 #define CHUNK_BYTES ((int64_t)24 << 20)
 #define SLICE_BYTES ((int64_t)32 << 20)
+
+/* A block of tiles: with that, V and M of layers up to 128 channels fit the second-level cache beside the weights in
+ * use, and halves are good rows for the products. Sums for D take a longer one, as D is read and written for each. */
+enum { BLOCK = 16, WEIGH_BLOCK = 32 };
+/* From here (channels x channels) weights are too large for every block to read them all. */
+#define LARGE (200 * 200)
 
 static int64_t padded(int64_t channels) { return nnk_divide_up(channels, NNK_LANES) * NNK_LANES; }
 
@@ -223,7 +229,7 @@ static void collect_phase(void *context, int64_t begin, int64_t end) {
 
 static int run_phases(running *c) {
   int64_t bytes = POSITIONS * (padded(c->depth) + c->columns) * (int64_t)sizeof(nn_real);
-  int64_t chunks = nnk_divide_up(c->tiles, nnk_max(14, CHUNK_BYTES / bytes));
+  int64_t chunks = nnk_divide_up(nnk_max(1, c->tiles), nnk_max(14, CHUNK_BYTES / bytes));
   c->block = nnk_divide_up(c->tiles, chunks);
   int64_t v_size = POSITIONS * spaced(padded(c->depth) * c->block);
   int64_t m_size = POSITIONS * spaced(c->columns * c->block);
@@ -245,7 +251,7 @@ static int run_phases(running *c) {
 
 static int run_blocks(running *c) {
   int64_t channels = c->written.channels;
-  c->block = 16;
+  c->block = BLOCK;
   c->piece = c->block * nnk_max(1, nnk_min(8, c->tiles / c->block / 48));
   int64_t pieces = nnk_divide_up(c->tiles, c->piece);
   if (c->sink->sums) {
@@ -270,7 +276,7 @@ int nnk_winograd_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_s
   c.depth = c.read.channels;
   c.columns = padded(c.written.channels);
   c.tiles = tile_count(s, &c.written);
-  return c.depth * c.columns >= 200 * 200 || c.tiles < 128 ? run_phases(&c) : run_blocks(&c);
+  return c.depth * c.columns >= LARGE || c.tiles < 8 * BLOCK ? run_phases(&c) : run_blocks(&c);
 }
 
 /* ---- backward to the weights ---- */
@@ -332,7 +338,7 @@ static void add_slices(void *context, int64_t begin, int64_t end) {
 
 /* Small layers: every slice of the tiles has a D of its own; its blocks stay in the second-level cache. */
 static int weigh_slices(weighing *c) {
-  c->block = 32;
+  c->block = WEIGH_BLOCK;
   int64_t blocks = nnk_divide_up(c->tiles, c->block);
   c->slices = nnk_min(blocks, nnk_min(8, SLICE_BYTES / (POSITIONS * d_position(c) * (int64_t)sizeof(nn_real))));
   c->d = nn_memory_get((size_t)(c->slices * POSITIONS * d_position(c)) * sizeof(nn_real));
@@ -358,6 +364,8 @@ static void spread_both(void *context, int64_t begin, int64_t end) {
                                       c->chunk + begin, c->chunk + end);
 }
 
+/* Channels of an item, and tiles of a chunk, at most: what items of 32 columns read of Y (590 KB) stays in the
+ * second-level cache from one to the next. */
 enum { ITEM = 64, DEEP = 128 };
 
 /* Brings part `part` of POSITIONS of an item's dweight near: a quarter of its channels, for one of nine taps. */
@@ -375,20 +383,17 @@ NNK_INLINE void fetch_weights(const weighing *c, int part, int64_t channel, int6
 static void weigh_items(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
   int64_t step = c->block * NNK_LANES, across = nnk_divide_up(c->channels, ITEM);
-  int64_t tiles = c->chunk_end - c->chunk;
   int64_t position = spaced(ITEM * NNK_PANEL);
   nn_real *d = nnk_scratch(&c->outcome, POSITIONS * position * (int64_t)sizeof(nn_real));
   if (!d) return;
   for (int64_t i = begin; i < end; i++) {
     int64_t k = i / across * NNK_PANEL, channel = i % across * ITEM;
     int64_t last_k = nnk_min(c->columns, k + NNK_PANEL), last_channel = nnk_min(c->channels, channel + ITEM);
-    for (int64_t t = 0; t < tiles; t += DEEP) {
-      for (int p = 0; p < POSITIONS; p++) {
-        if (t == 0) fetch_weights(c, p, channel, k);
-        c->engine->outer(d + p * position, NNK_PANEL, c->v + p * v_position(c) + channel * c->block + t * NNK_LANES,
-                         step, c->y + p * y_position(c) + k * c->block + t * NNK_LANES, step,
-                         nnk_min(DEEP, tiles - t), last_channel - channel, last_k - k, t > 0);
-      }
+    for (int p = 0; p < POSITIONS; p++) {
+      fetch_weights(c, p, channel, k);
+      c->engine->outer(d + p * position, NNK_PANEL, c->v + p * v_position(c) + channel * c->block, step,
+                       c->y + p * y_position(c) + k * c->block, step, c->chunk_end - c->chunk,
+                       last_channel - channel, last_k - k, false);
     }
     c->engine->winograd_weights_back(c->dweight, c->shape, d, position, NNK_PANEL, 0, 1, channel, last_channel, k,
                                      nnk_min(last_k, c->shape->out_channels));
@@ -399,7 +404,7 @@ static void weigh_items(void *context, int64_t begin, int64_t end) {
 /* Large layers: D is cut instead of the tiles. */
 static int weigh_phases(weighing *c) {
   int64_t bytes = POSITIONS * (padded(c->channels) + c->columns) * (int64_t)sizeof(nn_real);
-  int64_t chunks = nnk_divide_up(c->tiles, nnk_max(14, CHUNK_BYTES / bytes));
+  int64_t chunks = nnk_divide_up(nnk_max(1, c->tiles), nnk_max(14, nnk_min(DEEP, CHUNK_BYTES / bytes)));
   c->block = nnk_divide_up(c->tiles, chunks);
   c->v = nn_memory_get((size_t)(POSITIONS * (v_position(c) + y_position(c))) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;

@@ -308,8 +308,11 @@ NNK_INLINE void weights_forward(weight_transform *transform, nn_real *u, int64_t
     for (int64_t k = panel; k < nnk_min(columns, panel + NNK_PANEL); k += NNK_LANES) {
       int count = (int)nnk_min(NNK_LANES, columns - k);
       lanes g[9], by = scale ? lanes_load_some(scale + k, count) : lanes_of(1);
-      LANES_UNROLL for (int tap = 0; tap < 9; tap++)
-        g[tap] = lanes_mul(by, lanes_load_some(weight + (tap * depth + c) * columns + k, count));
+      LANES_UNROLL for (int tap = 0; tap < 9; tap++) {
+        const nn_real *from = weight + (tap * depth + c) * columns + k;
+        __builtin_prefetch(from + 8 * columns);
+        g[tap] = lanes_mul(by, lanes_load_some(from, count));
+      }
       transform(u + nnk_panel_offset(panel, depth) + c * width + k - panel, u_position, g, stream);
     }
   }
