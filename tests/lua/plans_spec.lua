@@ -260,7 +260,7 @@ describe("memory", function()
       end
       return most
     end
-    for training, share in pairs { [true] = 0.85, [false] = 0.3 } do
+    for training, share in pairs { [true] = 0.95, [false] = 0.4 } do
       local planned, composed = peak(false, training), peak(true, training)
       assert.is_true(planned <= share * composed, ("%.1f MB by plan, %.1f MB layer by layer"):format(planned / 2^20,
                                                                                                  composed / 2^20))
