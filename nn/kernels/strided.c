@@ -223,7 +223,7 @@ static void panel_phase(void *context, int64_t begin, int64_t end) {
 static int run_phases(running *c) {
   int64_t most = nnk_max(BLOCK, nnk_min(CHUNK, CHUNK_BYTES / tile_bytes(c->depth)));
   int64_t chunk = nnk_divide_up(c->tiles, nnk_divide_up(c->tiles, most));
-  c->v = nn_memory_get((size_t)elements_of(chunk, c->depth) * sizeof(nn_real));
+  c->v = nn_memory_borrow((size_t)elements_of(chunk, c->depth) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;
   if (c->sink->sums) memset(c->sink->sums, 0, (size_t)c->written.channels * 2 * sizeof *c->sink->sums);
   int status = NN_OK;

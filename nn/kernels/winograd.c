@@ -233,7 +233,7 @@ static int run_phases(running *c) {
   c->block = nnk_divide_up(c->tiles, chunks);
   int64_t v_size = POSITIONS * spaced(padded(c->depth) * c->block);
   int64_t m_size = POSITIONS * spaced(c->columns * c->block);
-  c->v = nn_memory_get((size_t)(v_size + m_size) * sizeof(nn_real));
+  c->v = nn_memory_borrow((size_t)(v_size + m_size) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;
   c->m = c->v + v_size;
   if (c->sink->sums) memset(c->sink->sums, 0, (size_t)c->written.channels * 2 * sizeof *c->sink->sums);
@@ -341,7 +341,7 @@ static int weigh_slices(weighing *c) {
   c->block = WEIGH_BLOCK;
   int64_t blocks = nnk_divide_up(c->tiles, c->block);
   c->slices = nnk_min(blocks, nnk_min(8, SLICE_BYTES / (POSITIONS * d_position(c) * (int64_t)sizeof(nn_real))));
-  c->d = nn_memory_get((size_t)(c->slices * POSITIONS * d_position(c)) * sizeof(nn_real));
+  c->d = nn_memory_borrow((size_t)(c->slices * POSITIONS * d_position(c)) * sizeof(nn_real));
   if (!c->d) return NN_EMEMORY;
   int64_t longest = nnk_divide_up(blocks, c->slices) + 1;
   int64_t round = nnk_max(1, ((int64_t)2 << 30) / (POSITIONS * c->block * c->channels * c->columns));
@@ -406,7 +406,7 @@ static int weigh_phases(weighing *c) {
   int64_t bytes = POSITIONS * (padded(c->channels) + c->columns) * (int64_t)sizeof(nn_real);
   int64_t chunks = nnk_divide_up(nnk_max(1, c->tiles), nnk_max(14, nnk_min(DEEP, CHUNK_BYTES / bytes)));
   c->block = nnk_divide_up(c->tiles, chunks);
-  c->v = nn_memory_get((size_t)(POSITIONS * (v_position(c) + y_position(c))) * sizeof(nn_real));
+  c->v = nn_memory_borrow((size_t)(POSITIONS * (v_position(c) + y_position(c))) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;
   c->y = c->v + POSITIONS * v_position(c);
   int64_t items = nnk_divide_up(c->columns, NNK_PANEL) * nnk_divide_up(c->channels, ITEM);
