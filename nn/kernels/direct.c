@@ -31,8 +31,6 @@ enum {
 };
 static const int64_t piece_products = 1000000000;  /* at most, so that an interrupt is soon seen */
 
-static int64_t whole_blocks(int64_t channels) { return nnk_divide_up(channels, NNK_LANES) * NNK_LANES; }
-
 /* ---- grids ---- */
 
 static nnk_axis forward_axis(int64_t size, int64_t out_size, int64_t kernel, const nnk_conv *s) {
@@ -157,7 +155,7 @@ enum { BAND_PIXELS = 256 };  /* of destinations, about */
 
 static int64_t band_line(const nnk_grid *g) {
   int64_t wide = (g->h.count - 1) * g->h.source_step + g->h.taps;
-  return whole_blocks(wide * g->source_channels);
+  return nnk_whole_blocks(wide * g->source_channels);
 }
 
 static int64_t band_lines(const nnk_grid *g, int64_t lines) {
@@ -260,7 +258,7 @@ static int make_plan(plan *p, const nnk_conv *s, nnk_conv_pass pass) {
     size_blocks(to, p);
     to->first = p->blocks;
     p->blocks += to->blocks;
-    int64_t columns = p->by_channel ? whole_blocks(p->groups) : p->groups * whole_blocks(p->part);
+    int64_t columns = p->by_channel ? nnk_whole_blocks(p->groups) : p->groups * nnk_whole_blocks(p->part);
     p->weights += (size_t)(to->kind == SPREAD ? p->source_part * spread_columns(&to->grid) : to->depth * columns);
   }
   nn_memory_put(v);
@@ -325,8 +323,8 @@ static void fill_panels(void *context, int64_t begin, int64_t end) {
   bool forward = c->m->pass == NNK_FORWARD;
   for (int64_t job = begin; job < end; job++) {
     int64_t group = job / panels, column = job % panels * NNK_PANEL, count = nnk_min(NNK_PANEL, p->part - column);
-    int64_t width = whole_blocks(count);
-    nn_real *to = c->out + c->s->weights + group * c->s->depth * whole_blocks(p->part) +
+    int64_t width = nnk_whole_blocks(count);
+    nn_real *to = c->out + c->s->weights + group * c->s->depth * nnk_whole_blocks(p->part) +
                   nnk_panel_offset(column, c->s->depth);
     for (int64_t tap = 0; tap < c->s->grid.v.taps * c->s->grid.h.taps; tap++, to += depth * width) {
       const nn_real *from = tap_weights(c, tap);
@@ -360,7 +358,7 @@ static void fill_spread(const preparing *c) {
 
 /* One channel a group: weights [taps x groups, to whole blocks]. */
 static void fill_channels(const preparing *c) {
-  int64_t channels = c->p->groups, width = whole_blocks(channels);
+  int64_t channels = c->p->groups, width = nnk_whole_blocks(channels);
   nn_real *to = c->out + c->s->weights;
   for (int64_t tap = 0; tap < c->s->grid.v.taps * c->s->grid.h.taps; tap++, to += width)
     copy_panel(to, tap_weights(c, tap), c->scale, channels, 1, width, channels);
@@ -404,7 +402,7 @@ static void multiply_group(const running *c, const stage *s, nn_real *m, nn_real
                            int64_t rows, int64_t column, int64_t columns) {
   const plan *p = c->p;
   int64_t taps = s->grid.v.taps * s->grid.h.taps, a_step = rows * NNK_LANES, m_step = a_step;
-  const nn_real *panels = c->weight + s->weights + group * s->depth * whole_blocks(p->part);
+  const nn_real *panels = c->weight + s->weights + group * s->depth * nnk_whole_blocks(p->part);
   if (s->depth == 0) memset(m, 0, (size_t)(rows * columns) * sizeof *m);
   for (int64_t tap = 0; tap < taps && s->depth > 0; tap += s->taps) {
     int64_t some = nnk_min(s->taps, taps - tap), depth = some * p->source_part;
@@ -431,7 +429,7 @@ static void run_band(const running *c, const stage *s, const desk *d, int64_t bl
   int64_t bands = nnk_divide_up(g->v.count, s->lines), image = block / bands, j = block % bands * s->lines;
   int64_t lines = nnk_min(s->lines, g->v.count - j), line = band_line(g);
   c->engine->read_band(d->a, line, c->source, g, image, j, band_lines(g, lines));
-  c->engine->band_rows(c->sink, d->sums, whole_blocks(g->channels), d->a, line, g, c->weight + s->weights, s->depth,
+  c->engine->band_rows(c->sink, d->sums, nnk_whole_blocks(g->channels), d->a, line, g, c->weight + s->weights, s->depth,
                        image, j, lines);
 }
 
@@ -462,7 +460,7 @@ static int64_t part_begin(const running *c, int64_t part) {
 static void run_block(const running *c, const stage *s, const desk *d, int64_t block, int64_t part) {
   const plan *p = c->p;
   int64_t row = block * s->block, rows = nnk_min(s->block, s->rows - row);
-  int64_t channels = p->groups * p->part, step = whole_blocks(channels), m_step = rows * NNK_LANES;
+  int64_t channels = p->groups * p->part, step = nnk_whole_blocks(channels), m_step = rows * NNK_LANES;
   switch (s->kind) {
     case BAND: run_band(c, s, d, block); return;
     case SPREAD: run_spread(c, s, d, block); return;
@@ -473,11 +471,11 @@ static void run_block(const running *c, const stage *s, const desk *d, int64_t b
   }
   int64_t from = part_begin(c, part), to = part_begin(c, part + 1);
   if (p->groups == 1) {
-    multiply_group(c, s, d->m, d->a, 0, row, rows, from, whole_blocks(to - from));
+    multiply_group(c, s, d->m, d->a, 0, row, rows, from, nnk_whole_blocks(to - from));
   } else {
     memset(d->m, 0, (size_t)(rows * step) * sizeof *d->m);
     for (int64_t g = 0; g < p->groups; g++) {
-      multiply_group(c, s, d->group, d->a, g, row, rows, 0, whole_blocks(p->part));
+      multiply_group(c, s, d->group, d->a, g, row, rows, 0, nnk_whole_blocks(p->part));
       place_group(d->m, d->group, m_step, rows, g * p->part, p->part);
     }
   }
@@ -488,7 +486,7 @@ static void run_block(const running *c, const stage *s, const desk *d, int64_t b
 static void run_piece(void *context, int64_t begin, int64_t end) {
   running *c = context;
   const plan *p = c->p;
-  int64_t channels = p->groups * p->part, width = whole_blocks(channels);
+  int64_t channels = p->groups * p->part, width = nnk_whole_blocks(channels);
   for (int64_t job = begin; job < end; job++) {
     if (!nnk_going(&c->outcome)) return;
     int64_t piece = job / c->parts, part = job % c->parts;
@@ -552,7 +550,7 @@ static int repeat_vectors(nnk_source *s, nn_real **memory, const nnk_source *fro
 static int64_t products(const plan *p) {
   int64_t sum = 0;
   for (int64_t i = 0; i < p->count; i++)
-    sum += p->stages[i].rows * p->stages[i].depth * p->groups * (p->by_channel ? 1 : whole_blocks(p->part));
+    sum += p->stages[i].rows * p->stages[i].depth * p->groups * (p->by_channel ? 1 : nnk_whole_blocks(p->part));
   return sum;
 }
 
@@ -572,8 +570,8 @@ int nnk_direct_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_sou
       c.gathered = nnk_max(c.gathered, band_lines(g, s->lines) * band_line(g));
       repeats = nnk_max(repeats, g->h.source_size);
     } else if (s->kind != CHANNELS) {
-      most = s->kind == SPREAD ? spread_room(s) : s->block * whole_blocks(channels);
-      c.gathered = nnk_max(c.gathered, rows * whole_blocks(seen));
+      most = s->kind == SPREAD ? spread_room(s) : s->block * nnk_whole_blocks(channels);
+      c.gathered = nnk_max(c.gathered, rows * nnk_whole_blocks(seen));
       c.summed = nnk_max(c.summed, most);
       if (p.source_part % NNK_LANES != 0 && p.groups == 1) repeats = nnk_max(repeats, g->h.taps);
     }
@@ -652,7 +650,7 @@ static void weigh_part(weighing *c, int64_t job, nn_real *x, nn_real *y) {
 
 static void weigh_jobs(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
-  int64_t deep = whole_blocks(c->taps * c->deep), wide = whole_blocks(c->wide);
+  int64_t deep = nnk_whole_blocks(c->taps * c->deep), wide = nnk_whole_blocks(c->wide);
   nn_real *x = nnk_scratch(&c->outcome, WEIGH_ROWS * (deep + wide) * (int64_t)sizeof *x);
   if (!x) return;
   for (int64_t job = begin; job < end && nnk_going(&c->outcome); job++) weigh_part(c, job, x, x + WEIGH_ROWS * deep);
@@ -665,7 +663,8 @@ static void weigh_bands(void *context, int64_t begin, int64_t end) {
   const nnk_grid *g = &c->grid;
   nnk_grid own = destination_pixels(g);
   int64_t line = band_line(g), bands = nnk_divide_up(g->v.count, c->lines), units = g->images * bands;
-  int64_t size = whole_blocks(band_lines(g, c->lines) * line), y_size = c->lines * g->h.count * whole_blocks(c->part);
+  int64_t size = nnk_whole_blocks(band_lines(g, c->lines) * line);
+  int64_t y_size = c->lines * g->h.count * nnk_whole_blocks(c->part);
   nn_real *band = nnk_scratch(&c->outcome, (size + y_size) * (int64_t)sizeof *band), *y = band + size;
   if (!band) return;
   for (int64_t slice = begin; slice < end; slice++) {
@@ -722,7 +721,7 @@ static void cut_parts(weighing *c) {
     int64_t fit = mostly_edge(&c->grid) ? 1 : nnk_max(1, WEIGH_DEPTH / c->source_part);
     c->taps = nnk_divide_up(taps, nnk_divide_up(taps, fit));
     if (c->taps == 1 && c->deep > WEIGH_DEPTH)
-      c->deep = whole_blocks(nnk_divide_up(c->deep, nnk_divide_up(c->deep, WEIGH_DEPTH)));
+      c->deep = nnk_whole_blocks(nnk_divide_up(c->deep, nnk_divide_up(c->deep, WEIGH_DEPTH)));
   } else {
     int64_t fit = nnk_max(1, WEIGH_DEPTH / (c->source_part * line_taps));
     c->taps = nnk_divide_up(lines, nnk_divide_up(lines, fit)) * line_taps;

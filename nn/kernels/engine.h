@@ -18,6 +18,16 @@
 
 enum { NNK_PANEL = 32 };
 
+/* Channels rounded up to blocks of sixteen. */
+static inline int64_t nnk_whole_blocks(int64_t channels) { return nnk_divide_up(channels, NNK_LANES) * NNK_LANES; }
+
+/* Elements between matrices that are used together: whole cache lines, an odd number of them, so that equal places in
+ * them do not compete for a few sets of the caches. */
+static inline int64_t nnk_spaced(int64_t elements) {
+  int64_t line = 64 / (int64_t)sizeof(nn_real);
+  return (nnk_divide_up(elements, line) | 1) * line;
+}
+
 /* Where panel `columns/32` of panels of this depth begins. */
 static inline int64_t nnk_panel_offset(int64_t column, int64_t depth) { return column * depth; }
 

@@ -42,26 +42,18 @@ enum {
   ITEM = 64,            /* channels, and columns, of D that stay in the second-level cache */
 };
 
-static int64_t padded(int64_t channels) { return nnk_divide_up(channels, NNK_LANES) * NNK_LANES; }
-
-/* Elements between matrices: whole cache lines, an odd number of them. */
-static int64_t spaced(int64_t elements) {
-  int64_t line = 64 / (int64_t)sizeof(nn_real);
-  return (nnk_divide_up(elements, line) | 1) * line;
-}
-
 static nnk_strided_matrices matrices_of(int64_t tiles, int64_t channels) {
-  return (nnk_strided_matrices){ .tiles = tiles, .single = spaced(tiles * padded(channels)),
-                                 .quad = spaced(4 * tiles * padded(channels)) };
+  return (nnk_strided_matrices){ .tiles = tiles, .single = nnk_spaced(tiles * nnk_whole_blocks(channels)),
+                                 .quad = nnk_spaced(4 * tiles * nnk_whole_blocks(channels)) };
 }
 
 static int64_t elements_of(int64_t tiles, int64_t channels) {
   nnk_strided_matrices m = matrices_of(tiles, channels);
-  return nnk_strided_offset(&m, NNK_STRIDED_MATRICES - 1) + spaced(16 * tiles * padded(channels));
+  return nnk_strided_offset(&m, NNK_STRIDED_MATRICES - 1) + nnk_spaced(16 * tiles * nnk_whole_blocks(channels));
 }
 
 /* Bytes of one tile, without spacing. */
-static int64_t tile_bytes(int64_t channels) { return 81 * padded(channels) * (int64_t)sizeof(nn_real); }
+static int64_t tile_bytes(int64_t channels) { return 81 * nnk_whole_blocks(channels) * (int64_t)sizeof(nn_real); }
 
 /* Rows of matrix i in a block of channels, in elements: its step. */
 static int64_t step_of(const nnk_strided_matrices *m, int64_t i) {
@@ -95,7 +87,8 @@ bool nnk_strided_suits(const nnk_conv *s, nnk_conv_pass pass) {
 /* ---- weights ---- */
 
 static int64_t weight_spacing(const nnk_conv *s, bool backward) {
-  return backward ? spaced(s->out_channels * padded(s->channels)) : spaced(s->channels * padded(s->out_channels));
+  return backward ? nnk_spaced(s->out_channels * nnk_whole_blocks(s->channels))
+                  : nnk_spaced(s->channels * nnk_whole_blocks(s->out_channels));
 }
 
 size_t nnk_strided_weights(const nnk_conv *s, nnk_conv_pass pass) {
@@ -243,7 +236,7 @@ int nnk_strided_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_so
                 .written = tiles_of(s, backward, 0), .source = source, .sink = sink, .u = prepared,
                 .u_position = weight_spacing(s, backward), .tiles = tile_count(s) };
   c.depth = c.read.channels;
-  c.columns = padded(c.written.channels);
+  c.columns = nnk_whole_blocks(c.written.channels);
   return c.depth * c.columns >= LARGE || c.tiles < 8 * BLOCK ? run_phases(&c) : run_blocks(&c);
 }
 
@@ -274,7 +267,7 @@ static const int64_t kind_size[] = { 25, 1, 5, 5 };
 static void weigh_items(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
   int64_t channels = c->data.channels, columns = c->gradient.channels, tiles = c->data_chunk.tiles;
-  int64_t across = nnk_divide_up(channels, ITEM), position = spaced(ITEM * ITEM);
+  int64_t across = nnk_divide_up(channels, ITEM), position = nnk_spaced(ITEM * ITEM);
   nn_real *d = nnk_scratch(&c->outcome, NNK_STRIDED_SINGLES * position * (int64_t)sizeof(nn_real));
   if (!d) return;
   for (int64_t item = begin; item < end && nnk_going(&c->outcome); item++) {
@@ -286,8 +279,8 @@ static void weigh_items(void *context, int64_t begin, int64_t end) {
       const nn_real *y = c->y + nnk_strided_offset(&c->gradient_chunk, i) + k / NNK_LANES * y_step;
       for (int64_t row = 0; row < share * tiles; row += DEEP)
         c->engine->outer(d + (i - kinds[kind]) * position, ITEM, x + row * NNK_LANES, x_step, y + row * NNK_LANES,
-                         y_step, nnk_min(DEEP, share * tiles - row), last_channel - channel, padded(last_k - k),
-                         row > 0);
+                         y_step, nnk_min(DEEP, share * tiles - row), last_channel - channel,
+                         nnk_whole_blocks(last_k - k), row > 0);
     }
     c->engine->strided_weights_back(c->dweight, c->shape, d, position, ITEM, kinds[kind], channel, last_channel, k,
                                     last_k);

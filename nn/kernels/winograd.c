@@ -40,14 +40,6 @@ enum { BLOCK = 16, WEIGH_BLOCK = 32 };
 /* From here (channels x channels) weights are too large for every block to read them all. */
 #define LARGE (200 * 200)
 
-static int64_t padded(int64_t channels) { return nnk_divide_up(channels, NNK_LANES) * NNK_LANES; }
-
-/* Elements between positions: whole cache lines, an odd number of them. */
-static int64_t spaced(int64_t elements) {
-  int64_t line = 64 / (int64_t)sizeof(nn_real);
-  return (nnk_divide_up(elements, line) | 1) * line;
-}
-
 bool nnk_winograd_possible(const nnk_conv *s) {
   return s->kernel_height == 3 && s->kernel_width == 3 && s->stride == 1 && s->dilation == 1 && s->groups == 1 &&
          s->padding <= 2;
@@ -101,7 +93,8 @@ bool nnk_winograd_suits(const nnk_conv *s, nnk_conv_pass pass) {
 /* ---- weights ---- */
 
 static int64_t weight_spacing(const nnk_conv *s, bool backward) {
-  return backward ? spaced(s->out_channels * padded(s->channels)) : spaced(s->channels * padded(s->out_channels));
+  return backward ? nnk_spaced(s->out_channels * nnk_whole_blocks(s->channels))
+                  : nnk_spaced(s->channels * nnk_whole_blocks(s->out_channels));
 }
 
 size_t nnk_winograd_weights(const nnk_conv *s, nnk_conv_pass pass) {
@@ -174,7 +167,8 @@ NNK_INLINE void fetch(const nn_real *x, const nnk_tiles *g, int64_t begin, int64
 static void run_piece(void *context, int64_t begin, int64_t end) {
   running *c = context;
   int64_t step = c->block * NNK_LANES;
-  int64_t v_position = spaced(padded(c->depth) * c->block), m_position = spaced(c->columns * c->block);
+  int64_t v_position = nnk_spaced(nnk_whole_blocks(c->depth) * c->block);
+  int64_t m_position = nnk_spaced(c->columns * c->block);
   nn_real *v = nnk_scratch(&c->outcome, POSITIONS * (v_position + m_position) * (int64_t)sizeof(nn_real));
   if (!v) return;
   nn_real *m = v + POSITIONS * v_position;
@@ -201,9 +195,9 @@ static void run_piece(void *context, int64_t begin, int64_t end) {
 /* Large layers: one phase after the other over a chunk of tiles, so that weights pass by once for many tiles. */
 static void spread_phase(void *context, int64_t begin, int64_t end) {
   running *c = context;
-  int64_t step = c->block * NNK_LANES;
-  c->engine->winograd_spread_data(c->v + begin * NNK_LANES, spaced(padded(c->depth) * c->block), step, &c->read,
-                                  c->source, c->chunk + begin, c->chunk + end);
+  int64_t step = c->block * NNK_LANES, position = nnk_spaced(nnk_whole_blocks(c->depth) * c->block);
+  c->engine->winograd_spread_data(c->v + begin * NNK_LANES, position, step, &c->read, c->source, c->chunk + begin,
+                                  c->chunk + end);
 }
 
 enum { PHASE_COLUMNS = 256 };
@@ -213,8 +207,8 @@ static void multiply_phase(void *context, int64_t begin, int64_t end) {
   int64_t step = c->block * NNK_LANES, parts = nnk_divide_up(c->columns, PHASE_COLUMNS);
   for (int64_t i = begin; i < end; i++) {
     int64_t position = i / parts, column = i % parts * PHASE_COLUMNS;
-    c->engine->multiply(c->m + position * spaced(c->columns * c->block) + column * c->block, step,
-                        c->v + position * spaced(padded(c->depth) * c->block), step,
+    c->engine->multiply(c->m + position * nnk_spaced(c->columns * c->block) + column * c->block, step,
+                        c->v + position * nnk_spaced(nnk_whole_blocks(c->depth) * c->block), step,
                         c->u + position * c->u_position + nnk_panel_offset(column, c->depth),
                         c->chunk_end - c->chunk, c->depth, nnk_min(PHASE_COLUMNS, c->columns - column), false);
   }
@@ -222,17 +216,17 @@ static void multiply_phase(void *context, int64_t begin, int64_t end) {
 
 static void collect_phase(void *context, int64_t begin, int64_t end) {
   running *c = context;
-  c->engine->winograd_collect(c->sink, c->sink->sums, &c->written, c->m, spaced(c->columns * c->block),
+  c->engine->winograd_collect(c->sink, c->sink->sums, &c->written, c->m, nnk_spaced(c->columns * c->block),
                               c->block * NNK_LANES, c->chunk, c->chunk_end, begin * NNK_LANES,
                               nnk_min(c->written.channels, end * NNK_LANES));
 }
 
 static int run_phases(running *c) {
-  int64_t bytes = POSITIONS * (padded(c->depth) + c->columns) * (int64_t)sizeof(nn_real);
+  int64_t bytes = POSITIONS * (nnk_whole_blocks(c->depth) + c->columns) * (int64_t)sizeof(nn_real);
   int64_t chunks = nnk_divide_up(nnk_max(1, c->tiles), nnk_max(14, CHUNK_BYTES / bytes));
   c->block = nnk_divide_up(c->tiles, chunks);
-  int64_t v_size = POSITIONS * spaced(padded(c->depth) * c->block);
-  int64_t m_size = POSITIONS * spaced(c->columns * c->block);
+  int64_t v_size = POSITIONS * nnk_spaced(nnk_whole_blocks(c->depth) * c->block);
+  int64_t m_size = POSITIONS * nnk_spaced(c->columns * c->block);
   c->v = nn_memory_borrow((size_t)(v_size + m_size) * sizeof(nn_real));
   if (!c->v) return NN_EMEMORY;
   c->m = c->v + v_size;
@@ -274,7 +268,7 @@ int nnk_winograd_run(const nnk_conv_method *m, const nnk_sink *sink, const nnk_s
   running c = { .engine = nnk_engine_chosen(), .read = tiles_read(s, backward), .written = tiles_written(s, backward),
                 .source = source, .sink = sink, .u = prepared, .u_position = weight_spacing(s, backward) };
   c.depth = c.read.channels;
-  c.columns = padded(c.written.channels);
+  c.columns = nnk_whole_blocks(c.written.channels);
   c.tiles = tile_count(s, &c.written);
   return c.depth * c.columns >= LARGE || c.tiles < 8 * BLOCK ? run_phases(&c) : run_blocks(&c);
 }
@@ -296,9 +290,9 @@ typedef struct {
   nnk_outcome outcome;
 } weighing;
 
-static int64_t d_position(const weighing *c) { return spaced(c->channels * c->columns); }
-static int64_t v_position(const weighing *c) { return spaced(padded(c->channels) * c->block); }
-static int64_t y_position(const weighing *c) { return spaced(c->columns * c->block); }
+static int64_t d_position(const weighing *c) { return nnk_spaced(c->channels * c->columns); }
+static int64_t v_position(const weighing *c) { return nnk_spaced(nnk_whole_blocks(c->channels) * c->block); }
+static int64_t y_position(const weighing *c) { return nnk_spaced(c->columns * c->block); }
 
 /* The blocks of slice i: [slice_first(i), slice_first(i + 1)). */
 static int64_t slice_first(const weighing *c, int64_t i) { return i * nnk_divide_up(c->tiles, c->block) / c->slices; }
@@ -383,7 +377,7 @@ NNK_INLINE void fetch_weights(const weighing *c, int part, int64_t channel, int6
 static void weigh_items(void *context, int64_t begin, int64_t end) {
   weighing *c = context;
   int64_t step = c->block * NNK_LANES, across = nnk_divide_up(c->channels, ITEM);
-  int64_t position = spaced(ITEM * NNK_PANEL);
+  int64_t position = nnk_spaced(ITEM * NNK_PANEL);
   nn_real *d = nnk_scratch(&c->outcome, POSITIONS * position * (int64_t)sizeof(nn_real));
   if (!d) return;
   for (int64_t i = begin; i < end; i++) {
@@ -403,7 +397,7 @@ static void weigh_items(void *context, int64_t begin, int64_t end) {
 
 /* Large layers: D is cut instead of the tiles. */
 static int weigh_phases(weighing *c) {
-  int64_t bytes = POSITIONS * (padded(c->channels) + c->columns) * (int64_t)sizeof(nn_real);
+  int64_t bytes = POSITIONS * (nnk_whole_blocks(c->channels) + c->columns) * (int64_t)sizeof(nn_real);
   int64_t chunks = nnk_divide_up(nnk_max(1, c->tiles), nnk_max(14, nnk_min(DEEP, CHUNK_BYTES / bytes)));
   c->block = nnk_divide_up(c->tiles, chunks);
   c->v = nn_memory_borrow((size_t)(POSITIONS * (v_position(c) + y_position(c))) * sizeof(nn_real));
@@ -424,7 +418,7 @@ int nnk_winograd_weigh(const nnk_conv_method *m, nn_real *dweight, const nnk_sou
   const nnk_conv *s = &m->shape;
   weighing c = { .engine = nnk_engine_chosen(), .shape = s, .data = tiles_read(s, false),
                  .gradient = tiles_written(s, false), .x = x, .dy = dy, .dweight = dweight, .channels = s->channels,
-                 .columns = padded(s->out_channels) };
+                 .columns = nnk_whole_blocks(s->out_channels) };
   c.tiles = tile_count(s, &c.gradient);
   if (c.tiles == 0) return NN_OK;
   return 4 * POSITIONS * d_position(&c) * (int64_t)sizeof(nn_real) <= SLICE_BYTES ? weigh_slices(&c) : weigh_phases(&c);
