@@ -30,6 +30,7 @@
 
 #include "kernels/engine.h"
 #include "kernels/strided.h"
+#include "kernels/winograd.h"
 
 /* Memory for V, and for V and Y, of what is computed at once. */
 #define CHUNK_BYTES ((int64_t)24 << 20)
@@ -95,34 +96,8 @@ size_t nnk_strided_weights(const nnk_conv *s, nnk_conv_pass pass) {
   return (size_t)(NNK_STRIDED_MATRICES * weight_spacing(s, pass == NNK_GRAD_INPUT)) * sizeof(nn_real);
 }
 
-typedef struct {
-  const nnk_engine *engine;
-  const nnk_conv *shape;
-  bool backward, stream;
-  nn_real *u;
-  const nn_real *weight, *scale;
-  int64_t depth, stripes;       /* rows of depth, and pieces of each panel */
-  nnk_outcome outcome;
-} preparing;
-
-static void prepare_stripes(void *context, int64_t begin, int64_t end) {
-  preparing *c = context;
-  for (int64_t i = begin; i < end; i++) {
-    int64_t panel = i / c->stripes * NNK_PANEL, row = i % c->stripes * STRIPE;
-    c->engine->strided_weights(c->u, weight_spacing(c->shape, c->backward), c->shape, c->backward, c->weight,
-                               c->scale, panel, row, nnk_min(c->depth, row + STRIPE), c->stream);
-  }
-}
-
 int nnk_strided_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale) {
-  const nnk_conv *s = &m->shape;
-  bool backward = m->pass == NNK_GRAD_INPUT;
-  preparing c = { .engine = nnk_engine_chosen(), .shape = s, .backward = backward, .u = prepared, .weight = weight,
-                  .scale = scale, .depth = backward ? s->out_channels : s->channels,
-                  .stream = nnk_strided_weights(s, m->pass) > (size_t)16 << 20 };
-  c.stripes = nnk_divide_up(c.depth, STRIPE);
-  int64_t panels = nnk_divide_up(backward ? s->channels : s->out_channels, NNK_PANEL);
-  return nnk_run(&c.outcome, panels * c.stripes, 4, prepare_stripes, &c);
+  return nnk_winograd_transform(nnk_engine_chosen()->strided_weights, m, prepared, weight, scale);
 }
 
 /* ---- forward, and backward to the input ---- */

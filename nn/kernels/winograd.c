@@ -102,7 +102,7 @@ size_t nnk_winograd_weights(const nnk_conv *s, nnk_conv_pass pass) {
 }
 
 typedef struct {
-  const nnk_engine *engine;
+  nnk_weights_transform *transform;
   const nnk_conv *shape;
   bool backward, stream;
   nn_real *u;
@@ -117,20 +117,25 @@ static void prepare_stripes(void *context, int64_t begin, int64_t end) {
   preparing *c = context;
   for (int64_t i = begin; i < end; i++) {
     int64_t panel = i / c->stripes * NNK_PANEL, row = i % c->stripes * STRIPE;
-    c->engine->winograd_weights(c->u, weight_spacing(c->shape, c->backward), c->shape, c->backward, c->weight,
-                                c->scale, panel, row, nnk_min(c->depth, row + STRIPE), c->stream);
+    c->transform(c->u, weight_spacing(c->shape, c->backward), c->shape, c->backward, c->weight, c->scale, panel, row,
+                 nnk_min(c->depth, row + STRIPE), c->stream);
   }
 }
 
-int nnk_winograd_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale) {
+int nnk_winograd_transform(nnk_weights_transform *transform, const nnk_conv_method *m, void *prepared,
+                           const nn_real *weight, const nn_real *scale) {
   const nnk_conv *s = &m->shape;
   bool backward = m->pass == NNK_GRAD_INPUT;
-  preparing c = { .engine = nnk_engine_chosen(), .shape = s, .backward = backward, .u = prepared, .weight = weight,
+  preparing c = { .transform = transform, .shape = s, .backward = backward, .u = prepared, .weight = weight,
                   .scale = scale, .depth = backward ? s->out_channels : s->channels,
-                  .stream = nnk_winograd_weights(s, m->pass) > (size_t)16 << 20 };
+                  .stream = m->weights > (size_t)16 << 20 };
   c.stripes = nnk_divide_up(c.depth, STRIPE);
   int64_t panels = nnk_divide_up(backward ? s->channels : s->out_channels, NNK_PANEL);
   return nnk_run(&c.outcome, panels * c.stripes, 4, prepare_stripes, &c);
+}
+
+int nnk_winograd_prepare(const nnk_conv_method *m, void *prepared, const nn_real *weight, const nn_real *scale) {
+  return nnk_winograd_transform(nnk_engine_chosen()->winograd_weights, m, prepared, weight, scale);
 }
 
 /* ---- forward, and backward to the input ---- */
