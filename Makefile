@@ -63,7 +63,10 @@ STDLIB := $(sort $(shell find stdlib -name '*.lua'))
 
 PKG_CONFIG ?= pkg-config
 LUA := $(firstword $(foreach name,lua5.4 lua-5.4 lua,$(shell $(PKG_CONFIG) --exists '$(name) >= 5.4' && echo $(name))))
-PACKAGES = openblas libpng zlib
+PACKAGES = openblas libpng libjpeg zlib
+# Without these, downloads (libcurl) and archives (libarchive: .zip, .tar, and what torch and NumPy keep in them) end in
+# a message that says so.
+OPTIONAL := $(foreach name,libcurl libarchive,$(shell $(PKG_CONFIG) --exists $(name) && echo $(name)))
 
 ifneq ($(filter-out help clean lint,$(or $(MAKECMDGOALS),all)),)
   ifeq ($(LUA),)
@@ -79,9 +82,10 @@ ifneq ($(filter test-programs,$(MAKECMDGOALS)),)
   endif
 endif
 
-NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(OPTIONAL)) \
+              $(if $(filter libcurl,$(OPTIONAL)),-DNN_HAVE_CURL) $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE)
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
-NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(OPTIONAL)) -lm
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
 
@@ -156,8 +160,8 @@ $(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
 # These two change only when what they hold changes: the command lines, the lists of files.
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
-	  printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LINK) $(LDFLAGS)' > $@
+	@printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(NN_CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
+	  printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(NN_CFLAGS) $(LINK) $(LDFLAGS)' > $@
 
 $(OUT)/lists: FORCE
 	@mkdir -p $(@D)
