@@ -38,7 +38,7 @@ NN = $(addprefix nn/, \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
   data/batch.c data/cifar.c data/idx.c data/tint.c formats/archive.c formats/file.c formats/npy.c formats/zip.c image/png.c \
-  perturb/colour.c perturb/perturb.c kernels/colour.c \
+  perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
@@ -53,7 +53,7 @@ VM = $(addprefix vm/, \
 TESTS = $(addprefix tests/c/, \
   test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_loss.c test_matmul.c test_norm.c test_npy.c \
   test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
-  test_winograd.c \
+  test_winograd.c test_geometry.c \
   test_vecmath.c \
   )
 

@@ -127,19 +127,22 @@ static void push_form(lua_State *L, const nn_perturbation_info *info) {
   lua_setfield(L, -2, "levels");
 }
 
-/* nn.perturb.rows() -> list of { name, doc, paper = form, torchvision = form };
- * a form is { parameter, factor, min, max, levels } */
+/* nn.perturb.rows() -> list of { name, doc, settings = how many, paper = form, torchvision = form }; without settings a
+ * form is { parameter, factor, min, max, levels } */
 static int perturb_rows(lua_State *L) {
   int count = nn_perturbation_count();
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++) {
     nn_perturbation_info info;
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     for (int c = 0; c < NN_CONVENTIONS; c++) {
       nn_perturbation_describe(nn_perturbation_at(i), (nn_convention)c, &info);
+      if (info.settings > 0) continue;
       push_form(L, &info);
       lua_setfield(L, -2, conventions[c]);
     }
+    lua_pushinteger(L, info.settings);
+    lua_setfield(L, -2, "settings");
     set_string(L, "name", info.name);
     set_string(L, "doc", info.doc);
     lua_rawseti(L, -2, i + 1);

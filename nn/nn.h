@@ -349,6 +349,7 @@ typedef struct {
   double level[NN_PERTURB_LEVELS];  /* Table 1 of the paper */
   double min, max;
   bool factor;                      /* the other sign of v is 1/v instead of -v */
+  int settings;                     /* 0: it takes a number; else so many values, all of which count */
 } nn_perturbation_info;
 
 int nn_perturbation_count(void);
@@ -358,7 +359,8 @@ void nn_perturbation_describe(const nn_perturbation *row, nn_convention conventi
 
 typedef struct nn_perturb nn_perturb;  /* an immutable tree; one reference from each constructor, NULL on failure */
 
-/* One of `count` values, drawn for each image; with random_sign, in half of the images the other sign of it. */
+/* One of `count` values, drawn for each image; with random_sign, in half of the images the other sign of it. A row with
+ * settings takes as many values as it has. */
 nn_perturb *nn_perturb_row(const nn_perturbation *row, nn_convention convention, bool random_sign, const double *values,
                            int count);
 nn_perturb *nn_perturb_sequence(nn_perturb *const *parts, int count);  /* of none: the identity */
@@ -367,7 +369,8 @@ nn_perturb *nn_perturb_maybe(double probability, nn_perturb *part);
 nn_perturb *nn_perturb_retain(nn_perturb *p);
 void nn_perturb_release(nn_perturb *p);
 
-/* float [N,H,W,C] in [0, 1], C = 1 or 3, to a new tensor without history. Same (seed, step): same bits. */
+/* float [N,H,W,C] in [0, 1], C = 1 or 3 where a row changes colours, to a new tensor without history. Same
+ * (seed, step): same bits. */
 int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
 
 /* ---- optimisers (optim/) ------------------------------------------------------------------------------------ */

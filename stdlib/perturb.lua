@@ -4,8 +4,12 @@
 ---   local q = perturb.maybe(0.5, perturb.hue(0.2)) >> p          first this, then that
 ---   local x2 = p(x, y, model, { seed = 1, step = 7 })            equal seed and step: equal bits
 ---
---- x is a float tensor [N x H x W x C] in [0, 1], C = 1 or 3. Every draw is made for each image apart. A value built
---- from the colour operations runs in C, in one pass over the batch; perturb.new adds one written in Lua.
+--- x is a float tensor [N x H x W x C] in [0, 1]; colours take C = 1 or 3. Every draw is made for each image apart. A
+--- value built from the colour and geometry operations runs in C, in one pass over the batch (also while a data set is
+--- read: part:batches{ augment = p }); perturb.new adds one written in Lua. What networks are commonly trained on:
+---
+---   perturb.random_crop{ padding = 4 } >> perturb.flip()             CIFAR
+---   perturb.random_resized_crop() >> perturb.flip()                  ImageNet
 local nn = require "nn"
 local spec = require "spec"
 
@@ -58,9 +62,9 @@ end
 -- ---- the colour operations ----
 
 local rows, names = {}, {}
-for i, row in ipairs(core.rows()) do
+for _, row in ipairs(core.rows()) do
   rows[row.name] = row
-  names[i] = row.name
+  if row.settings == 0 then names[#names + 1] = row.name end
 end
 
 -- "+32", "-32", "±32" or "×1.5", "×1.5^±1"
@@ -140,6 +144,63 @@ function M.saturation(factor, options) return (make_row("saturation", factor, op
 ---@return Perturbation
 function M.hue(turns, options) return (make_row("hue", turns, options)) end
 
+-- ---- geometry ----
+
+-- values: the row's settings, in its order; shown: those worth printing.
+local function make_geometry(name, values, shown)
+  return new { kind = "row", name = name, values = values, tree = core.row(name, "paper", false, values),
+               text = format("%s(%s)", name, concat(shown, ", ")) }
+end
+
+local crop_options = {
+  padding = spec.integer { min = 0, max = 4096, default = 4 },
+  mode = spec.choice { "zeros", "reflect", default = "zeros" },
+}
+
+--- A window of the image's size somewhere in the image padded on all sides, evenly drawn. What is padded is black
+--- (mode = "zeros") or the image mirrored at its outermost pixels ("reflect").
+---@param options? { padding?: integer, mode?: "zeros"|"reflect" }  # padding: 4 pixels
+---@return Perturbation
+function M.random_crop(options)
+  options = spec.check("perturb.random_crop", options, crop_options)
+  local reflect = options.mode == "reflect"
+  return (make_geometry("random_crop", { options.padding, reflect and 1 or 0 },
+    { tostring(options.padding), reflect and "reflect" or nil }))
+end
+
+local flip_options = { probability = spec.number { min = 0, max = 1, default = 0.5 } }
+
+--- Left and right exchanged in a share of the images, drawn for each.
+---@param options? { probability?: number }  # 0.5
+---@return Perturbation
+function M.flip(options)
+  options = spec.check("perturb.flip", options, flip_options)
+  return (make_geometry("flip", { options.probability }, { format("%.6g", options.probability) }))
+end
+
+local function range(least, most, default)
+  local number = spec.number { min = least, max = most }
+  return spec.value { format("{ low, high }, two numbers from %g to %g", least, most), function(value)
+    return type(value) == "table" and #value == 2 and number.test(value[1]) and number.test(value[2])
+      and value[1] <= value[2]
+  end, default = default }
+end
+
+local resized_options = { scale = range(1e-6, 1, { 0.08, 1 }), ratio = range(1e-3, 1e3, { 3 / 4, 4 / 3 }) }
+
+--- A random part of the image at the image's size, as torchvision's RandomResizedCrop draws it: its share of the area
+--- is evenly drawn from scale, its ratio of width to height from ratio, on a scale of logarithms. Resized bilinearly,
+--- with antialiasing where it gets smaller. As the first change of pictures in files it takes its part from the file's
+--- picture, before that is fitted to the set's shape.
+---@param options? { scale?: number[], ratio?: number[] }  # { 0.08, 1 }, { 3/4, 4/3 }
+---@return Perturbation
+function M.random_resized_crop(options)
+  options = spec.check("perturb.random_resized_crop", options, resized_options)
+  local s, r = options.scale, options.ratio
+  return (make_geometry("random_resized_crop", { s[1], s[2], r[1], r[2] },
+    { format("%.6g to %.6g", s[1], s[2]), format("ratio %.6g to %.6g", r[1], r[2]) }))
+end
+
 --- The names of the four colour operations, in the paper's order.
 ---@return string[]
 function M.names()
@@ -149,7 +210,7 @@ end
 -- ---- levels: Table 1 of the paper ----
 
 local function check_name(who, name)
-  if not rows[name] then
+  if not rows[name] or rows[name].settings > 0 then
     error(format('%s: unknown perturbation "%s"%s', who, tostring(name), spec.suggest(name, names)), 3)
   end
 end

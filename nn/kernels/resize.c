@@ -36,7 +36,7 @@ typedef struct {
 NNK_CLONES static void resize_rows(void *context, int64_t begin, int64_t end) {
   const job *j = context;
   const nnk_resize_shape *s = j->s;
-  int64_t channels = s->channels, pitch = s->x_width * channels;
+  int64_t channels = s->channels, pitch = (s->x_pitch ? s->x_pitch : s->x_width) * channels;
   for (int64_t row = begin; row < end; row++) {
     neighbour v = j->down[row % s->y_height];
     const nn_real *image = j->in + row / s->y_height * s->x_height * pitch;

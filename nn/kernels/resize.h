@@ -7,6 +7,7 @@
 typedef struct {
   int64_t images, channels, x_height, x_width, y_height, y_width;
   bool align_corners;  /* else half-pixel centres */
+  int64_t x_pitch;     /* pixels from one row of x to the next, when x is a window of one larger image; else 0 */
 } nnk_resize_shape;
 
 int nnk_resize(nn_real *y, const nn_real *x, const nnk_resize_shape *shape);

@@ -8,39 +8,48 @@
 #include "kernels/colour.h"
 #include "perturb/perturb.h"
 
-static void brightness_add(nn_real *pixels, int64_t count, int channels, double value) {
-  nnk_add_clip(pixels, count * channels, (nn_real)(value / 255));
+static int64_t pixels_of(const nni_canvas *image) { return image->height * image->width; }
+
+static int brightness_add(nni_canvas *image, const nni_perturb_use *use) {
+  nnk_add_clip(image->pixels, pixels_of(image) * image->channels, (nn_real)(use->value[0] / 255));
+  return NN_OK;
 }
 
-static void brightness_scale(nn_real *pixels, int64_t count, int channels, double value) {
-  nnk_scale_clip(pixels, count * channels, (nn_real)value);
+static int brightness_scale(nni_canvas *image, const nni_perturb_use *use) {
+  nnk_scale_clip(image->pixels, pixels_of(image) * image->channels, (nn_real)use->value[0]);
+  return NN_OK;
 }
 
-static void contrast_channels(nn_real *pixels, int64_t count, int channels, double value) {
-  nnk_contrast_channels(pixels, count, channels, (nn_real)value);
+static int contrast_channels(nni_canvas *image, const nni_perturb_use *use) {
+  nnk_contrast_channels(image->pixels, pixels_of(image), image->channels, (nn_real)use->value[0]);
+  return NN_OK;
 }
 
-static void contrast_grey(nn_real *pixels, int64_t count, int channels, double value) {
-  nnk_contrast_grey(pixels, count, channels, (nn_real)value);
+static int contrast_grey(nni_canvas *image, const nni_perturb_use *use) {
+  nnk_contrast_grey(image->pixels, pixels_of(image), image->channels, (nn_real)use->value[0]);
+  return NN_OK;
 }
 
 /* A grey image has neither saturation nor hue to change. */
-static void saturation_hsv(nn_real *pixels, int64_t count, int channels, double value) {
-  if (channels == 3) nnk_saturate_hsv(pixels, count, (nn_real)value);
+static int saturation_hsv(nni_canvas *image, const nni_perturb_use *use) {
+  if (image->channels == 3) nnk_saturate_hsv(image->pixels, pixels_of(image), (nn_real)use->value[0]);
+  return NN_OK;
 }
 
-static void saturation_blend(nn_real *pixels, int64_t count, int channels, double value) {
-  if (channels == 3) nnk_saturate_blend(pixels, count, (nn_real)value);
+static int saturation_blend(nni_canvas *image, const nni_perturb_use *use) {
+  if (image->channels == 3) nnk_saturate_blend(image->pixels, pixels_of(image), (nn_real)use->value[0]);
+  return NN_OK;
 }
 
-static void hue_turn(nn_real *pixels, int64_t count, int channels, double value) {
-  if (channels == 3) nnk_rotate_hue(pixels, count, value);
+static int hue_turn(nni_canvas *image, const nni_perturb_use *use) {
+  if (image->channels == 3) nnk_rotate_hue(image->pixels, pixels_of(image), use->value[0]);
+  return NN_OK;
 }
 
 #define TABLE_1_FACTORS { 1.25, 1.5, 1.75, 2 }
 #define TABLE_1_TURNS { 0.1, 0.2, 0.3, 0.4 }
 
-const nn_perturbation nni_perturbations[] = {
+const nn_perturbation nni_colour_rows[] = {
   { .name = "brightness",
     .doc = "Lighter or darker: adds amount/255 (paper), or multiplies (torchvision).",
     .form = {

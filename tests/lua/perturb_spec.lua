@@ -34,6 +34,36 @@ describe("perturb", function()
     assert.equal("contrast(×0.5)", tostring(perturb.contrast(2, { sign = "negative" })))
   end)
 
+  it("moves pixels", function()
+    assert.equal("random_crop(4) >> flip(0.5)", tostring(perturb.random_crop { padding = 4 } >> perturb.flip()))
+    assert.equal("random_crop(2, reflect)", tostring(perturb.random_crop { padding = 2, mode = "reflect" }))
+    assert.equal("random_resized_crop(0.08 to 1, ratio 0.75 to 1.33333)", tostring(perturb.random_resized_crop()))
+    local x = nn.tensor { { { { 1 }, { 2 }, { 3 } }, { { 4 }, { 5 }, { 6 } } } } / 10
+    local turned = perturb.flip { probability = 1 }(x)
+    assert.is_true(same(turned, nn.tensor { { { { 3 }, { 2 }, { 1 } }, { { 6 }, { 5 }, { 4 } } } } / 10))
+    assert.is_true(same(perturb.flip { probability = 0 }(x), x))
+    assert.is_true(same(perturb.random_crop { padding = 0 }(x), x))
+    local seen = {}
+    local crop = perturb.random_crop { padding = 1 }
+    for step = 1, 60 do seen[crop(x, nil, nil, { step = step }):get(1, 1, 1, 1)] = true end
+    local count = 0
+    for _ in pairs(seen) do count = count + 1 end
+    assert.equal(5, count) -- black, or one of four
+    local whole = perturb.random_resized_crop { scale = { 1, 1 }, ratio = { 1.5, 1.5 } }
+    assert.is_true(same(whole(x), x))
+    local both = perturb.colour() >> perturb.maybe(0.5, perturb.random_crop { padding = 1 })
+    assert.is_true(same(both(images(), nil, nil, { step = 3 }), both(images(), nil, nil, { step = 3 })))
+    assert.error_matches(function() perturb.random_crop { padding = 3 }(x) end,
+      "random_crop: padding expects at most 2 for images of 2 x 3, got 3")
+    assert.error_matches(function() perturb.random_crop { mode = "reflct" } end, 'mode expects')
+    assert.error_matches(function() perturb.flip { probability = 2 } end,
+      "perturb.flip: probability expects a number from 0 to 1, got 2")
+    assert.error_matches(function() perturb.random_resized_crop { scale = { 1, 0.5 } } end,
+      "perturb.random_resized_crop: scale expects { low, high }, two numbers from 1e%-06 to 1, got { 1, 0.5 }")
+    assert.error_matches(function() perturb.level("flip", 1) end, 'unknown perturbation "flip"')
+    assert.same({ "brightness", "contrast", "saturation", "hue" }, perturb.names())
+  end)
+
   it("has the levels of Table 1", function()
     local seen = {}
     for name, level, change in perturb.levels("paper") do seen[#seen + 1] = { name, level, tostring(change) } end
