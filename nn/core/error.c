@@ -12,6 +12,9 @@ int nn_fail(int status, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
+  /* It may quote a hostile file: no second line, nothing that a terminal obeys. */
+  for (char *c = message; *c; c++)
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
   return status;
 }
 
