@@ -93,8 +93,9 @@ static int take_shape(npy_text *t, npy_header *h) {
     if (size < 0 || errno) return bad_header(t, "shape: a size");
     t->at = end;
     h->size[h->axes++] = size;
-    if (__builtin_mul_overflow(h->count, (int64_t)size, &h->count) || h->count > INT64_MAX / 8)
+    if (nni_check_count(h->axes, h->size) != NN_OK)
       return nn_fail(NN_EFORMAT, "%s: shape: larger than memory can be", t->path);
+    h->count *= size;
     if (!take(t, ",")) {
       if (!take(t, ")")) return bad_header(t, "shape: \",\" or \")\"");
       break;
