@@ -13,10 +13,17 @@ FLAGS_double  = -DNN_DOUBLE
 FLAGS_asan    = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
                 -DNN_PLAIN_MALLOC
 FLAGS_tsan    = -O1 -g -fsanitize=thread
+FLAGS_fuzz    = -O1 -g -fno-omit-frame-pointer -DNN_PLAIN_MALLOC
 FLAGS_cross   = -Werror -idirafter /usr/include
 
 # Another processor's compiler, for check-cross.
 CROSS_CC ?= aarch64-linux-gnu-gcc
+
+# clang with libFuzzer, for `make fuzz`; the time that each fuzzer gets; which ones.
+FUZZ_CC ?= clang
+SECONDS ?= 300
+FUZZ    ?= $(FUZZERS)
+FUZZ_CHECKS = address,undefined,float-cast-overflow
 
 # Data sets from outside the repository, for tests and benchmarks. What needs one that is not there says so and is
 # skipped.
@@ -56,6 +63,10 @@ TESTS = $(addprefix tests/c/, \
   test_winograd.c test_geometry.c \
   test_vecmath.c \
   )
+
+# Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
+FUZZERS = \
+  cifar idx npy
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
 
@@ -105,13 +116,14 @@ AVX512_FLAGS  = $(if $(X86),-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx51
 
 OUT      = build/$(VARIANT)
 PROGRAM  = $(OUT)/penumbra
-OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o
-TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS))
+OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o \
+           $(FUZZERS:%=$(OUT)/tests/fuzz/%.o) $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/fuzz/replay.o
+TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(FUZZERS:%=$(OUT)/tests/replay_%)
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
 .PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas \
-        check-cpu check-cross nn-objects demo bench lint install clean help FORCE
+        check-cpu check-cross nn-objects fuzz fuzz-programs demo bench lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -121,6 +133,9 @@ program: $(PROGRAM)
 	@:
 
 test-programs: $(TEST_PROGRAMS)
+	@:
+
+fuzz-programs: $(FUZZ:%=$(OUT)/fuzz_%)
 	@:
 
 nn-objects: $(patsubst %.c,$(OUT)/%.o,$(NN))
@@ -133,7 +148,14 @@ $(OUT)/nn/%.o: INCLUDE = -Inn $(NN_CFLAGS)
 $(OUT)/bindings/%.o: INCLUDE = -Inn -Ibindings $(LUA_CFLAGS)
 $(OUT)/vm/%.o: INCLUDE = -Inn -Ibindings -Ivm $(LUA_CFLAGS)
 $(OUT)/embedded.o: INCLUDE = -Ivm $(LUA_CFLAGS)
-$(OUT)/tests/c/%.o: INCLUDE = -Inn $(NN_CFLAGS)
+$(OUT)/tests/c/%.o $(OUT)/tests/fuzz/%.o: INCLUDE = -Inn $(NN_CFLAGS)
+
+# What parses is instrumented; the engines would take minutes to compile.
+FUZZED = core tensor data formats image
+ifeq ($(VARIANT),fuzz)
+$(FUZZED:%=$(OUT)/nn/%/%.o) $(OUT)/tests/fuzz/%.o: \
+  LEVEL = -fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -fno-sanitize-recover=$(FUZZ_CHECKS)
+endif
 
 $(OUT)/nn/kernels/%_avx2.o: LEVEL = $(AVX2_FLAGS)
 $(OUT)/nn/kernels/%_avx512.o: LEVEL = $(AVX512_FLAGS)
@@ -157,6 +179,13 @@ $(PROGRAM): $(patsubst %.c,$(OUT)/%.o,$(VM) $(BINDINGS) $(NN)) $(OUT)/embedded.o
 $(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(NN_LIBS)
 
+$(OUT)/tests/replay_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/fuzz/replay.o \
+                       $(patsubst %.c,$(OUT)/%.o,$(NN))
+	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
+
+$(OUT)/fuzz_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(patsubst %.c,$(OUT)/%.o,$(NN))
+	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer,$(FUZZ_CHECKS) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
+
 # These two change only when what they hold changes: the command lines, the lists of files.
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
@@ -176,6 +205,7 @@ $(OUT)/lists: FORCE
 SPECS        = $(sort $(wildcard tests/lua/*_spec.lua tests/parity/*_spec.lua tests/cli/*_spec.lua))
 DOUBLE_SPECS = $(sort $(wildcard tests/double/*_spec.lua))
 suite        = $(patsubst tests/c/%.c,build/$(1)/tests/%,$(TESTS)) \
+               $(foreach name,$(FUZZERS),'build/$(1)/tests/replay_$(name) tests/corpus/$(name)') \
                $(foreach spec,$(SPECS),'build/$(1)/penumbra tests/run.lua $(spec)')
 double_suite = $(foreach spec,$(DOUBLE_SPECS),'build/double/penumbra tests/run.lua $(spec)')
 
@@ -210,6 +240,18 @@ check-cross:
 	  echo 'check-cross: skipped: $(CROSS_CC) is not installed'; \
 	fi
 
+# Every fuzzer for SECONDS; FUZZ=name for one. What they find stays in build/fuzz/findings.
+fuzz:
+	@mkdir -p build/fuzz
+	@echo 'int LLVMFuzzerTestOneInput(const char *, long);' \
+	  'int LLVMFuzzerTestOneInput(const char *p, long n) { return n < 0 && *p; }' > build/fuzz/probe.c
+	@if ! $(FUZZ_CC) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o build/fuzz/probe build/fuzz/probe.c 2> /dev/null; then \
+	  echo 'fuzz: $(FUZZ_CC) with libFuzzer is not there (on Debian: clang, libclang-rt-14-dev); FUZZ_CC names it'; \
+	  exit 1; \
+	fi
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC='$(FUZZ_CC)' FUZZ='$(FUZZ)' fuzz-programs
+	@scripts/dev/fuzz $(SECONDS) $(FUZZ:%=build/fuzz/fuzz_%)
+
 lint:
 	@scripts/dev/lint
 
@@ -236,6 +278,7 @@ help:
 	@echo '                 check-cross (Arm)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed, beside torch: 45 minutes; CASE=... for a part of it, ROUNDS=n'
+	@echo 'make fuzz        every parser against libFuzzer for SECONDS=300 each; FUZZ=name for one'
 	@echo 'make lint        style: luacheck, shellcheck, include rules, line length'
 	@echo 'make install     to PREFIX=$(PREFIX), below DESTDIR if given'
 	@echo 'make double | asan | tsan   other builds, in build/<variant>/'

@@ -1,0 +1,14 @@
+/* IDX files, raw and gzipped: elements, and as labels. */
+#include "fuzz.h"
+
+int fuzz_parse(const uint8_t *bytes, size_t size) {
+  const char *path = fuzz_path(bytes, size);
+  nn_tensor *elements = NULL, *images = NULL, *labels = NULL;
+  int64_t classes = 10;
+  int status = nn_idx_read(path, &elements);
+  nn_tensor_release(elements);
+  /* One file cannot be both: this ends in an error, after the labels were read. */
+  if (status == NN_OK && nn_idx_read_pair(path, path, &classes, &images, &labels) == NN_OK)
+    fuzz_fail("images and labels from one file");
+  return status;
+}
