@@ -39,12 +39,14 @@ NN = $(addprefix nn/, \
   kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/direct.c kernels/dropout.c \
   kernels/elementwise.c kernels/engine_avx2.c kernels/engine_avx512.c kernels/engine_portable.c kernels/fuse.c \
   kernels/gather.c kernels/gemm.c kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c \
-  kernels/reduce.c kernels/resize.c kernels/softmax.c kernels/strided.c kernels/winograd.c \
+  kernels/reduce.c kernels/resample.c kernels/resize.c kernels/softmax.c kernels/strided.c kernels/winograd.c \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
-  data/batch.c data/cifar.c data/idx.c data/tint.c formats/archive.c formats/file.c formats/npy.c formats/zip.c image/png.c \
+  data/batch.c data/cifar.c data/idx.c data/tint.c \
+  formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
+  image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 

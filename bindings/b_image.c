@@ -3,7 +3,7 @@
 
 /* nn.image.save(path, image) -> true, or nil, message, code */
 static int image_save(lua_State *L) {
-  int status = nn_image_save(luaL_checkstring(L, 1), nnl_check_tensor(L, 2));
+  int status = nn_image_save(luaL_checkstring(L, 1), nnl_check_tensor(L, 2), &(nn_image_encoding){ NN_PNG });
   if (status != NN_OK) return nnl_fail(L, status);
   lua_pushboolean(L, true);
   return 1;

@@ -312,8 +312,47 @@ int nn_cifar_read(const char *const *paths, int files, int classes, nn_tensor **
 /* NumPy's array files: float, uint8, int32 (see formats/npy.c); index tensors are written as int32 counting from 0. */
 int nn_npy_read(const char *path, nn_tensor **out);
 int nn_npy_write(const char *path, nn_tensor *t);
-/* [H,W] or [H,W,C], C = 1, 3, 4, of uint8 or float in [0, 1] -> a PNG file. */
-int nn_image_save(const char *path, nn_tensor *image);
+
+/* ---- pictures (image/) -------------------------------------------------------------------------------------- */
+
+typedef enum { NN_PNG, NN_JPEG } nn_image_format;
+typedef enum { NN_CHROMA_444, NN_CHROMA_422, NN_CHROMA_420 } nn_chroma;
+
+typedef struct {
+  nn_image_format format;
+  int64_t height, width;  /* after orientation */
+  int channels;           /* 1, 3 or 4: as it is read when nothing else is asked */
+  int depth;              /* bits of a sample as stored: 1, 2, 4, 8, 16 */
+  int orientation;        /* EXIF's, 1 (upright) .. 8 */
+  bool progressive;       /* stored in passes over the whole picture: progressive JPEG, interlaced PNG */
+} nn_image_about;
+
+/* Zeros, or NULL for all of them, are the defaults. */
+typedef struct {
+  int channels;           /* 0: as stored; 1, 3, 4: converted as Pillow converts */
+  bool raw_orientation;   /* do not turn the picture upright as EXIF says */
+  int scale;              /* JPEG: 1, 2, 4, 8: decode to 1/scale of the sides; faster, other pixels */
+  int64_t max_pixels;     /* 0: 2^27 */
+  bool damaged;           /* JPEG: take what can be read of a damaged file */
+} nn_image_options;
+
+typedef struct {
+  nn_image_format format;
+  int quality;            /* JPEG: 1 .. 100 */
+  nn_chroma chroma;       /* JPEG: how finely colours are stored */
+  bool progressive;       /* JPEG */
+} nn_image_encoding;
+
+/* PNG and JPEG, told by their content -> uint8 [H,W,C]; PNG of 16 bits -> float in [0, 1]. */
+int nn_image_load(const char *path, const nn_image_options *options, nn_tensor **out);
+int nn_image_decode(const char *name, const void *bytes, size_t size, const nn_image_options *options,
+                    nn_tensor **out);
+int nn_image_info(const char *path, nn_image_about *about);  /* reads the header only */
+/* [H,W] or [H,W,C], C = 1, 3, 4 (JPEG: 1, 3), of uint8 or float in [0, 1] -> a file. */
+int nn_image_save(const char *path, nn_tensor *image, const nn_image_encoding *how);
+int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, void **bytes, size_t *size);  /* nn_memory_put */
+
+typedef enum { NN_BILINEAR, NN_BICUBIC } nn_filter;
 
 /* ---- sets of images (data/batch.c, data/tint.c) ------------------------------------------------------------- */
 

@@ -4,18 +4,20 @@
 #include <math.h>
 #include <png.h>
 
+static const nn_image_encoding png = { .format = NN_PNG };
+
 /* Writes the image, reads the file back as `channels` bytes a pixel and compares. */
 static void check_saved(nn_tensor *image, int width, int height, int channels, const uint8_t *expected) {
   const char *path = scratch_path("image.png");
-  assert_int_equal(nn_image_save(path, image), NN_OK);
-  png_image png = { .version = PNG_IMAGE_VERSION };
-  assert_true(png_image_begin_read_from_file(&png, path));
-  unsigned kind = png.format & (PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA);
+  assert_int_equal(nn_image_save(path, image, &png), NN_OK);
+  png_image read = { .version = PNG_IMAGE_VERSION };
+  assert_true(png_image_begin_read_from_file(&read, path));
+  unsigned kind = read.format & (PNG_FORMAT_FLAG_COLOR | PNG_FORMAT_FLAG_ALPHA);
   assert_int_equal(kind, channels == 1 ? 0 : channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_RGBA);
-  assert_int_equal(png.width, width);
-  assert_int_equal(png.height, height);
-  uint8_t *pixels = malloc(PNG_IMAGE_SIZE(png));
-  assert_true(png_image_finish_read(&png, NULL, pixels, 0, NULL));
+  assert_int_equal(read.width, width);
+  assert_int_equal(read.height, height);
+  uint8_t *pixels = malloc(PNG_IMAGE_SIZE(read));
+  assert_true(png_image_finish_read(&read, NULL, pixels, 0, NULL));
   assert_memory_equal(pixels, expected, (size_t)(width * height * channels));
   free(pixels);
   unlink(path);
@@ -62,18 +64,15 @@ static void what_is_no_image(void **state) {
   nn_tensor *empty = nn_tensor_zeros(NN_UINT8, 3, (int64_t[]){ 0, 4, 3 });
   nn_tensor *index = nn_tensor_zeros(NN_INDEX, 2, (int64_t[]){ 4, 4 });
   nn_tensor *grey = nn_tensor_zeros(NN_UINT8, 2, (int64_t[]){ 4, 4 });
-  nn_tensor *long_one = nn_tensor_zeros(NN_UINT8, 2, (int64_t[]){ 1, 1000001 });
-  ASSERT_FAILED(nn_image_save(path, two), NN_ESHAPE, "1, 3 or 4 channels expected, got [4x4x2]");
-  ASSERT_FAILED(nn_image_save(path, empty), NN_ESHAPE, "got [0x4x3]");
-  ASSERT_FAILED(nn_image_save(path, index), NN_ETYPE, "got index");
-  ASSERT_FAILED(nn_image_save(scratch_path("no/image.png"), grey), NN_EIO, "no/image.png: cannot be written: No such");
-  ASSERT_FAILED(nn_image_save(path, long_one), NN_EIO, "image.png: cannot be written: ");  /* libpng's own limit */
+  ASSERT_FAILED(nn_image_save(path, two, &png), NN_ESHAPE, "1, 3 or 4 channels expected, got [4x4x2]");
+  ASSERT_FAILED(nn_image_save(path, empty, &png), NN_ESHAPE, "got [0x4x3]");
+  ASSERT_FAILED(nn_image_save(path, index, &png), NN_ETYPE, "got index");
+  ASSERT_FAILED(nn_image_save(scratch_path("no/image.png"), grey, &png), NN_EIO, "no/image.png: cannot be written: No such");
   assert_int_not_equal(access(path, F_OK), 0);
   nn_tensor_release(two);
   nn_tensor_release(empty);
   nn_tensor_release(index);
   nn_tensor_release(grey);
-  nn_tensor_release(long_one);
 }
 
 int main(void) {
