@@ -44,14 +44,14 @@ NN = $(addprefix nn/, \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
-  data/batch.c data/cifar.c data/idx.c data/tint.c \
+  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c \
   formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
-  b_data.c b_image.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
+  b_data.c b_files.c b_image.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 
 VM = $(addprefix vm/, \
@@ -60,7 +60,8 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
-  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_idx.c test_loss.c test_matmul.c test_norm.c test_npy.c \
+  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_idx.c test_loss.c test_matmul.c \
+  test_norm.c test_npy.c \
   test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
   test_winograd.c test_geometry.c \
   test_vecmath.c \

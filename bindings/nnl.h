@@ -13,10 +13,15 @@
 
 #define NNL_TENSOR "nn.tensor"
 #define NNL_MODULE "nn.module"
+#define NNL_FILES "nn.files"
 
 typedef struct {
   nn_tensor *tensor;  /* NULL while empty and after free */
 } nnl_tensor;
+
+typedef struct {
+  nn_files *files;  /* NULL while empty */
+} nnl_files;
 
 /* ---- errors ---- */
 
@@ -34,6 +39,8 @@ nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is 
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
 void nnl_charge(const nn_tensor *t);
+
+nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
 
 /* ---- arguments by signature ---- */
 
@@ -58,6 +65,7 @@ void nnl_open_ops(lua_State *L, int module);   /* adds every row to the module a
 void nnl_open_modules(lua_State *L, int module);
 void nnl_open_optimizers(lua_State *L, int module);
 void nnl_open_data(lua_State *L, int module);
+void nnl_open_files(lua_State *L, int module);
 void nnl_open_image(lua_State *L, int module);
 void nnl_open_perturb(lua_State *L, int module);
 

@@ -354,6 +354,38 @@ int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, void **bytes
 
 typedef enum { NN_BILINEAR, NN_BICUBIC } nn_filter;
 
+/* ---- picture files (data/files.c) --------------------------------------------------------------------------- */
+
+/* A list of picture files with labels: paths below one root, in order. Once built it does not change, and any thread
+ * may read it. */
+typedef struct nn_files nn_files;
+
+nn_files *nn_files_new(const char *root);  /* empty */
+/* A path below the root; only while the list is nobody else's. */
+int nn_files_add(nn_files *files, const char *path, int32_t label);
+/* A folder for each class, in order of their names' bytes: every .jpg, .jpeg and .png at and below it, by name.
+ * `classes` fixes names and labels instead (count 0: none given): another folder is then an error, a class without one
+ * is not. */
+int nn_files_scan(const char *root, const char *const *classes, int64_t count, nn_files **out);
+nn_files *nn_files_retain(nn_files *files);
+void nn_files_release(nn_files *files);    /* NULL is fine */
+int64_t nn_files_count(const nn_files *files);
+const char *nn_files_root(const nn_files *files);
+/* Writes the whole path of file i (below the count) and returns text; NULL when it does not fit. */
+const char *nn_files_path(const nn_files *files, int64_t i, char *text, size_t room);
+int32_t nn_files_label(const nn_files *files, int64_t i);
+int nn_files_labels(const nn_files *files, nn_tensor **out);  /* index [N] */
+int64_t nn_files_class_count(const nn_files *files);          /* 0 for a list made by hand */
+const char *nn_files_class_name(const nn_files *files, int64_t label);
+/* The files at `rows`, an index tensor; it shares the names. */
+int nn_files_select(nn_files *files, nn_tensor *rows, nn_files **out);
+/* A scan's result as a file, and back: NN_ESTATE when a folder below the root has changed since, NN_EFORMAT when the
+ * index is damaged. Folders that changed in the last two seconds may change again unseen: settled is then false, and
+ * they are not written (NN_ESTATE). */
+bool nn_files_settled(const nn_files *files);
+int nn_files_write(const nn_files *files, const char *path);
+int nn_files_read(const char *path, const char *root, nn_files **out);
+
 /* ---- sets of images (data/batch.c, data/tint.c) ------------------------------------------------------------- */
 
 /* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */
