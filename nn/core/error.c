@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 static _Thread_local char message[512];
 

@@ -23,7 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 enum { ALIGNMENT = 64, CLASSES = 200, SMALLEST = 64, BIG_CLASS = CLASSES };
 #define BIG_BYTES ((size_t)4 << 20)

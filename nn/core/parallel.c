@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 /* Spinning sees a job within a microsecond and bridges the gaps inside a training step (about 20 us); giving way, those
  * between steps (about 1 ms). */

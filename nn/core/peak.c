@@ -7,7 +7,7 @@
 #include <math.h>
 #include <time.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -5,7 +5,7 @@
  */
 #include <math.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 enum { GRAIN = 1 << 14 };
 

@@ -5,7 +5,7 @@
 #ifndef NN_KERNELS_COLOUR_H
 #define NN_KERNELS_COLOUR_H
 
-#include "nn.h"
+#include "core/core.h"
 
 void nnk_to_bytes(uint8_t *out, const nn_real *x, int64_t count);
 void nnk_add_clip(nn_real *pixels, int64_t elements, nn_real amount);

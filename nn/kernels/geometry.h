@@ -2,7 +2,7 @@
 #ifndef NN_KERNELS_GEOMETRY_H
 #define NN_KERNELS_GEOMETRY_H
 
-#include "nn.h"
+#include "core/core.h"
 
 /* out = the image moved up by `up` and left by `left` (negative: down, right), at most by its size. What comes in at
  * the sides is zero, or the image mirrored at its outermost pixels, which takes moves below its size. */

@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-#include "nn.h"
+#include "core/core.h"
 
 /* Two ways to use what a processor has:
  *
