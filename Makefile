@@ -45,12 +45,14 @@ NN = $(addprefix nn/, \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c \
+  formats/checkpoint.c formats/dtype.c formats/json.c formats/safetensors.c \
   formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
+  b_checkpoint.c b_json.c \
   b_data.c b_files.c b_image.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 

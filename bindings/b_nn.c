@@ -167,8 +167,10 @@ int luaopen_nn(lua_State *L) {
   nnl_open_ops(L, module);
   nnl_open_modules(L, module);
   nnl_open_optimizers(L, module);
+  nnl_open_checkpoint(L, module);
   nnl_open_data(L, module);
   nnl_open_files(L, module);
+  nnl_open_json(L, module);
   nnl_open_image(L, module);
   nnl_open_perturb(L, module);
   lua_settop(L, module);

@@ -64,6 +64,8 @@ void nnl_charge(const nn_tensor *t) {
   if (t) uncharged += (size_t)nn_tensor_count(t) * nn_type_bytes(nn_tensor_type(t)) + OVERHEAD;
 }
 
+void nnl_charge_bytes(size_t bytes) { uncharged += bytes; }
+
 nnl_tensor *nnl_tensor_box(lua_State *L) {
   if (uncharged >= CHARGE_AT) {
     int kib = (int)(uncharged / 1024 / 4);

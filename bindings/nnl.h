@@ -39,6 +39,7 @@ nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is 
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
 void nnl_charge(const nn_tensor *t);
+void nnl_charge_bytes(size_t bytes);
 
 nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
 
@@ -64,8 +65,10 @@ void nnl_open_tensor_functions(lua_State *L, int module);
 void nnl_open_ops(lua_State *L, int module);   /* adds every row to the module and to the tensor methods */
 void nnl_open_modules(lua_State *L, int module);
 void nnl_open_optimizers(lua_State *L, int module);
+void nnl_open_checkpoint(lua_State *L, int module);
 void nnl_open_data(lua_State *L, int module);
 void nnl_open_files(lua_State *L, int module);
+void nnl_open_json(lua_State *L, int module);
 void nnl_open_image(lua_State *L, int module);
 void nnl_open_perturb(lua_State *L, int module);
 

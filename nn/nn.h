@@ -277,6 +277,90 @@ bool nn_files_settled(const nn_files *files);
 int nn_files_write(const nn_files *files, const char *path);
 int nn_files_read(const char *path, const char *root, nn_files **out);
 
+/* ---- JSON text (formats/json.c) -------------------------------------------------------------------------------- */
+
+typedef enum {
+  NN_JSON_END, NN_JSON_NULL, NN_JSON_FALSE, NN_JSON_TRUE, NN_JSON_INTEGER, NN_JSON_NUMBER, NN_JSON_STRING,
+  NN_JSON_KEY,         /* the name of a field; its value follows */
+  NN_JSON_ARRAY, NN_JSON_ARRAY_END, NN_JSON_OBJECT, NN_JSON_OBJECT_END,
+} nn_json_kind;
+
+typedef struct {
+  nn_json_kind kind;
+  size_t offset;       /* where it starts */
+  int64_t integer;
+  double number;       /* also of a whole number that 64 bits do not hold */
+  const char *raw;     /* of a string or key: what stands between the quotes, escapes and all */
+  size_t length;       /* of raw */
+} nn_json_token;
+
+#define NN_JSON_DEPTH 200  /* values inside as many others; deeper is an attack */
+
+/* A reader over a text; it owns nothing. */
+typedef struct {
+  const char *name, *text;
+  size_t size, at;
+  int depth, expects;
+  bool object[NN_JSON_DEPTH + 1];
+} nn_json;
+
+/* text[size] is '\0'; name is what messages call the text. Both stay the caller's. */
+void nn_json_start(nn_json *json, const char *name, const char *text, size_t size);
+/* The next token of a strict reading (RFC 8259, UTF-8): what was handed out may still turn out to be part of a damaged
+ * text, until NN_JSON_END has come. That a key stands twice is for the caller to see. */
+int nn_json_next(nn_json *json, nn_json_token *token);
+/* A string or key as text, escapes resolved: UTF-8, possibly with zero bytes, never more than token->length bytes, no
+ * zero at its end. Returns its length. */
+size_t nn_json_text(const nn_json_token *token, char *out);
+/* NN_EFORMAT with the message "name: offset n: ..." */
+int nn_json_fail(const nn_json *json, size_t offset, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- checkpoints (formats/) ------------------------------------------------------------------------------------- */
+
+/* The named tensors of a file, as they are stored there, and the plain values beside them. Immutable. */
+typedef struct nn_checkpoint nn_checkpoint;
+
+/* Reads a file and tells by its content what it is: safetensors.
+ * Nothing in a file is ever executed: a pickle may hold tensors, numbers, text and what contains them. Names of nested
+ * dictionaries and lists are joined by dots; list places count from 0, as torch names layers. */
+int nn_checkpoint_read(const char *path, nn_checkpoint **out);
+void nn_checkpoint_free(nn_checkpoint *c);                   /* NULL is fine */
+const char *nn_checkpoint_format(const nn_checkpoint *c);    /* "safetensors", "torch zip|stream|tar", "npz" */
+size_t nn_checkpoint_bytes(const nn_checkpoint *c);          /* memory that it holds */
+
+int nn_checkpoint_count(const nn_checkpoint *c);             /* of tensors, in the file's order */
+int nn_checkpoint_find(const nn_checkpoint *c, const char *name);           /* a tensor's place, or -1 */
+const char *nn_checkpoint_name(const nn_checkpoint *c, int place);
+const char *nn_checkpoint_dtype(const nn_checkpoint *c, int place);         /* "float16", "int64", as torch says */
+int nn_checkpoint_axes(const nn_checkpoint *c, int place);
+const int64_t *nn_checkpoint_sizes(const nn_checkpoint *c, int place);
+/* A new tensor in the layout of the file: floating types -> float, uint8 and bool -> uint8, other integers -> int32
+ * when every element fits. Complex, quantised and 8-bit floating types are listed but not converted: NN_EFORMAT. */
+int nn_checkpoint_tensor(const nn_checkpoint *c, int place, nn_tensor **out);
+
+typedef enum { NN_VALUE_BOOLEAN, NN_VALUE_INTEGER, NN_VALUE_NUMBER, NN_VALUE_TEXT } nn_value_kind;
+
+/* A number or text beside the tensors: "epoch", "best_prec1". */
+typedef struct {
+  const char *name;
+  nn_value_kind kind;
+  int64_t integer;    /* also a boolean's 0 or 1 */
+  double number;
+  const char *text;   /* length bytes and a zero */
+  size_t length;
+} nn_value;
+
+int nn_checkpoint_value_count(const nn_checkpoint *c);
+const nn_value *nn_checkpoint_value(const nn_checkpoint *c, int place);
+/* The strings of safetensors' __metadata__, all of them NN_VALUE_TEXT. */
+int nn_checkpoint_metadata_count(const nn_checkpoint *c);
+const nn_value *nn_checkpoint_metadata(const nn_checkpoint *c, int place);
+
+/* Writes a safetensors file, whole or not at all: float -> F32, uint8 -> U8, int32 and index (counting from 0) -> I32.
+ * Names are different from each other; metadata: `pairs` keys and values in turn. */
+int nn_safetensors_write(const char *path, int count, const char *const *names, nn_tensor *const *tensors, int pairs,
+                         const char *const *metadata);
+
 /* ---- sets of images (data/batch.c, data/tint.c) ------------------------------------------------------------- */
 
 /* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */

@@ -1,5 +1,7 @@
 --- JSON that loses nothing: keys sorted, integers kept apart from floats, floats with every digit, non-finite
 --- numbers as null. The same value always encodes to the same bytes, so a text can be hashed.
+local decode = require "nn".json.decode
+
 local M = {}
 
 local math_type = math.type
@@ -131,134 +133,13 @@ end
 
 -- ---- decoding ----
 
-local unescapes = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
-
--- Offsets count bytes from 0, as everywhere in messages about files.
-local function fail(at, message)
-  error({ offset = at - 1, message = message }, 0)
-end
-
-local function skip(text, at)
-  return find(text, "[^ \t\r\n]", at) or #text + 1
-end
-
-local function shown(text, at)
-  return at > #text and "the end" or format("%q", sub(text, at, at)):gsub("\\\n", "\\n")
-end
-
-local function decode_string(text, at)
-  local parts, start = {}, at
-  at = at + 1
-  while true do
-    local stop = find(text, '["\\%c]', at)
-    if not stop then fail(start, "string without an end") end
-    parts[#parts + 1] = sub(text, at, stop - 1)
-    local char = sub(text, stop, stop)
-    if char == '"' then return concat(parts), stop + 1 end
-    if char ~= "\\" then
-      if char ~= "\127" then fail(stop, "control character in a string") end
-      parts[#parts + 1] = char
-      at = stop + 1
-    else
-      local code = sub(text, stop + 1, stop + 1)
-      if code == "u" then
-        local hex = text:match("^%x%x%x%x", stop + 2)
-        if not hex then fail(stop, "\\u expects four hexadecimal digits") end
-        local point = tonumber(hex, 16)
-        at = stop + 6
-        if point >= 0xD800 and point < 0xDC00 then -- the first half of a pair
-          local low = text:match("^\\u(%x%x%x%x)", at)
-          low = low and tonumber(low, 16)
-          if not low or low < 0xDC00 or low > 0xDFFF then fail(stop, "half of a surrogate pair") end
-          point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00)
-          at = at + 6
-        elseif point >= 0xDC00 and point <= 0xDFFF then
-          fail(stop, "half of a surrogate pair")
-        end
-        parts[#parts + 1] = utf8.char(point)
-      else
-        local plain = unescapes[code]
-        if not plain then fail(stop, "unknown escape \\" .. code) end
-        parts[#parts + 1] = plain
-        at = stop + 2
-      end
-    end
-  end
-end
-
-local function decode_number(text, at)
-  local literal = text:match("^-?%d+%.?%d*[eE]?[+-]?%d*", at)
-  local whole = literal and literal:match("^%-?(%d+)")
-  local fine = whole and (whole == "0" or sub(whole, 1, 1) ~= "0")
-    and (find(literal, "^%-?%d+$") or find(literal, "^%-?%d+%.%d+$") or find(literal, "^%-?%d+[eE][+-]?%d+$")
-      or find(literal, "^%-?%d+%.%d+[eE][+-]?%d+$"))
-  if not fine then fail(at, "malformed number") end
-  return tonumber(literal), at + #literal -- Lua keeps an integer an integer; one beyond 64 bits becomes a float
-end
-
-local words = { t = { "true", true }, f = { "false", false }, n = { "null", M.null } }
-local decode_value
-
-local function decode_array(text, at, depth)
-  local list = M.array()
-  at = skip(text, at + 1)
-  if sub(text, at, at) == "]" then return list, at + 1 end
-  while true do
-    list[#list + 1], at = decode_value(text, at, depth + 1)
-    at = skip(text, at)
-    local char = sub(text, at, at)
-    if char == "]" then return list, at + 1 end
-    if char ~= "," then fail(at, "expected ',' or ']', got " .. shown(text, at)) end
-    at = skip(text, at + 1)
-  end
-end
-
-local function decode_object(text, at, depth)
-  local object = {}
-  at = skip(text, at + 1)
-  if sub(text, at, at) == "}" then return object, at + 1 end
-  while true do
-    if sub(text, at, at) ~= '"' then fail(at, "expected a field name, got " .. shown(text, at)) end
-    local key, behind = decode_string(text, at)
-    if object[key] ~= nil then fail(at, format("field %q appears twice", key)) end
-    at = skip(text, behind)
-    if sub(text, at, at) ~= ":" then fail(at, "expected ':', got " .. shown(text, at)) end
-    object[key], at = decode_value(text, skip(text, at + 1), depth + 1)
-    at = skip(text, at)
-    local char = sub(text, at, at)
-    if char == "}" then return object, at + 1 end
-    if char ~= "," then fail(at, "expected ',' or '}', got " .. shown(text, at)) end
-    at = skip(text, at + 1)
-  end
-end
-
-function decode_value(text, at, depth)
-  if depth > DEPTH then fail(at, format("more than %d levels deep", DEPTH)) end
-  local char = sub(text, at, at)
-  if char == "{" then return decode_object(text, at, depth) end
-  if char == "[" then return decode_array(text, at, depth) end
-  if char == '"' then return decode_string(text, at) end
-  if find(char, "[%d-]") then return decode_number(text, at) end
-  local word = words[char]
-  if word and sub(text, at, at + #word[1] - 1) == word[1] then return word[2], at + #word[1] end
-  fail(at, "expected a value, got " .. shown(text, at))
-end
-
---- The value of a text; `null` is json.null. A damaged text gives nil, message, code.
+--- The value of a text; `null` is json.null. A damaged text, or one that is not UTF-8, gives nil, message, code.
+--- Offsets in messages count bytes from 0, as everywhere in messages about files.
 ---@param text string
 ---@param name? string  # what the message calls the text: a path
 ---@return any value, string? message, string? code
 function M.decode(text, name)
-  local ok, value = pcall(function()
-    local value, at = decode_value(text, skip(text, 1), 0)
-    at = skip(text, at)
-    if at <= #text then fail(at, "expected the end, got " .. shown(text, at)) end
-    return value
-  end)
-  if ok then return value end
-  local problem = value
-  if type(problem) ~= "table" then error(problem, 2) end
-  return nil, format("%s: offset %d: %s", name or "json", problem.offset, problem.message), "format"
+  return decode(text, name or "json", M.null, array_mark)
 end
 
 --- The value in a file, or nil, message, code.

@@ -1,4 +1,4 @@
-/* file.c -- files written whole or not at all, and numbers in messages. */
+/* file.c -- files read and written whole or not at all; numbers and names in messages. */
 #include "formats/file.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { READ_STEP = 1 << 22 };
 
 int nni_output_open(nni_output *output, const char *path) {
   static atomic_uint serial;
@@ -38,6 +40,23 @@ out:
   return NN_OK;
 }
 
+/* Makes a rename last through a loss of power. A folder that cannot be synced (some file systems refuse) is no failure:
+ * the file is whole under its old or its new name. */
+static void sync_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t size = slash ? (size_t)(slash - path) + 1 : 1;
+  char *folder = malloc(size + 1);
+  if (!folder) return;
+  memcpy(folder, slash ? path : ".", size);
+  folder[size] = '\0';
+  int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (file >= 0) {
+    fsync(file);
+    close(file);
+  }
+  free(folder);
+}
+
 int nni_output_commit(nni_output *output) {
   int status = NN_OK;
   bool written = !ferror(output->stream) && fflush(output->stream) == 0 && fsync(fileno(output->stream)) == 0;
@@ -53,6 +72,8 @@ int nni_output_commit(nni_output *output) {
   if (!written) {
     unlink(output->temporary);
     status = nn_fail(NN_EIO, "%s: cannot be written: %s", output->path, strerror(reason));
+  } else {
+    sync_folder(output->path);
   }
   free(output->path);
   free(output->temporary);
@@ -79,6 +100,31 @@ int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
   return NN_OK;
 }
 
+int nni_input_read(const char *path, uint8_t **bytes, size_t *size) {
+  FILE *stream;
+  uint64_t length;
+  int status = nni_input_open(path, &stream, &length);
+  if (status != NN_OK) return status;
+  uint8_t *block = length < SIZE_MAX / 2 ? nn_memory_get((size_t)length + 1) : NULL;
+  if (!block) status = nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  for (size_t done = 0; done < length && status == NN_OK;) {
+    size_t now = length - done < READ_STEP ? (size_t)length - done : READ_STEP;
+    if (fread(block + done, 1, now, stream) != now)
+      status = nn_fail(NN_EIO, "%s: %s", path, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
+    else status = nn_interrupt_check();
+    done += now;
+  }
+  fclose(stream);
+  if (status != NN_OK) {
+    nn_memory_put(block);
+    return status;
+  }
+  block[length] = '\0';
+  *bytes = block;
+  *size = (size_t)length;
+  return NN_OK;
+}
+
 const char *nni_grouped(char text[32], uint64_t value) {
   char digits[24];
   int count = snprintf(digits, sizeof digits, "%" PRIu64, value), at = 0;
@@ -88,4 +134,52 @@ const char *nni_grouped(char text[32], uint64_t value) {
   }
   text[at] = '\0';
   return text;
+}
+
+size_t nni_utf8(const char *text, size_t size) {
+  const uint8_t *t = (const uint8_t *)text;
+  if (size == 0) return 0;
+  if (t[0] < 0x80) return 1;
+  size_t length = t[0] >= 0xF0 ? 4 : t[0] >= 0xE0 ? 3 : 2;
+  if (t[0] < 0xC2 || t[0] > 0xF4 || length > size) return 0;
+  for (size_t i = 1; i < length; i++)
+    if ((t[i] & 0xC0) != 0x80) return 0;
+  /* too long for what it says, half of a surrogate pair, beyond the last character */
+  if ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F) || (t[0] == 0xF0 && t[1] < 0x90) ||
+      (t[0] == 0xF4 && t[1] > 0x8F)) return 0;
+  return length;
+}
+
+const char *nni_printable(char *out, size_t room, const char *text, size_t size) {
+  static const char hex[] = "0123456789abcdef";
+  size_t used = 0;
+  for (size_t at = 0; at < size;) {
+    size_t length = nni_utf8(text + at, size - at);
+    bool plain = length > 1 || (length == 1 && text[at] >= 0x20 && text[at] < 0x7f);
+    if (used + (plain ? length : 4) + 4 > room) {
+      memcpy(out + used, "...", 3);
+      used += 3;
+      break;
+    }
+    if (plain) {
+      memcpy(out + used, text + at, length);
+      used += length;
+    } else {
+      uint8_t byte = (uint8_t)text[at];
+      memcpy(out + used, (char[]){ '\\', 'x', hex[byte >> 4], hex[byte & 15] }, 4);
+      used += 4;
+      length = 1;
+    }
+    at += length;
+  }
+  out[used] = '\0';
+  return out;
+}
+
+const char *nni_quoted(char *out, size_t room, const char *text, size_t size) {
+  nni_printable(out + 1, room - 2, text, size);
+  size_t used = strlen(out + 1) + 1;
+  out[0] = out[used] = '"';
+  out[used + 1] = '\0';
+  return out;
 }

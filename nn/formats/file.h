@@ -1,4 +1,4 @@
-/* file.h -- files written whole or not at all, and numbers in messages. */
+/* file.h -- files read and written whole or not at all; numbers and names in messages. */
 #ifndef NN_FILE_H
 #define NN_FILE_H
 
@@ -14,14 +14,26 @@ typedef struct {
 
 /* Opens a new file beside `path`. On success end with commit or discard. */
 int nni_output_open(nni_output *output, const char *path);
-/* Writes everything out and renames; on failure nothing is left behind and an older file stays as it was. */
+/* Writes everything out, to the disk, and renames; on failure nothing is left behind and an older file stays as it
+ * was. */
 int nni_output_commit(nni_output *output);
 void nni_output_discard(nni_output *output);
 
 /* Opens a regular file for reading and tells its size. */
 int nni_input_open(const char *path, FILE **stream, uint64_t *bytes);
 
+/* A whole regular file: nn_memory_put(*bytes). A zero byte that is not counted stands behind the last one. */
+int nni_input_read(const char *path, uint8_t **bytes, size_t *size);
+
 /* 2496088 -> "2,496,088"; returns text. */
 const char *nni_grouped(char text[32], uint64_t value);
+
+/* Bytes of the valid UTF-8 character that text starts with; 0: there is none. */
+size_t nni_utf8(const char *text, size_t size);
+/* Text from a file for a message: control characters and what is no UTF-8 as \xNN, cut with "..." where room ends;
+ * room is at least 16. Returns out. */
+const char *nni_printable(char *out, size_t room, const char *text, size_t size);
+/* The same in double quotes. */
+const char *nni_quoted(char *out, size_t room, const char *text, size_t size);
 
 #endif
