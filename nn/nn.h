@@ -241,9 +241,19 @@ int nn_image_decode(const char *name, const void *bytes, size_t size, const nn_i
 int nn_image_info(const char *path, nn_image_about *about);  /* reads the header only */
 /* [H,W] or [H,W,C], C = 1, 3, 4 (JPEG: 1, 3), of uint8 or float in [0, 1] -> a file. */
 int nn_image_save(const char *path, nn_tensor *image, const nn_image_encoding *how);
-int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, void **bytes, size_t *size);  /* nn_memory_put */
+/* The same as bytes: uint8 [n]. */
+int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, nn_tensor **out);
 
 typedef enum { NN_BILINEAR, NN_BICUBIC } nn_filter;
+
+typedef struct {
+  int64_t height, width;
+  nn_filter filter;
+  bool aliased;           /* no antialiasing: the filter keeps its width when the picture shrinks */
+} nn_image_size;
+
+/* [H,W], [H,W,C] or [N,H,W,C] of uint8 or float, resized as Pillow does, to the bit. */
+int nn_image_resize(nn_tensor *images, const nn_image_size *size, nn_tensor **out);
 
 /* ---- picture files (data/files.c) --------------------------------------------------------------------------- */
 

@@ -1,49 +1,235 @@
---- Pictures: saving a tensor as a PNG file, and laying a batch out as one picture.
+--- Pictures: files and bytes to tensors and back, sizes, cuts, and a batch laid out as one picture.
+---
+--- A picture is a tensor [H x W x C] of uint8, or of float in [0, 1]. Where it says so, functions also take [H x W] and
+--- batches [N x H x W x C].
+local font = require "image.font"
 local nn = require "nn"
 local spec = require "spec"
 
 local M = {}
 
---- Writes a PNG file: [H x W] or [H x W x C] of uint8, or of float in [0, 1]; C is 1 (grey), 3 (RGB) or 4 (RGBA). The
---- file appears under its name only when it is complete.
+-- ---- files ----
+
+--- Reads a PNG or JPEG file, told by its content: uint8 [H x W x C]; a PNG of 16 bits gives float in [0, 1]. Pixels are
+--- those that Pillow reads, to the bit.
+---
+--- channels: 1, 3 or 4, converted as Pillow converts; else as stored (grey with transparency has 4, CMYK becomes 3).
+--- orientation: false leaves the picture as the camera stored it. scale: 2, 4 or 8 decodes a JPEG to that part of its
+--- sides, which is faster and gives other pixels than reading it whole and resizing. max_pixels: a picture of more is
+--- refused, 2^27 by default. damaged: true takes what can be read of a damaged JPEG, the rest is grey.
 ---@param path string
----@param image any  # a tensor
----@return boolean? ok, string? message, string? code
-function M.save(path, image)
-  return nn.image.save(path, image)
+---@param options? { channels?: integer, orientation?: boolean, scale?: integer, max_pixels?: integer, damaged?: boolean }
+---@return any? picture, string? message, string? code
+function M.load(path, options)
+  return nn.image.load(path, options)
 end
 
-local grid_options = {
-  columns = spec.integer { min = 1 },
-  gap = spec.integer { min = 0, default = 2 },
-  background = spec.number { min = 0, max = 1, default = 1 },
+--- The same for a file's bytes.
+---@param bytes string
+---@param options? table  # as for load
+---@return any? picture, string? message, string? code
+function M.decode(bytes, options)
+  return nn.image.decode(bytes, options)
+end
+
+--- What a file holds, from its header: height and width (upright, as load gives them), channels, depth (bits of a
+--- stored sample), orientation (EXIF's 1 to 8), progressive.
+---@param path string
+---@return { format: "png"|"jpeg", height: integer, width: integer, channels: integer, depth: integer, orientation: integer, progressive: boolean }? about
+---@return string? message, string? code
+function M.info(path)
+  return nn.image.info(path)
+end
+
+--- Writes a PNG or JPEG file, by the name's ending (PNG without one): [H x W] or [H x W x C] of uint8, or of float in
+--- [0, 1]; C is 1 (grey), 3 (RGB) or, for PNG, 4 (RGBA). The file appears under its name only when it is complete.
+---
+--- For JPEG: quality from 1 to 100 (90), chroma "444", "422" or "420" (the default): how finely colours are stored.
+---@param path string
+---@param picture any  # a tensor
+---@param options? { format?: "png"|"jpeg", quality?: integer, chroma?: "444"|"422"|"420", progressive?: boolean }
+---@return boolean? ok, string? message, string? code
+function M.save(path, picture, options)
+  return nn.image.save(path, picture, options)
+end
+
+--- The same as bytes; PNG unless the format says otherwise.
+---@param picture any  # a tensor
+---@param options? table  # as for save
+---@return string bytes
+function M.encode(picture, options)
+  return nn.image.encode(picture, options)
+end
+
+-- ---- sizes and cuts ----
+
+-- The axis of a picture's height (the width's is the next), or an error at the caller's caller.
+local function height_axis(name, picture)
+  local shape = type(picture) == "userdata" and picture.shape
+  if not shape or #shape < 2 or #shape > 4 then
+    local got = shape and "[" .. table.concat(shape, "x") .. "]" or spec.shown(picture)
+    error(string.format("%s: expected a picture [H x W], [H x W x C] or a batch [N x H x W x C], got %s", name, got), 3)
+  end
+  return #shape == 4 and 2 or 1
+end
+
+local resize_options = {
+  height = spec.integer { min = 1 },
+  width = spec.integer { min = 1 },
+  side = spec.integer { min = 1 },
+  filter = spec.choice { "bilinear", "bicubic", default = "bilinear" },
+  antialias = spec.flag { default = true },
 }
 
---- One picture of many: a batch [N x H x W x C], or a list of images of one shape, row by row. The pictures of a uint8
---- batch give a uint8 picture.
----@param images any  # a tensor or a list of tensors
----@param options? { columns?: integer, gap?: integer, background?: number }  # columns: about as many as rows
----@return any picture  # a tensor [H x W x C]
-function M.grid(images, options)
-  options = spec.check("image.grid", options, grid_options)
-  local several = type(images) == "table" or type(images) == "userdata"
-  local first = several and #images > 0 and images[1]
-  if type(first) ~= "userdata" or #first.shape ~= 3 then
-    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C], got " .. spec.shown(images), 2)
+--- The picture in another size, as Pillow resizes it, to the bit for uint8. With height or width alone, the other side
+--- follows; `side` is that of the shorter one, and the longer side follows, rounded down. Without antialias, a picture
+--- that shrinks is sampled at its new places only.
+---@param picture any  # also [H x W], or a batch
+---@param options { height?: integer, width?: integer, side?: integer, filter?: "bilinear"|"bicubic", antialias?: boolean }
+---@return any
+function M.resize(picture, options)
+  options = spec.check("image.resize", options, resize_options)
+  local axis = height_axis("image.resize", picture)
+  local old_height, old_width = picture.shape[axis], picture.shape[axis + 1]
+  local height, width = options.height, options.width
+  if options.side and not height and not width then
+    if old_height <= old_width then height = options.side else width = options.side end
+  elseif options.side or not (height or width) then
+    error("image.resize: expected height, width or both, or side, got " .. (options.side and "side and another" or "none"),
+      2)
   end
-  local height, width, channels = table.unpack(first.shape)
-  local columns = math.min(options.columns or math.ceil(math.sqrt(#images)), #images)
-  local lines, gap = math.ceil(#images / columns), options.gap
-  local picture = nn.full({ lines * (height + gap) - gap, columns * (width + gap) - gap, channels },
-    first.type == "uint8" and math.floor(options.background * 255 + 0.5) or options.background, { type = first.type })
-  for i = 1, #images do
-    local shape = images[i].shape
-    if #shape ~= 3 or shape[1] ~= height or shape[2] ~= width or shape[3] ~= channels then
-      error(string.format("image.grid: expected images of one shape, [%dx%dx%d], got [%s] at place %d", height, width,
-        channels, table.concat(shape, "x"), i), 2)
+  height = height or math.max(1, width * old_height // old_width)
+  width = width or math.max(1, height * old_width // old_height)
+  return nn.image.resize(picture, height, width, options.filter == "bicubic", options.antialias)
+end
+
+local function cut(picture, axis, top, left, height, width)
+  return picture:slice(axis, top, top + height - 1):slice(axis + 1, left, left + width - 1)
+end
+
+local crop_options = {
+  top = spec.integer { min = 1, default = 1 },
+  left = spec.integer { min = 1, default = 1 },
+  height = spec.integer { min = 1, required = true },
+  width = spec.integer { min = 1, required = true },
+}
+
+local function check_fits(name, shape, axis, options)
+  local bottom, right = (options.top or 1) + options.height - 1, (options.left or 1) + options.width - 1
+  if bottom > shape[axis] or right > shape[axis + 1] then
+    error(string.format("%s: expected a part of the picture, got %dx%d at row %d, column %d of [%s]", name,
+      options.height, options.width, options.top or 1, options.left or 1, table.concat(shape, "x")), 3)
+  end
+end
+
+--- A part of the picture; top and left count from 1. It shares the picture's memory.
+---@param picture any  # also [H x W], or a batch
+---@param options { height: integer, width: integer, top?: integer, left?: integer }
+---@return any
+function M.crop(picture, options)
+  options = spec.check("image.crop", options, crop_options)
+  local axis = height_axis("image.crop", picture)
+  check_fits("image.crop", picture.shape, axis, options)
+  return cut(picture, axis, options.top, options.left, options.height, options.width)
+end
+
+local centre_options = {
+  side = spec.integer { min = 1 },
+  height = spec.integer { min = 1 },
+  width = spec.integer { min = 1 },
+}
+
+-- Half of a whole number, rounded; of an odd one to the even neighbour, as torchvision places its crops.
+local function half(n)
+  local down = n // 2
+  return n % 2 == 1 and down % 2 == 1 and down + 1 or down
+end
+
+--- The middle of the picture: height x width, or side x side. It shares the picture's memory.
+---@param picture any  # also [H x W], or a batch
+---@param options { side?: integer, height?: integer, width?: integer }
+---@return any
+function M.centre_crop(picture, options)
+  options = spec.check("image.centre_crop", options, centre_options)
+  local axis = height_axis("image.centre_crop", picture)
+  local wanted = { height = options.height or options.side, width = options.width or options.side }
+  if not wanted.height or not wanted.width then
+    error("image.centre_crop: expected side, or height and width, got " .. (next(wanted) and "one of them" or "none"), 2)
+  end
+  check_fits("image.centre_crop", picture.shape, axis, wanted)
+  local top, left = half(picture.shape[axis] - wanted.height), half(picture.shape[axis + 1] - wanted.width)
+  return cut(picture, axis, top + 1, left + 1, wanted.height, wanted.width)
+end
+
+-- The picture's rows (or columns) in the order place(1), place(2), ... place(count).
+local function arrange(picture, axis, count, place)
+  local places = {}
+  for i = 1, count do places[i] = place(i) end
+  return picture:index_select(axis, nn.tensor(places, { type = "index" }))
+end
+
+--- The picture mirrored: left and right exchanged, or top and bottom.
+---@param picture any  # also [H x W], or a batch
+---@param direction? "horizontal"|"vertical"
+---@return any
+function M.flip(picture, direction)
+  local axis = height_axis("image.flip", picture)
+  if direction == nil or direction == "horizontal" then
+    axis = axis + 1
+  elseif direction ~= "vertical" then
+    error("image.flip: expected \"horizontal\" or \"vertical\", got " .. spec.shown(direction), 2)
+  end
+  local size = picture.shape[axis]
+  return arrange(picture, axis, size, function(i) return size + 1 - i end)
+end
+
+local pad_options = {
+  all = spec.integer { min = 0, default = 0 },
+  top = spec.integer { min = 0 },
+  bottom = spec.integer { min = 0 },
+  left = spec.integer { min = 0 },
+  right = spec.integer { min = 0 },
+  mode = spec.choice { "constant", "reflect", "edge", default = "constant" },
+  value = spec.number { default = 0 },
+}
+
+local function pad_constant(picture, axis, before, after, value)
+  local shape = table.move(picture.shape, 1, #picture.shape, 1, {})
+  local size = shape[axis]
+  shape[axis] = size + before + after
+  local padded = nn.full(shape, value, { type = picture.type })
+  padded:slice(axis, before + 1, before + size):copy(picture)
+  return padded
+end
+
+--- The picture with a margin: of one value, of its own pixels mirrored at the outermost ones ("reflect"), or of the
+--- outermost ones ("edge"). `all` is the margin of every side that is not named.
+---@param picture any  # also [H x W], or a batch
+---@param options { all?: integer, top?: integer, bottom?: integer, left?: integer, right?: integer, mode?: "constant"|"reflect"|"edge", value?: number }
+---@return any
+function M.pad(picture, options)
+  options = spec.check("image.pad", options, pad_options)
+  local first = height_axis("image.pad", picture)
+  for i, ends in ipairs { { "top", "bottom" }, { "left", "right" } } do
+    local axis = first + i - 1
+    local size = picture.shape[axis]
+    local before, after = options[ends[1]] or options.all, options[ends[2]] or options.all
+    if options.mode == "constant" then
+      picture = before + after > 0 and pad_constant(picture, axis, before, after, options.value) or picture
+    elseif options.mode == "edge" then
+      picture = arrange(picture, axis, before + size + after, function(p)
+        return math.min(math.max(p - before, 1), size)
+      end)
+    else
+      if math.max(before, after) >= size then
+        error(string.format("image.pad: reflect expects margins below the picture's side of %d, got %d", size,
+          math.max(before, after)), 2)
+      end
+      picture = arrange(picture, axis, before + size + after, function(p)
+        p = p - before
+        return p < 1 and 2 - p or p > size and 2 * size - p or p
+      end)
     end
-    local top, left = (i - 1) // columns * (height + gap), (i - 1) % columns * (width + gap)
-    picture:slice(1, top + 1, top + height):slice(2, left + 1, left + width):copy(images[i])
   end
   return picture
 end
@@ -64,6 +250,86 @@ function M.enlarge(picture, factor)
   return picture:reshape({ height, 1, width, 1, channels })
     :expand({ height, factor, width, factor, channels })
     :reshape({ height * factor, width * factor, channels })
+end
+
+-- ---- many pictures as one ----
+
+local grid_options = {
+  columns = spec.integer { min = 1 },
+  gap = spec.integer { min = 0, default = 2 },
+  background = spec.number { min = 0, max = 1, default = 1 },
+  labels = spec.list { spec.text() },
+  place = spec.choice { "below", "above", default = "below" },
+}
+
+-- The lines of a label.
+local function lines_of(label)
+  local lines = {}
+  for line in (label .. "\n"):gmatch("(.-)\n") do lines[#lines + 1] = line end
+  return lines
+end
+
+-- Text as a picture [height x width x channels]: values of `ink` on `paper`.
+local function draw_text(text, channels, ink, paper, kind)
+  local rows = font.draw(text, function(on)
+    local pixel = {}
+    for c = 1, channels do pixel[c] = (on or c == 4) and (c == 4 and (kind == "uint8" and 255 or 1) or ink) or paper end
+    return pixel
+  end)
+  return nn.tensor(rows, { type = kind })
+end
+
+--- One picture of many: a batch [N x H x W x C], or a list of pictures of one shape, row by row. The pictures of a uint8
+--- batch give a uint8 picture. Labels (one for each; several lines are fine) are written below or above the pictures,
+--- and columns are as wide as the widest of them.
+---@param images any  # a tensor or a list of tensors
+---@param options? { columns?: integer, gap?: integer, background?: number, labels?: string[], place?: "below"|"above" }  # columns: about as many as rows
+---@return any picture  # a tensor [H x W x C]
+function M.grid(images, options)
+  options = spec.check("image.grid", options, grid_options)
+  local several = type(images) == "table" or type(images) == "userdata"
+  local first = several and #images > 0 and images[1]
+  if type(first) ~= "userdata" or #first.shape ~= 3 then
+    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C], got " .. spec.shown(images), 2)
+  end
+  local height, width, channels = table.unpack(first.shape)
+  local labels, label_lines, label_width = options.labels, 0, 0
+  if labels and #labels ~= #images then
+    error(string.format("image.grid: expected %d labels, as there are images, got %d", #images, #labels), 2)
+  end
+  for _, label in ipairs(labels or {}) do
+    local lines = lines_of(label)
+    label_lines = math.max(label_lines, #lines)
+    for _, line in ipairs(lines) do label_width = math.max(label_width, font.width(line)) end
+  end
+  local label_height = label_lines * font.line
+  local columns = math.min(options.columns or math.ceil(math.sqrt(#images)), #images)
+  local lines, gap = math.ceil(#images / columns), options.gap
+  local cell_height, cell_width = height + label_height, math.max(width, label_width)
+  local unit = first.type == "uint8" and 255 or 1
+  local paper = first.type == "uint8" and math.floor(options.background * 255 + 0.5) or options.background
+  local ink = options.background < 0.5 and unit or 0
+  local picture = nn.full({ lines * (cell_height + gap) - gap, columns * (cell_width + gap) - gap, channels }, paper,
+    { type = first.type })
+  for i = 1, #images do
+    local shape = images[i].shape
+    if #shape ~= 3 or shape[1] ~= height or shape[2] ~= width or shape[3] ~= channels then
+      error(string.format("image.grid: expected images of one shape, [%dx%dx%d], got [%s] at place %d", height, width,
+        channels, table.concat(shape, "x"), i), 2)
+    end
+    local top, left = (i - 1) // columns * (cell_height + gap), (i - 1) % columns * (cell_width + gap)
+    local above = options.place == "above" and label_height or 0
+    cut(picture, 1, top + above + 1, left + (cell_width - width) // 2 + 1, height, width):copy(images[i])
+    for n, line in ipairs(labels and lines_of(labels[i]) or {}) do
+      local at = top + (above > 0 and 0 or height) + (n - 1) * font.line
+      local wide = font.width(line)
+      if wide > 0 then
+        cut(picture, 1, at + 1, left + (cell_width - wide) // 2 + 1, font.line, wide)
+          :copy(draw_text(line, channels, ink, paper, first.type))
+      end
+    end
+  end
+  return picture
 end
 
 return M

@@ -136,9 +136,9 @@ int nni_image_decode(const char *name, const void *bytes, size_t size, const nni
   nn_image_about about;
   int scale = how->scale ? how->scale : 1;
   if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
-    return nn_fail(NN_EARGUMENT, "scale: 1, 2, 4 or 8 expected, got %d", scale);
+    return nn_fail(NN_EARGUMENT, "image: scale: 1, 2, 4 or 8 expected, got %d", scale);
   if (how->channels != 0 && how->channels != 1 && how->channels != 3 && how->channels != 4)
-    return nn_fail(NN_EARGUMENT, "channels: 1, 3 or 4 expected, got %d", how->channels);
+    return nn_fail(NN_EARGUMENT, "image: channels: 1, 3 or 4 expected, got %d", how->channels);
   int status = read_about(&source, &about);
   if (status == NN_OK) status = check_size(&source, &about, how->max_pixels);
   if (status != NN_OK) return status;
@@ -235,16 +235,16 @@ static int check_encoding(nn_tensor *image, const nn_image_encoding *how) {
   bool jpeg = how->format == NN_JPEG;
   nn_tensor_describe(image, shape, sizeof shape);
   if ((axes != 2 && axes != 3) || (channels != 1 && channels != 3 && channels != 4) || nn_tensor_count(image) == 0)
-    return nn_fail(NN_ESHAPE, "save: an image [H x W] or [H x W x C] with 1, 3 or 4 channels expected, got %s", shape);
+    return nn_fail(NN_ESHAPE, "image: an image [H x W] or [H x W x C] with 1, 3 or 4 channels expected, got %s", shape);
   if (jpeg && channels == 4)
-    return nn_fail(NN_ESHAPE, "save: 1 or 3 channels expected, as JPEG keeps no transparency, got %s", shape);
+    return nn_fail(NN_ESHAPE, "image: 1 or 3 channels expected, as JPEG keeps no transparency, got %s", shape);
   if (type != NN_UINT8 && type != NN_REAL)
-    return nn_fail(NN_ETYPE, "save: pixels of uint8 or float in [0, 1] expected, got %s", nn_type_name(type));
+    return nn_fail(NN_ETYPE, "image: pixels of uint8 or float in [0, 1] expected, got %s", nn_type_name(type));
   int64_t most = jpeg ? JPEG_MAX_SIDE : INT32_MAX;
   if (nn_tensor_size(image, 0) > most || nn_tensor_size(image, 1) > most)
-    return nn_fail(NN_ESHAPE, "save: sides of at most %" PRId64 " pixels expected, got %s", most, shape);
+    return nn_fail(NN_ESHAPE, "image: sides of at most %" PRId64 " pixels expected, got %s", most, shape);
   if (jpeg && (how->quality < 1 || how->quality > 100))
-    return nn_fail(NN_EARGUMENT, "save: quality: 1 to 100 expected, got %d", how->quality);
+    return nn_fail(NN_EARGUMENT, "image: quality: 1 to 100 expected, got %d", how->quality);
   return NN_OK;
 }
 
@@ -263,7 +263,7 @@ static int encode(nn_tensor *image, const nn_image_encoding *how, nni_bytes *out
   if (nn_tensor_type(image) == NN_REAL) {
     converted = nn_memory_get((size_t)nn_tensor_count(image));
     if (converted) nnk_to_bytes(converted, nn_tensor_data(packed), nn_tensor_count(image));
-    else status = nn_fail(NN_EMEMORY, "save: out of memory");
+    else status = nn_fail(NN_EMEMORY, "image: out of memory");
   }
   picture.pixels = converted ? converted : (uint8_t *)packed->storage->data + packed->offset;  /* is only read */
   if (status == NN_OK)
@@ -273,15 +273,14 @@ static int encode(nn_tensor *image, const nn_image_encoding *how, nni_bytes *out
   return status;
 }
 
-int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, void **bytes, size_t *size) {
+int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, nn_tensor **out) {
   nni_bytes file = { 0 };
   int status = encode(image, how, &file);
-  if (status == NN_OK) {
-    *bytes = file.data;
-    *size = file.size;
-  } else {
-    nni_bytes_free(&file);
-  }
+  nn_tensor *t = status == NN_OK ? nn_tensor_new(NN_UINT8, 1, (int64_t[]){ (int64_t)file.size }) : NULL;
+  if (status == NN_OK && !t) status = NN_EMEMORY;
+  if (t) memcpy(nn_tensor_write(t), file.data, file.size);
+  nni_bytes_free(&file);
+  if (status == NN_OK) *out = t;
   return status;
 }
 

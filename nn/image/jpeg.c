@@ -6,6 +6,7 @@
  *
  * What libjpeg calls a warning about damaged data is an error here: it would fill in grey and go on.
  */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,11 +54,11 @@ static void on_error(j_common_ptr common) {
   jpeg_reader *r = common->client_data;
   char text[JMSG_LENGTH_MAX], at[32];
   common->err->format_message(common, text);
-  size_t length = strlen(text);
-  if (length > 0 && text[length - 1] == '.') text[length - 1] = '\0';
+  if (islower((unsigned char)text[1])) text[0] = (char)tolower((unsigned char)text[0]);
   /* at the end libjpeg reads on in an end marker of its own */
   uintptr_t next = r->info.src ? (uintptr_t)r->info.src->next_input_byte : 0, start = (uintptr_t)r->source->bytes;
-  size_t offset = next >= start && next - start < r->source->size ? next - start : r->source->size;
+  bool inside = next >= start && next - start < r->source->size && common->err->msg_code != JWRN_JPEG_EOF;
+  size_t offset = inside ? next - start : r->source->size;
   int status = common->err->msg_code == JERR_OUT_OF_MEMORY ? NN_EMEMORY : NN_EFORMAT;
   leave(r, nn_fail(status, "%s: jpeg: %s at offset %s", r->source->name, text, nni_grouped(at, offset)));
 }

@@ -41,7 +41,7 @@ static void take_bytes(png_structp png, png_bytep to, size_t size) {
   png_reader *r = png_get_io_ptr(png);
   if (size > r->source->size - r->offset) {
     r->offset = r->source->size;
-    png_error(png, "the file ends early:");
+    png_error(png, "the file ends early");
   }
   memcpy(to, r->source->bytes + r->offset, size);
   r->offset += size;

@@ -106,7 +106,8 @@ NNK_INLINE void across_row(uint8_t *restrict out, const uint8_t *restrict in, in
   for (int64_t i = 0; i < t->size; i++, out += channels) {
     const uint8_t *from = in + (int64_t)t->first[i] * channels;
     const int32_t *weight = t->weight + i * t->taps;
-    int32_t sum[4] = { HALF, HALF, HALF, HALF };
+    int32_t sum[NN_MAX_CHANNELS];
+    for (int c = 0; c < channels; c++) sum[c] = HALF;
     for (int k = 0; k < t->count[i]; k++, from += channels)
       for (int c = 0; c < channels; c++) sum[c] += from[c] * weight[k];
     for (int c = 0; c < channels; c++) out[c] = to_byte(sum[c]);
@@ -119,7 +120,8 @@ void nnk_resample_across(uint8_t *out, const uint8_t *in, int64_t rows, int64_t 
     switch (channels) {
       case 1: across_row(out, in, 1, across); break;
       case 3: across_row(out, in, 3, across); break;
-      default: across_row(out, in, 4, across);
+      case 4: across_row(out, in, 4, across); break;
+      default: across_row(out, in, channels, across);
     }
 }
 

@@ -30,7 +30,7 @@ void nnk_taps_free(nnk_taps *taps);
 /* The source places [*first, *end) that a side's targets are made of. */
 void nnk_taps_needs(const nnk_side *s, int64_t *first, int64_t *end);
 
-/* out: [rows, across->size, channels]; in: [rows, ...] with pixels packed and rows in_pitch bytes apart. */
+/* out: [rows, across->size, channels], at most NN_MAX_CHANNELS; in: [rows, ...], rows in_pitch elements apart. */
 void nnk_resample_across(uint8_t *out, const uint8_t *in, int64_t rows, int64_t in_pitch, int channels,
                          const nnk_taps *across);
 /* out: [down->size, columns]; in: [..., columns]. */
