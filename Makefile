@@ -39,7 +39,8 @@ NN = $(addprefix nn/, \
   kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/direct.c kernels/dropout.c \
   kernels/elementwise.c kernels/engine_avx2.c kernels/engine_avx512.c kernels/engine_portable.c kernels/fuse.c \
   kernels/gather.c kernels/gemm.c kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c \
-  kernels/reduce.c kernels/resample.c kernels/resize.c kernels/softmax.c kernels/strided.c kernels/winograd.c \
+  kernels/reduce.c kernels/resample.c kernels/resample_avx2.c kernels/resize.c kernels/softmax.c kernels/strided.c \
+  kernels/winograd.c \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \

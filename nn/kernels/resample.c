@@ -65,6 +65,9 @@ static void fill_place(nnk_taps *t, const nnk_side *s, int64_t i) {
     int64_t from = k + skipped;
     share[k] = from < count ? sum != 0 ? share[from] / sum : share[from] : 0;
     weight[k] = (int32_t)((share[k] < 0 ? -0.5 : 0.5) + share[k] * (1 << NNK_TAP_BITS));
+    int16_t *group = t->split + (i * t->taps + k / NNK_TAP_GROUP * NNK_TAP_GROUP) * 2 + k % NNK_TAP_GROUP;
+    group[0] = (int16_t)(weight[k] >> NNK_SPLIT_BITS);
+    group[NNK_TAP_GROUP] = (int16_t)(weight[k] & ((1 << NNK_SPLIT_BITS) - 1));
   }
   t->first[i] = (int32_t)(first + skipped);
   t->count[i] = (int32_t)(count - skipped);
@@ -72,11 +75,13 @@ static void fill_place(nnk_taps *t, const nnk_side *s, int64_t i) {
 
 int nnk_taps_make(nnk_taps *taps, const nnk_side *s) {
   int64_t most = (int64_t)ceil(filter_support(s->filter) * spacing_of(s).wide) * 2 + 1;
+  most = nnk_divide_up(most, NNK_TAP_GROUP) * NNK_TAP_GROUP;
   nnk_taps t = { .size = s->count, .taps = most };
   t.first = nn_memory_get(2 * (size_t)s->count * sizeof *t.first);
   t.share = nn_memory_get((size_t)(s->count * most) * sizeof *t.share);
   t.weight = nn_memory_get((size_t)(s->count * most) * sizeof *t.weight);
-  if (!t.first || !t.share || !t.weight) {
+  t.split = nn_memory_get(2 * (size_t)(s->count * most) * sizeof *t.split);
+  if (!t.first || !t.share || !t.weight || !t.split) {
     nnk_taps_free(&t);
     return nn_fail(NN_EMEMORY, "resize: out of memory");
   }
@@ -90,6 +95,7 @@ void nnk_taps_free(nnk_taps *taps) {
   nn_memory_put(taps->first);
   nn_memory_put(taps->share);
   nn_memory_put(taps->weight);
+  nn_memory_put(taps->split);
   *taps = (nnk_taps){ 0 };
 }
 
@@ -116,7 +122,13 @@ NNK_INLINE void across_row(uint8_t *restrict out, const uint8_t *restrict in, in
 
 void nnk_resample_across(uint8_t *out, const uint8_t *in, int64_t rows, int64_t in_pitch, int channels,
                          const nnk_taps *across) {
-  for (int64_t y = 0; y < rows; y++, in += in_pitch, out += across->size * channels)
+  int64_t done = 0;
+#if defined(__x86_64__)
+  if (nni_level() >= NN_AVX2) done = nnk_resample_across_avx2(out, in, rows, in_pitch, channels, across);
+#endif
+  in += done * in_pitch;
+  out += done * across->size * channels;
+  for (int64_t y = done; y < rows; y++, in += in_pitch, out += across->size * channels)
     switch (channels) {
       case 1: across_row(out, in, 1, across); break;
       case 3: across_row(out, in, 3, across); break;
