@@ -72,7 +72,8 @@ TESTS = $(addprefix tests/c/, \
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
 FUZZERS = \
-  cifar idx npy
+  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar idx npy
+FUZZER = $(addprefix $(OUT)/tests/fuzz/, fuzz.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
 
@@ -123,7 +124,7 @@ AVX512_FLAGS  = $(if $(X86),-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx51
 OUT      = build/$(VARIANT)
 PROGRAM  = $(OUT)/penumbra
 OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o \
-           $(FUZZERS:%=$(OUT)/tests/fuzz/%.o) $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/fuzz/replay.o
+           $(FUZZERS:%=$(OUT)/tests/fuzz/%.o) $(FUZZER) $(OUT)/tests/fuzz/mutate.o $(OUT)/tests/fuzz/replay.o
 TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(FUZZERS:%=$(OUT)/tests/replay_%)
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
@@ -185,11 +186,10 @@ $(PROGRAM): $(patsubst %.c,$(OUT)/%.o,$(VM) $(BINDINGS) $(NN)) $(OUT)/embedded.o
 $(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(NN_LIBS)
 
-$(OUT)/tests/replay_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/fuzz/replay.o \
-                       $(patsubst %.c,$(OUT)/%.o,$(NN))
+$(OUT)/tests/replay_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/replay.o $(FUZZER) $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
 
-$(OUT)/fuzz_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(patsubst %.c,$(OUT)/%.o,$(NN))
+$(OUT)/fuzz_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/mutate.o $(FUZZER) $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer,$(FUZZ_CHECKS) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
 
 # These two change only when what they hold changes: the command lines, the lists of files.

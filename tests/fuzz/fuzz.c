@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   nn_memory_get_stats(&before);
   nn_fail(NN_OK, "%s", "");
   *path = '\0';
-  last_status = fuzz_parse(bytes, size);
+  last_status = fuzz_tested.parse(bytes, size);
   if (last_status != NN_OK) check_message(last_status);
   nn_memory_get_stats(&after);
   if (nn_tensor_live() != tensors)

@@ -1,7 +1,7 @@
 /* IDX files, raw and gzipped: elements, and as labels. */
 #include "fuzz.h"
 
-int fuzz_parse(const uint8_t *bytes, size_t size) {
+static int parse(const uint8_t *bytes, size_t size) {
   const char *path = fuzz_path(bytes, size);
   nn_tensor *elements = NULL, *images = NULL, *labels = NULL;
   int64_t classes = 10;
@@ -12,3 +12,5 @@ int fuzz_parse(const uint8_t *bytes, size_t size) {
     fuzz_fail("images and labels from one file");
   return status;
 }
+
+const fuzz_target fuzz_tested = { parse, NULL };

@@ -1,4 +1,4 @@
---- Containers around bytes: gzip, zlib; both without compression, so that the bytes are the same from any zlib.
+--- Containers around bytes: gzip, zlib, tar, zip. Nothing is compressed, so that the bytes are the same from any zlib.
 local M = {}
 
 --- CRC-32 as gzip, PNG and zip use it.
@@ -38,5 +38,45 @@ end
 ---@param bytes string
 ---@return string
 function M.zlib(bytes) return "\x78\x01" .. M.stored(bytes) .. string.pack(">I4", adler32(bytes)) end
+
+--- A tar entry as POSIX has it. `size` is what it declares, if that is not its length.
+---@param name string
+---@param bytes? string
+---@param options? { kind?: string, target?: string, size?: integer }  # kind "0": file, "2": symbolic link, "5": folder
+---@return string
+function M.tar_entry(name, bytes, options)
+  bytes, options = bytes or "", options or {}
+  local header = string.pack("c100c8c8c8c12c12c8c1c100c8c32c32c8c8c167", name, "0000644", "0000000", "0000000",
+    ("%011o"):format(options.size or #bytes), "00000000000", "        ", options.kind or "0", options.target or "",
+    "ustar\0" .. "00", "", "", "0000000", "0000000", "")
+  local sum = 0
+  for i = 1, #header do sum = sum + header:byte(i) end
+  return header:sub(1, 148) .. ("%06o\0 "):format(sum) .. header:sub(157) .. bytes .. ("\0"):rep(-#bytes % 512)
+end
+
+--- A tar file of these entries.
+---@param ... string
+---@return string
+function M.tar(...) return table.concat { ... } .. ("\0"):rep(1024) end
+
+--- A zip file. Each entry is { name, bytes } and may have `method` (0: stored, 8: deflated), `size` (what it declares),
+--- `mode` (of Unix) and `crc`.
+---@param entries table[]
+---@return string
+function M.zip(entries)
+  local locals, list, offset = {}, {}, 0
+  for i, entry in ipairs(entries) do
+    local name, bytes, method = entry[1], entry[2], entry.method or 0
+    local packed = method == 8 and M.stored(bytes) or bytes
+    local fields = string.pack("<I2I2I2I2I2I4I4I4I2I2", 20, 0, method, 0, 33, entry.crc or M.crc32(bytes), #packed,
+      entry.size or #bytes, #name, 0)
+    locals[i] = "PK\3\4" .. fields .. name .. packed
+    list[i] = "PK\1\2" .. string.pack("<I2", 3 << 8 | 20) .. fields .. string.pack("<I2I2I2I4I4", 0, 0, 0,
+      (entry.mode or 0x81a4) << 16, offset) .. name
+    offset = offset + #locals[i]
+  end
+  local all, contents = table.concat(locals), table.concat(list)
+  return all .. contents .. "PK\5\6" .. string.pack("<I2I2I2I2I4I4I2", 0, 0, #entries, #entries, #contents, #all, 0)
+end
 
 return M
