@@ -36,6 +36,9 @@ int fuzz_status(void);
 /* Whether allocations fail on purpose, so that NN_EMEMORY is no surprise. */
 void fuzz_expect_memory(bool expected);
 
+/* A parse: decodes a picture, whole and in part. (picture.c) */
+int fuzz_picture(const uint8_t *bytes, size_t size);
+
 /* ---- repairs (repair.c) ---- */
 
 void fuzz_repair_archive(uint8_t *bytes, size_t size);  /* headers of .tar; stored entries of .zip */

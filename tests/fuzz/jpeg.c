@@ -1,0 +1,4 @@
+/* JPEG files. */
+#include "fuzz.h"
+
+const fuzz_target fuzz_tested = { fuzz_picture, NULL };
