@@ -72,7 +72,7 @@ TESTS = $(addprefix tests/c/, \
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
 FUZZERS = \
-  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar idx jpeg npy png
+  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg npy png
 FUZZER = $(addprefix $(OUT)/tests/fuzz/, fuzz.o picture.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

@@ -10,8 +10,8 @@ static nni_decode choose(const uint8_t *bytes, size_t size) {
   uint32_t sum = 2166136261u;
   for (size_t i = 0; i < size; i++) sum = (sum ^ bytes[i]) * 16777619u;
   sum ^= sum >> 16;
-  return (nni_decode){ .channels = channels[sum % 4], .scale = scales[sum / 4 % 4], .raw_orientation = sum / 16 % 4 == 0,
-                       .deep = sum / 64 % 2, .damaged = sum / 128 % 4 == 0, .max_pixels = 1 << 18 };
+  return (nni_decode){ .channels = channels[sum % 4], .scale = scales[sum / 4 % 4], .deep = sum / 16 % 2,
+                       .raw_orientation = sum / 32 % 4 == 0, .damaged = sum / 128 % 4 == 0, .max_pixels = 1 << 18 };
 }
 
 static void compare(const nni_picture *whole, const nni_picture *part, const nni_decode *how) {
