@@ -72,8 +72,8 @@ TESTS = $(addprefix tests/c/, \
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
 FUZZERS = \
-  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg npy png
-FUZZER = $(addprefix $(OUT)/tests/fuzz/, fuzz.o picture.o repair.o)
+  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg json npy png safetensors
+FUZZER = $(addprefix $(OUT)/tests/fuzz/, checkpoint.o fuzz.o picture.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
 

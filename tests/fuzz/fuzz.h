@@ -36,8 +36,10 @@ int fuzz_status(void);
 /* Whether allocations fail on purpose, so that NN_EMEMORY is no surprise. */
 void fuzz_expect_memory(bool expected);
 
-/* A parse: decodes a picture, whole and in part. (picture.c) */
+/* Two ways to parse that several targets share: a picture, whole and in part (picture.c); a checkpoint, all of it
+ * (checkpoint.c). */
 int fuzz_picture(const uint8_t *bytes, size_t size);
+int fuzz_checkpoint(const uint8_t *bytes, size_t size);
 
 /* ---- repairs (repair.c) ---- */
 

@@ -1,0 +1,18 @@
+return {
+  ["valid-all-kinds"] = [[{"a": [1, -2.5e-3, true, false, null], "b": {"": "\u00e9\n\ud83d\ude00\\"}, "c": []}]],
+  ["valid-whole-numbers"] = "[9223372036854775807, -9223372036854775808, 18446744073709551616, 0, -0, 1E400]",
+  ["valid-text"] = "\"\u{7ff}\u{ffff}\u{10ffff} \\/\\b\\f\\r\\t\\u0000\"",
+  ["valid-blanks"] = " \t\r\n{ } \n",
+  ["valid-depth"] = ("["):rep(200) .. ("]"):rep(200),
+  ["damaged-depth"] = ("["):rep(4000),
+  ["damaged-depth-mixed"] = ('{"a":['):rep(600),
+  ["damaged-pair"] = [["\ud83d\u0041"]],
+  ["damaged-utf8"] = "\"\xed\xa0\x80\"",
+  ["damaged-escape"] = "\"\\\xf0\"",
+  ["damaged-number"] = "[01]",
+  ["damaged-point"] = "[1.]",
+  ["damaged-zero-byte"] = "[1\0]",
+  ["damaged-cut"] = [[{"a": "b]],
+  ["damaged-more"] = "1 2",
+  ["damaged-empty"] = "",
+}
