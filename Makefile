@@ -49,12 +49,13 @@ NN = $(addprefix nn/, \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/safetensors.c \
   formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
+  data/loader.c data/picture.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
   b_checkpoint.c b_json.c \
-  b_data.c b_files.c b_image.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
+  b_data.c b_files.c b_image.c b_loader.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 
 VM = $(addprefix vm/, \
@@ -66,7 +67,7 @@ TESTS = $(addprefix tests/c/, \
   test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_idx.c test_loss.c test_matmul.c \
   test_norm.c test_npy.c \
   test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
-  test_winograd.c test_geometry.c \
+  test_winograd.c test_geometry.c test_loader.c \
   test_vecmath.c \
   )
 

@@ -83,32 +83,17 @@ static int data_rows(lua_State *L) {
   return 1;
 }
 
-/* Rows first .. of the order, or of the set itself. */
-static nn_tensor *rows_of(nn_tensor *order, int64_t first, int64_t count) {
-  if (order) return nn_tensor_rows(order, first, first + count);
-  nn_tensor *rows = nn_tensor_new(NN_INDEX, 1, &count);
-  int32_t *row = rows ? nn_tensor_write(rows) : NULL;
-  for (int64_t i = 0; i < count && row; i++) row[i] = (int32_t)(first + i);
-  return rows;
-}
-
-/* nn.data.batch(images, labels, order, first, count) -> x, y: the images (as float in [0, 1]) and labels at places
- * first .. of order, an index tensor; order nil: as they stand */
-static int data_batch(lua_State *L) {
-  nn_tensor *images = nnl_check_tensor(L, 1), *labels = nnl_check_tensor(L, 2);
-  nn_tensor *order = lua_isnil(L, 3) ? NULL : nnl_check_tensor(L, 3), *list = order ? order : labels;
-  lua_Integer first = luaL_checkinteger(L, 4), count = luaL_checkinteger(L, 5);
-  int64_t places = nn_tensor_axes(list) == 1 ? nn_tensor_size(list, 0) : 0;
-  if (first < 1 || count < 0 || first > places + 1 || count > places + 1 - first)
-    return nnl_error(L, "batch: places %lld to %lld of %lld", (long long)first, (long long)(first + count - 1),
-                     (long long)places);
-  nnl_tensor *rows = nnl_tensor_box(L), *x = nnl_tensor_box(L), *y = nnl_tensor_box(L);
-  rows->tensor = rows_of(order, first - 1, count);
-  int status = rows->tensor ? nn_data_batch(images, rows->tensor, &x->tensor) : NN_EMEMORY;
-  if (status == NN_OK) status = nn_data_rows(labels, rows->tensor, &y->tensor);
-  if (status != NN_OK) return nnl_raise(L);
-  nnl_charge(x->tensor);
-  return 2;
+/* nn.data.places(count) -> an index tensor of the places 1 .. count */
+static int data_places(lua_State *L) {
+  int64_t count = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, count >= 0 && count <= INT32_MAX, 1, "0 to 2^31 - 1 places expected");
+  nnl_tensor *box = nnl_tensor_box(L);
+  box->tensor = nn_tensor_new(NN_INDEX, 1, &count);
+  int32_t *place = box->tensor ? nn_tensor_write(box->tensor) : NULL;
+  if (!place) return nnl_raise(L);
+  for (int64_t i = 0; i < count; i++) place[i] = (int32_t)i;
+  nnl_charge(box->tensor);
+  return 1;
 }
 
 /* nn.data.bytes(x) -> uint8: x clipped to [0, 1], in steps of 1/255 */
@@ -162,7 +147,7 @@ static int data_tint(lua_State *L) {
 void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
     { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "rows", data_rows },
-    { "batch", data_batch }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify },
+    { "places", data_places }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify },
     { "tint", data_tint }, { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };

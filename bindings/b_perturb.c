@@ -16,7 +16,7 @@ static nnl_perturb *perturb_box(lua_State *L) {
   return box;
 }
 
-static nn_perturb *check_tree(lua_State *L, int index) {
+nn_perturb *nnl_check_perturb(lua_State *L, int index) {
   nnl_perturb *box = luaL_checkudata(L, index, NNL_PERTURB);
   luaL_argcheck(L, box->tree, index, "empty perturbation");
   return box->tree;
@@ -59,7 +59,7 @@ static nn_perturb **check_trees(lua_State *L, int index, int *count) {
   nn_perturb **trees = lua_newuserdatauv(L, (size_t)(length + 1) * sizeof *trees, 0);
   for (int i = 0; i < length; i++) {
     lua_rawgeti(L, index, i + 1);
-    trees[i] = check_tree(L, -1);
+    trees[i] = nnl_check_perturb(L, -1);
     lua_pop(L, 1);
   }
   *count = (int)length;
@@ -87,7 +87,7 @@ static int perturb_choice(lua_State *L) {
 /* nn.perturb.maybe(probability, tree) -> tree */
 static int perturb_maybe(lua_State *L) {
   double probability = luaL_checknumber(L, 1);
-  nn_perturb *part = check_tree(L, 2);
+  nn_perturb *part = nnl_check_perturb(L, 2);
   nnl_perturb *box = perturb_box(L);
   box->tree = nn_perturb_maybe(probability, part);
   return boxed(L, box);
@@ -95,7 +95,7 @@ static int perturb_maybe(lua_State *L) {
 
 /* nn.perturb.apply(tree, x, seed, step) -> x' */
 static int perturb_apply(lua_State *L) {
-  nn_perturb *tree = check_tree(L, 1);
+  nn_perturb *tree = nnl_check_perturb(L, 1);
   nn_tensor *x = nnl_check_tensor(L, 2);
   uint64_t seed = (uint64_t)luaL_checkinteger(L, 3), step = (uint64_t)luaL_checkinteger(L, 4);
   nnl_tensor *box = nnl_tensor_box(L);

@@ -37,6 +37,7 @@ int nnl_fail(lua_State *L, int status);
 nnl_tensor *nnl_tensor_box(lua_State *L);                  /* pushes an empty box */
 nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is not one, or freed */
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
+nn_perturb *nnl_check_perturb(lua_State *L, int index);    /* raises when it is no tree of perturbations */
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
 void nnl_charge(const nn_tensor *t);
 void nnl_charge_bytes(size_t bytes);
@@ -69,6 +70,7 @@ void nnl_open_checkpoint(lua_State *L, int module);
 void nnl_open_data(lua_State *L, int module);
 void nnl_open_files(lua_State *L, int module);
 void nnl_open_json(lua_State *L, int module);
+void nnl_open_loader(lua_State *L, int module);
 void nnl_open_image(lua_State *L, int module);
 void nnl_open_perturb(lua_State *L, int module);
 

@@ -375,9 +375,7 @@ int nn_safetensors_write(const char *path, int count, const char *const *names, 
 
 /* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */
 int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out);
-/* out[b] = images[rows[b]] / 255: uint8 [N,...] -> float [B,...]. */
-int nn_data_batch(nn_tensor *images, nn_tensor *rows, nn_tensor **out);
-/* The way back: float of any shape -> uint8, clipped to [0, 1] and rounded to the nearest of 255 steps. */
+/* float of any shape -> uint8, clipped to [0, 1] and rounded to the nearest of 255 steps. */
 int nn_data_bytes(nn_tensor *x, nn_tensor **out);
 /* Mean and standard deviation of each channel of uint8 images [N,H,W,C], as of pixels in [0, 1]; C at most
  * NN_MAX_CHANNELS. */
@@ -428,6 +426,54 @@ void nn_perturb_release(nn_perturb *p);
 /* float [N,H,W,C] in [0, 1], C = 1 or 3 where a row changes colours, to a new tensor without history. Same
  * (seed, step): same bits. */
 int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
+
+/* ---- batches of images (data/loader.c) ---------------------------------------------------------------------- */
+
+/* How a picture file becomes an image of height x width x channels (1 or 3): its short side is resized to `resize`, the
+ * middle is cut out. A random resized crop that comes first in the augmentation is cut from the picture instead. */
+typedef struct {
+  int64_t height, width, resize;
+  int channels;
+  bool scaled;             /* let JPEG decode to 1/2, 1/4 or 1/8 where that still leaves enough: faster, other pixels */
+} nn_fit;
+
+typedef struct {
+  nn_tensor *images;       /* uint8 [N,H,W,C] in memory, or NULL: */
+  nn_files *files;         /* pictures in files, which become images as `fit` says */
+  nn_fit fit;
+  nn_tensor *labels;       /* index [N] */
+  nn_tensor *order;        /* index: the images to take, in this order; NULL: all as they stand */
+  int64_t size;            /* images of a batch; the last of all may have fewer */
+  int64_t first, last;     /* gives batches first .. last - 1 of the order */
+  nn_perturb *augment;     /* NULL: none. Image i of batch b draws as image i of nn_perturb_apply(seed, step + b) */
+  uint64_t seed;
+  int64_t step;
+  bool bytes;              /* batches of uint8 as the images are, not augmented; else of float in [0, 1] */
+  bool skip;               /* leave out what cannot be read, and count it; else it is an error */
+  int workers;             /* threads of its own; 0: made by the calling thread and its team when it is asked */
+  int prefetch;            /* with workers: how many batches may lie ready or in making */
+} nn_loader_options;
+
+#define NN_BAD_NAMES 5
+#define NN_BAD_TEXT 512
+
+typedef struct {
+  int64_t count;           /* images left out so far */
+  int names;
+  char name[NN_BAD_NAMES][NN_BAD_TEXT];  /* the messages of the first of them, in order */
+} nn_bad_images;
+
+typedef struct nn_loader nn_loader;
+
+/* Keeps references to what the options name. Workers begin at once. */
+int nn_loader_new(const nn_loader_options *options, nn_loader **out);
+/* The next batch: x [B,H,W,C], y [B], its number (from 0); *x is NULL after the last. Without images that cannot be read
+ * a batch is smaller, and none when nothing is left of it. Equal options give equal bits, whatever the number of
+ * workers and of threads. After an interrupt it goes on where it was; every other failure is final. */
+int nn_loader_next(nn_loader *l, nn_tensor **x, nn_tensor **y, int64_t *number);
+double nn_loader_waited(const nn_loader *l);  /* seconds spent in nn_loader_next so far */
+const nn_bad_images *nn_loader_bad(const nn_loader *l);
+void nn_loader_free(nn_loader *l);            /* stops its threads, wherever they are; NULL is fine */
 
 /* ---- optimisers (optim/) ------------------------------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
-/* parallel.c -- the one team of threads, and interrupts.
+/* parallel.c -- the one team of threads, workers beside it, and interrupts.
  *
  * The calling thread is member 0; the others wait for work: they spin, then give way, then sleep. A job is a range cut
  * into pieces of `grain`. Each member has a share of them, neighbours, so that what one loop leaves in a core's cache
@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "core/core.h"
+#include "core/parallel.h"
 
 /* Spinning sees a job within a microsecond and bridges the gaps inside a training step (about 20 us); giving way, those
  * between steps (about 1 ms). */
@@ -155,19 +155,23 @@ static void stop_helpers(void) {
 }
 
 /* As many as asked for, or as can be had: a system that refuses a thread only costs speed. Signals are the main
- * thread's: a read that waits there has to notice Ctrl-C. */
-static void start_helpers(void) {
-  if (helpers == nn_threads() - 1) return;
+ * thread's: a read that waits there has to notice Ctrl-C. Returns how many threads there are now. */
+static int start_threads(pthread_t *thread, int from, int count, void *(*main)(void *), void *const *argument) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (helpers < nn_threads() - 1) {
-    void *member = (void *)(intptr_t)(helpers + 1);
-    if (pthread_create(&helper[helpers], NULL, helper_main, member) != 0) break;
-    helpers++;
-  }
-  if (!stops_at_exit) stops_at_exit = atexit(stop_helpers) == 0;
+  int made = from;
+  while (made < count && pthread_create(&thread[made], NULL, main, argument[made]) == 0) made++;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return made;
+}
+
+static void start_helpers(void) {
+  if (helpers == nn_threads() - 1) return;
+  void *member[MAX_THREADS];
+  for (int i = 0; i < MAX_THREADS; i++) member[i] = (void *)(intptr_t)(i + 1);
+  helpers = start_threads(helper, helpers, nn_threads() - 1, helper_main, member);
+  if (!stops_at_exit) stops_at_exit = atexit(stop_helpers) == 0;
 }
 
 int nn_parallel_for(int64_t count, int64_t grain, nn_chunk work, void *context) {
@@ -193,6 +197,83 @@ int nn_parallel_for(int64_t count, int64_t grain, nn_chunk work, void *context) 
   atomic_flag_clear(&busy);
   return nn_interrupt_check();
 }
+
+/* ---- workers ---- */
+
+typedef struct {
+  nni_workers *group;
+  int worker;
+} worker_place;
+
+struct nni_workers {
+  nni_work work;
+  int count;            /* threads that have not been waited for */
+  nni_workers *next;
+  pthread_t thread[MAX_THREADS];
+  worker_place place[MAX_THREADS];
+};
+
+static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
+static nni_workers *groups;  /* that have threads */
+
+static void *worker_main(void *argument) {
+  const worker_place *place = argument;
+  inside = true;
+  place->group->work.run(place->group->work.context, place->worker);
+  return NULL;
+}
+
+static void stop_workers(nni_workers *w) {
+  w->work.stop(w->work.context);
+  for (int i = 0; i < w->count; i++) pthread_join(w->thread[i], NULL);
+  w->count = 0;
+}
+
+/* Nothing may run on while the libraries' own clean-up takes away what it uses. */
+static void stop_all_workers(void) {
+  pthread_mutex_lock(&groups_lock);
+  while (groups) {
+    stop_workers(groups);
+    groups = groups->next;
+  }
+  pthread_mutex_unlock(&groups_lock);
+}
+
+int nni_workers_start(const nni_work *work, int count, nni_workers **out) {
+  static bool registered;
+  if (count > MAX_THREADS) count = MAX_THREADS;
+  nni_workers *w = nn_memory_get_zeroed(sizeof *w);
+  if (!w) return NN_EMEMORY;
+  w->work = *work;
+  void *argument[MAX_THREADS];
+  for (int i = 0; i < count; i++) {
+    w->place[i] = (worker_place){ w, i };
+    argument[i] = &w->place[i];
+  }
+  w->count = start_threads(w->thread, 0, count, worker_main, argument);
+  pthread_mutex_lock(&groups_lock);
+  w->next = groups;
+  groups = w;
+  if (!registered) registered = atexit(stop_all_workers) == 0;
+  pthread_mutex_unlock(&groups_lock);
+  *out = w;
+  return NN_OK;
+}
+
+int nni_workers_count(const nni_workers *w) { return w->count; }
+
+void nni_workers_end(nni_workers *w) {
+  if (!w) return;
+  pthread_mutex_lock(&groups_lock);
+  nni_workers **link = &groups;
+  while (*link && *link != w) link = &(*link)->next;
+  if (*link) *link = w->next;
+  pthread_mutex_unlock(&groups_lock);
+  if (w->count > 0) stop_workers(w);
+  nn_memory_put(w);
+}
+
+/* ---- settings ---- */
 
 int nn_threads(void) {
   if (wanted == 0) wanted = nn_cpu_count();

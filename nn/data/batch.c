@@ -1,7 +1,7 @@
-/* batch.c -- from stored images to batches: gathering rows, choosing rows, channel statistics.
+/* batch.c -- sets of images: gathering rows, choosing rows, channel statistics.
  *
- * Sets are kept as uint8 and become floats in [0, 1] one batch at a time: an epoch reads a quarter of the memory, and
- * the pixels are exact.
+ * Sets are kept as uint8 and become floats in [0, 1] one batch at a time (loader.c): an epoch reads a quarter of the
+ * memory, and the pixels are exact.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -28,12 +28,12 @@ static int check_rows(const char *what, const nn_tensor *t, const nn_tensor *row
   return NN_OK;
 }
 
-/* A new tensor like `t`, of `type`, with `count` rows. */
-static nn_tensor *like_rows(const nn_tensor *t, nn_type type, int64_t count) {
+/* A new tensor like `t` with `count` rows. */
+static nn_tensor *like_rows(const nn_tensor *t, int64_t count) {
   int64_t size[NN_MAX_AXES];
   memcpy(size, nn_tensor_sizes(t), (size_t)nn_tensor_axes(t) * sizeof size[0]);
   size[0] = count;
-  return nn_tensor_new(type, nn_tensor_axes(t), size);
+  return nn_tensor_new(nn_tensor_type(t), nn_tensor_axes(t), size);
 }
 
 static int64_t rows_per_chunk(int64_t row_bytes) {
@@ -54,38 +54,18 @@ static void copy_rows(void *context, int64_t begin, int64_t end) {
     memcpy((uint8_t *)job->to + (size_t)b * job->row, job->from + (size_t)job->rows[b] * job->row, job->row);
 }
 
-/* to[b, i] = from[rows[b], i] / 255 */
-static void scale_rows(void *context, int64_t begin, int64_t end) {
-  const gather_job *job = context;
-  for (int64_t b = begin; b < end; b++) {
-    const uint8_t *from = job->from + (size_t)job->rows[b] * job->row;
-    nn_real *to = (nn_real *)job->to + (size_t)b * job->row;
-    for (size_t i = 0; i < job->row; i++) to[i] = (nn_real)from[i] / 255;
-  }
-}
-
-static int gather(const char *what, nn_tensor *t, nn_tensor *rows, nn_type type, nn_chunk work, nn_tensor **out) {
-  int status = check_rows(what, t, rows);
+int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out) {
+  int status = check_rows("rows", t, rows);
   if (status != NN_OK) return status;
   int64_t count = nn_tensor_count(rows), limit = nn_tensor_size(t, 0);
   size_t row = limit > 0 ? (size_t)(nn_tensor_count(t) / limit) * nn_type_bytes(nn_tensor_type(t)) : 0;
-  nn_tensor *y = like_rows(t, type, count);
+  nn_tensor *y = like_rows(t, count);
   if (!y) return NN_EMEMORY;
   gather_job job = { nn_tensor_data(t), nn_tensor_data(rows), nn_tensor_write(y), row };
-  status = nn_parallel_for(count, rows_per_chunk((int64_t)row), work, &job);
+  status = nn_parallel_for(count, rows_per_chunk((int64_t)row), copy_rows, &job);
   if (status == NN_OK) *out = y;
   else nn_tensor_release(y);
   return status;
-}
-
-int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out) {
-  return gather("rows", t, rows, nn_tensor_type(t), copy_rows, out);
-}
-
-int nn_data_batch(nn_tensor *images, nn_tensor *rows, nn_tensor **out) {
-  if (nn_tensor_type(images) != NN_UINT8)
-    return nn_fail(NN_ETYPE, "batch: images of uint8 expected, got %s", nn_type_name(nn_tensor_type(images)));
-  return gather("batch", images, rows, NN_REAL, scale_rows, out);
 }
 
 typedef struct {

@@ -24,6 +24,12 @@ NNK_INLINE nn_real grey(nn_real r, nn_real g, nn_real b) {
   return (nn_real)0.2989 * r + (nn_real)0.587 * g + (nn_real)0.114 * b;
 }
 
+/* x = bytes / 255 */
+NNK_CLONES
+void nnk_from_bytes(nn_real *restrict x, const uint8_t *restrict bytes, int64_t count) {
+  for (int64_t i = 0; i < count; i++) x[i] = (nn_real)bytes[i] / 255;
+}
+
 /* out = round(255 * clip(x)), halves to even; what is not a number becomes 0. Added to 1.5 * 2^52 the product is
  * rounded to a whole number in the lowest bits. */
 NNK_CLONES

@@ -7,6 +7,7 @@
 
 #include "core/core.h"
 
+void nnk_from_bytes(nn_real *x, const uint8_t *bytes, int64_t count);
 void nnk_to_bytes(uint8_t *out, const nn_real *x, int64_t count);
 void nnk_add_clip(nn_real *pixels, int64_t elements, nn_real amount);
 void nnk_scale_clip(nn_real *pixels, int64_t elements, nn_real factor);

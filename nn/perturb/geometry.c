@@ -60,10 +60,10 @@ static double between(double low, double high, uint32_t word) { return low + (hi
 /* torchvision's: an area that is a share of the image's, evenly drawn, with a ratio of width to height that is evenly
  * drawn on a scale of logarithms; where ten such do not fit, the largest window in the middle whose ratio is
  * allowed. */
-static nni_window resized_window(const nni_perturb_use *use, int64_t height, int64_t width) {
+static nni_rectangle resized_window(const nni_perturb_use *use, int64_t height, int64_t width) {
   const double *v = use->value;
   double area = (double)height * (double)width, low = log(v[RATIO_LOW]), high = log(v[RATIO_HIGH]);
-  nni_window w = { 0, 0, height, width };
+  nni_rectangle w = { 0, 0, height, width };
   for (uint32_t k = 0; k < TRIES; k++) {
     uint32_t draw[4];
     nni_perturb_draw(use, k, draw);
@@ -88,7 +88,7 @@ static nni_window resized_window(const nni_perturb_use *use, int64_t height, int
 
 /* The window is no larger than what it becomes: bilinear with and without antialiasing are then the same. */
 static int random_resized_crop(nni_canvas *image, const nni_perturb_use *use) {
-  nni_window w = resized_window(use, image->height, image->width);
+  nni_rectangle w = resized_window(use, image->height, image->width);
   nnk_resize_shape shape = { .images = 1, .channels = image->channels, .x_height = w.height, .x_width = w.width,
                              .y_height = image->height, .y_width = image->width, .x_pitch = image->width };
   const nn_real *corner = image->pixels + (w.top * image->width + w.left) * image->channels;

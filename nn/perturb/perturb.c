@@ -260,7 +260,7 @@ static const nn_perturb *first_row(const nn_perturb *p, const walk_state *w, uin
 }
 
 int64_t nni_perturb_window(const nn_perturb *p, uint64_t key, uint64_t n, int64_t height, int64_t width,
-                           nni_window *window) {
+                           nni_rectangle *window) {
   uint64_t node = 0;
   const nn_perturb *row = first_row(p, &(walk_state){ key, n, NNI_NO_NODE }, 0, &node);
   if (!row || !row->row->window) return NNI_NO_NODE;

@@ -2,7 +2,7 @@
 #ifndef NN_PERTURB_H
 #define NN_PERTURB_H
 
-#include "nn.h"
+#include "image/image.h"
 
 /* An image on its way through a tree. A row changes the pixels in place, or writes to `spare` and exchanges the two. */
 typedef struct {
@@ -17,11 +17,6 @@ typedef struct {
   const double *value;
   uint64_t key, node, image;
 } nni_perturb_use;
-
-/* A rectangle of an image. */
-typedef struct {
-  int64_t top, left, height, width;
-} nni_window;
 
 /* What a perturbation's number means in one convention. */
 typedef struct {
@@ -48,7 +43,7 @@ struct nn_perturbation {
   int (*check)(const double *value, int64_t height, int64_t width);
   /* A row that shows a window of the image at the image's size tells which: from a larger picture than the tree works
    * on, the same window can be read instead. NULL for others. */
-  nni_window (*window)(const nni_perturb_use *use, int64_t height, int64_t width);
+  nni_rectangle (*window)(const nni_perturb_use *use, int64_t height, int64_t width);
 };
 
 extern const nn_perturbation nni_colour_rows[], nni_geometry_rows[]; /* end with a row whose name is NULL */
@@ -76,7 +71,7 @@ enum { NNI_NO_NODE = -1 };
 /* When the first row that would change image `n` shows a window: which one, for a picture of this size; returns the
  * row's node. NNI_NO_NODE otherwise. */
 int64_t nni_perturb_window(const nn_perturb *p, uint64_t key, uint64_t n, int64_t height, int64_t width,
-                           nni_window *window);
+                           nni_rectangle *window);
 /* Takes image `n` through the tree, apart from node `done` (or NNI_NO_NODE). */
 int nni_perturb_image(const nn_perturb *p, uint64_t key, uint64_t n, int64_t done, nni_canvas *image);
 

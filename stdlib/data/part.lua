@@ -1,5 +1,9 @@
 --- Part of a data set: images with labels, and batches of them.
+---
+--- A part is in memory (part.images) or stands in picture files (part.files), which are read batch by batch; nearly
+--- everything works on both. part.shape = { H, W, C } is the shape of its images.
 local nn = require "nn"
+local perturb = require "perturb"
 local spec = require "spec"
 
 local M = {}
@@ -10,20 +14,32 @@ local core = nn.data
 ---@class Part
 ---@field name string          # how it was made: "cifar100.train:take(2000)"
 ---@field count integer        # also #part
----@field images any           # uint8 tensor [N x H x W x C]
+---@field shape integer[]      # { H, W, C } of an image
+---@field images? any          # in memory: uint8 tensor [N x H x W x C]
+---@field files? any           # or in files: a list of them (nn.files)
+---@field fit? { resize?: integer }  # files: the short side is resized to `resize` (default: the longer of H and W),
+---                            # then the middle H x W is cut out
 ---@field labels any           # index tensor [N]
 ---@field classes integer
 ---@field class_names string[]
 ---@field coarse? any          # CIFAR-100: index tensor [N] of the 20 coarse classes
 ---@field background? any      # Colour MNIST: index tensor [N], 1 red, 2 blue
 local Part = { __name = "data part" }
-Part.__index = Part
 
 -- Tensors with one row for each image.
 local columns = { "images", "labels", "coarse", "background" }
 
 -- Random streams of one seed.
 local SHUFFLE, TAKE = 0x73687566, 0x74616b65
+local AUGMENT = 3 -- apart from those of loss.lua
+
+function Part:__index(key)
+  if key == "images" and rawget(self, "files") then
+    error(format("the images of %s are in files, not in one tensor: read them with part:batches{...} or part:image(i), "
+      .. "or all at once with part:load()", self.name), 2)
+  end
+  return Part[key]
+end
 
 --- Is it a part of a data set?
 ---@param value any
@@ -32,12 +48,25 @@ function M.is(value)
   return getmetatable(value) == Part
 end
 
---- A part from its tensors: { name, images, labels, classes, class_names [, coarse, background] }.
+--- A part from what it holds: { name, images, labels, classes, class_names [, coarse, background] }, or with
+--- files = nn.files, shape = { H, W, C } and fit in the place of images.
 ---@param fields table
 ---@return Part
 function M.new(fields)
-  fields.count = fields.images.shape[1]
+  if fields.images then
+    local shape = fields.images.shape
+    fields.count, fields.shape = shape[1], { shape[2], shape[3], shape[4] }
+  else
+    fields.count = #fields.files
+  end
   return setmetatable(fields, Part)
+end
+
+--- The seed that batches draw their augmentation from, for a seed of theirs.
+---@param seed integer
+---@return integer
+function M.augment_seed(seed)
+  return nn.derive(seed, AUGMENT, 0)
 end
 
 -- part.batches{...} has the options in the part's place.
@@ -48,14 +77,41 @@ local function check_self(who, self)
   end
 end
 
+-- A part like this one, but for its name and its columns.
+local function like(part, name)
+  return { name = name, classes = part.classes, class_names = part.class_names, shape = part.shape, fit = part.fit }
+end
+
 -- The rows named by an index tensor, as a part of their own.
 local function select_rows(part, rows, name)
-  local fields = { name = name, classes = part.classes, class_names = part.class_names }
+  local fields = like(part, name)
   for _, column in ipairs(columns) do
-    if part[column] then fields[column] = core.rows(part[column], rows) end
+    local values = rawget(part, column)
+    if values then fields[column] = core.rows(values, rows) end
   end
+  fields.files = part.files and part.files:select(rows)
   return M.new(fields)
 end
+
+-- What nn.loader has to know of a part.
+local function source(part, options)
+  if part.files then
+    local height, width, channels = table.unpack(part.shape)
+    options.files, options.height, options.width, options.channels = part.files, height, width, channels
+    options.resize = part.fit and part.fit.resize or math.max(height, width)
+  else
+    options.images = part.images
+  end
+  options.labels = options.labels or part.labels
+  return options
+end
+
+-- ---- batches ----
+
+---@class Batches  # for x, y, number in batches do ... end; or batches() for the next one
+---@field count integer  # how many batches of the whole order there are, counted from 1
+local Batches = { __name = "batches" }
+Batches.__index = Batches
 
 local batch_options = {
   size = spec.integer { min = 1, default = 128 },
@@ -64,15 +120,28 @@ local batch_options = {
   epoch = spec.integer { min = 1, default = 1 },
   first = spec.integer { min = 1, default = 1 },
   drop_last = spec.flag { default = false },
+  augment = spec.value { "a perturbation", perturb.is },
+  workers = spec.integer { min = 0, max = 256 },
+  prefetch = spec.integer { min = 1, max = 1024, default = 4 },
+  on_error = spec.choice { "stop", "skip", default = "stop" },
+  scaled = spec.flag { default = false },
 }
 
 ---@class BatchOptions
 ---@field size? integer        # 128
 ---@field shuffle? boolean     # false
----@field seed? integer        # 1
+---@field seed? integer        # 1: of the order, and of what the augmentation draws
 ---@field epoch? integer       # 1
 ---@field first? integer       # 1: the number of the first batch given
 ---@field drop_last? boolean   # false: leave out a last batch that is smaller
+---@field augment? Perturbation  # applied to each image; drawn by seed, epoch and place
+---@field workers? integer     # threads that prepare batches ahead; 0: each is made when it is asked for, on all
+---                            # threads. Default: 0 in memory, nn.threads() for files
+---@field prefetch? integer    # 4: so many batches at most lie ready or in making; bounds the memory
+---@field on_error? "stop"|"skip"  # "stop": a file that cannot be read is an error; "skip": it is left out of its batch,
+---                            # which is then smaller, and counted
+---@field scaled? boolean      # false: let JPEGs decode to a half, a quarter or an eighth where that is enough: faster,
+---                            # with slightly other pixels
 
 local function batch_count(part, options)
   local whole = part.count // options.size
@@ -81,23 +150,71 @@ end
 
 --- Batches of x (float in [0, 1], [B x H x W x C]) and y (index, [B]), with the batch's number:
 --- `for x, y, number in part:batches{ size = 128, shuffle = true, seed = 1, epoch = 2 } do`. The order is a function of
---- seed and epoch; `first` starts at a later batch of the same order.
+--- seed and epoch; `first` starts at a later batch of the same order. Equal options give equal bits, whatever the
+--- numbers of workers and threads. Leaving the loop stops the workers.
 ---@param options? BatchOptions
----@return fun(): any, any, integer
+---@return Batches
 function Part:batches(options)
   check_self("batches", self)
   options = spec.check("batches", options, batch_options)
-  local size, number, last = options.size, options.first - 1, batch_count(self, options)
+  local count = batch_count(self, options)
   local order
   if options.shuffle then order = nn.permutation(self.count, nn.derive(options.seed, SHUFFLE, options.epoch)) end
-  return function()
-    if number >= last then return nil end
-    number = number + 1
-    local from = (number - 1) * size + 1
-    local count = math.min(size, self.count - from + 1)
-    local x, y = core.batch(self.images, self.labels, order, from, count)
+  local seed, step = M.augment_seed(options.seed), (options.epoch - 1) * count
+  local augment = options.augment
+  local first = math.min(options.first, count + 1)
+  local loader = nn.loader(source(self, {
+    order = order, size = options.size, first = first, last = count, augment = augment and augment.tree, seed = seed,
+    step = step, skip = options.on_error == "skip", workers = options.workers or self.files and nn.threads() or 0,
+    prefetch = options.prefetch, scaled = options.scaled,
+  }))
+  local batches = setmetatable({ count = count, loader = loader }, Batches)
+  -- One written in Lua runs on the calling thread.
+  if augment and not augment.tree then
+    batches.finish = function(x, y, number) return augment(x, y, nil, { seed = seed, step = step + number - 1 }) end
+  end
+  return batches, nil, nil, batches
+end
+
+local function keep_figures(self)
+  self.seconds = self.loader:waited()
+  self.skipped_count, self.skipped_names = self.loader:bad()
+end
+
+function Batches:__call()
+  if not self.loader then return nil end
+  local x, y, number = self.loader:next()
+  if x then
+    if self.finish then x = self.finish(x, y, number) end
     return x, y, number
   end
+  self:close()
+  if y then error("batches: " .. y, 0) end
+  return nil
+end
+
+--- Stops the workers; there are no more batches then.
+function Batches:close()
+  if not self.loader then return end
+  keep_figures(self)
+  self.loader:close()
+  self.loader = nil
+end
+
+Batches.__close = Batches.close
+
+--- Seconds that were spent waiting for batches (without workers: making them).
+---@return number
+function Batches:waited()
+  if self.loader then keep_figures(self) end
+  return self.seconds
+end
+
+--- With on_error = "skip": how many images were left out so far, and the messages about the first of them.
+---@return integer count, string[] messages
+function Batches:skipped()
+  if self.loader then keep_figures(self) end
+  return self.skipped_count, self.skipped_names
 end
 
 --- How many batches `batches` gives with the same options (whatever `first` is).
@@ -106,6 +223,55 @@ end
 function Part:batch_count(options)
   return batch_count(self, spec.check("batch_count", options, batch_options))
 end
+
+-- ---- all images, and one ----
+
+local load_options = { on_error = batch_options.on_error, scaled = batch_options.scaled }
+
+--- The part in memory: all its files decoded, on all threads. A part that is in memory already is returned itself. A
+--- file that cannot be read gives nil, message, code, or is left out (on_error = "skip"): the second result tells how
+--- many were, the third the messages about the first of them.
+---@param options? { on_error?: "stop"|"skip", scaled?: boolean }
+---@return Part? part, integer|string skipped, string[]|string messages
+function Part:load(options)
+  check_self("load", self)
+  options = spec.check("load", options, load_options)
+  if not self.files then return self, 0, {} end
+  local loader <close> = nn.loader(source(self, {
+    labels = core.places(self.count), size = math.max(1, self.count), last = math.min(1, self.count), bytes = true,
+    skip = options.on_error == "skip", scaled = options.scaled,
+  }))
+  local images, rows, code = loader:next()
+  local skipped, messages = loader:bad()
+  if not images then
+    return nil, rows or format("%s: none of %d pictures can be read", self.name, self.count), code or "format"
+  end
+  local fields = like(self, self.name)
+  fields.images = images
+  for _, column in ipairs(columns) do
+    local values = rawget(self, column)
+    if values then fields[column] = skipped == 0 and values or core.rows(values, rows) end
+  end
+  return M.new(fields), skipped, messages
+end
+
+--- One image, [H x W x C] of uint8, and its label. A file that cannot be read gives nil, message, code.
+---@param i integer
+---@return any image, integer label
+function Part:image(i)
+  check_self("image", self)
+  if math.type(i) ~= "integer" or i < 1 or i > self.count then
+    error(format("image: expected a number from 1 to %d, got %s", self.count, spec.shown(i)), 2)
+  end
+  if not self.files then return self.images[i], self.labels:get(i) end
+  local loader <close> = nn.loader(source(self, { order = nn.tensor({ i }, { type = "index" }), last = 1,
+                                                  bytes = true }))
+  local x, y, code = loader:next()
+  if not x then return nil, y, code end
+  return x[1], y:get(1)
+end
+
+-- ---- smaller parts ----
 
 --- A smaller part: the first n images, or with a seed n images drawn at random with every class in its proportion, in
 --- the order they had.
@@ -125,8 +291,9 @@ function Part:take(n, seed)
     local chosen = core.stratify(self.labels, whole, seed, TAKE)
     return select_rows(self, chosen, format("%s:take(%d, %d)", self.name, whole, seed))
   end
-  local fields = { classes = self.classes, class_names = self.class_names }
-  fields.name = format("%s:take(%d)", self.name, whole)
+  local name = format("%s:take(%d)", self.name, whole)
+  if self.files then return select_rows(self, core.places(whole), name) end
+  local fields = like(self, name)
   for _, column in ipairs(columns) do
     if self[column] then fields[column] = self[column]:slice(1, 1, whole) end
   end
@@ -144,21 +311,11 @@ function Part:split(n, seed, drawn_name, rest_name)
   return select_rows(self, drawn, drawn_name), select_rows(self, rest, rest_name)
 end
 
---- One image, [H x W x C] of uint8, and its label.
----@param i integer
----@return any image, integer label
-function Part:image(i)
-  check_self("image", self)
-  if math.type(i) ~= "integer" or i < 1 or i > self.count then
-    error(format("image: expected a number from 1 to %d, got %s", self.count, spec.shown(i)), 2)
-  end
-  return self.images[i], self.labels:get(i)
-end
-
 --- Name, shape and classes in one line.
 ---@return string
 function Part:describe()
-  return format("%s: [%s], %d classes", self.name, concat(self.images.shape, "x"), self.classes)
+  return format("%s: [%dx%s]%s, %d classes", self.name, self.count, concat(self.shape, "x"),
+    self.files and " in files" or "", self.classes)
 end
 
 Part.__tostring = Part.describe

@@ -125,7 +125,7 @@ static void windows_are_drawn_evenly(void **state) {
   nn_perturb *p = row("random_resized_crop", (double[]){ 0.2, 0.6, 0.75, 4.0 / 3 }, 4);
   double share = 0, ratio = 0, middle = 0;
   for (uint64_t n = 0; n < MANY; n++) {
-    nni_window w;
+    nni_rectangle w;
     assert_int_equal(nni_perturb_window(p, 5, n, 400, 500, &w), 0);
     assert_true(w.top >= 0 && w.left >= 0 && w.top + w.height <= 400 && w.left + w.width <= 500);
     share += (double)(w.height * w.width) / (400 * 500) / MANY;
@@ -135,7 +135,7 @@ static void windows_are_drawn_evenly(void **state) {
   assert_true(fabs(share - 0.4) < 0.005);
   assert_true(fabs(ratio) < 0.01);
   assert_true(fabs(middle - 0.5) < 0.005);
-  nni_window w; /* nothing fits: the middle, as wide as the ratio allows */
+  nni_rectangle w; /* nothing fits: the middle, as wide as the ratio allows */
   nni_perturb_window(p, 5, 0, 100, 10, &w);
   assert_true(w.top == 43 && w.left == 0 && w.height == 13 && w.width == 10);
   nni_perturb_window(p, 5, 0, 10, 100, &w);
@@ -150,7 +150,7 @@ static void random_resized_crop_enlarges(void **state) {
   nn_perturb *p = row("random_resized_crop", (double[]){ 0.08, 1, 0.75, 4.0 / 3 }, 4);
   nn_tensor *y = apply(p, x, 4);
   for (int64_t n = 0; n < IMAGES; n++) {
-    nni_window w;
+    nni_rectangle w;
     nni_perturb_window(p, nni_perturb_key(1, 4), (uint64_t)n, HEIGHT, WIDTH, &w);
     for (int64_t i = 0; i < HEIGHT; i++)
       for (int64_t j = 0; j < WIDTH; j++) {
@@ -180,7 +180,7 @@ static void the_first_row_shows_a_window(void **state) {
   nn_perturb *late = nn_perturb_sequence((nn_perturb *[]){ turn, crop }, 2);
   nn_perturb *mixed = nn_perturb_sequence((nn_perturb *[]){ perhaps, either, crop }, 3);
   int64_t seen[12] = { 0 };
-  nni_window w;
+  nni_rectangle w;
   for (uint64_t n = 0; n < 400; n++) {
     assert_int_equal(nni_perturb_window(plain, 1, n, 100, 100, &w), 1);
     assert_int_equal(nni_perturb_window(late, 1, n, 100, 100, &w), NNI_NO_NODE);

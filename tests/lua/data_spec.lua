@@ -1,7 +1,12 @@
 --- Data sets from files: what they hold, how they are drawn, split and tinted, and what damage to a file is told.
 local data = require "data"
+local image = require "image"
 local lfs = require "lfs"
 local nn = require "nn"
+local parts = require "data.part"
+local perturb = require "perturb"
+
+local format = string.format
 
 local folder
 
@@ -224,6 +229,194 @@ describe("a part", function()
     assert.error_matches(function() set.train:take(101) end, "from 1 to 100, got 101")
     assert.error_matches(function() set.train:batches { sise = 3 } end, 'did you mean "size"')
     assert.error_matches(function() set.train:image(101) end, "from 1 to 100, got 101")
+  end)
+end)
+
+-- Everything that batches give, as one text.
+local function all_of(part, options)
+  local seen = {}
+  for x, y, number in part:batches(options) do
+    seen[#seen + 1] = number .. ":" .. table.concat(x:reshape({ x:count() }):tolist(), " ") .. ":"
+      .. table.concat(y:tolist(), " ")
+  end
+  return table.concat(seen, "\n")
+end
+
+describe("batches", function()
+  local set, augment
+  setup(function()
+    set = data.synthetic { classes = 3, train = 50, test = 10, side = 6, noise = 1 }
+    augment = perturb.random_crop { padding = 2 } >> perturb.flip() >> perturb.maybe(0.5, perturb.brightness(20))
+  end)
+  teardown(function() set, augment = nil, nil end)
+
+  it("augments by seed, epoch and place, with any number of workers", function()
+    local options = { size = 8, shuffle = true, seed = 4, epoch = 3, augment = augment }
+    local first = all_of(set.train, options)
+    for _, team in ipairs { { 0, 1 }, { 1, 1 }, { 2, 3 }, { 5, 2 } } do
+      options.workers, options.prefetch = team[1], team[2]
+      assert.equal(first, all_of(set.train, options))
+    end
+    options.epoch = 4
+    assert.not_equal(first, all_of(set.train, options))
+    -- as the perturbation itself draws: for the seed of batches and the number of the batch among all epochs'
+    local plain = set.train:batches { size = 8 }
+    local changed = set.train:batches { size = 8, augment = augment, epoch = 2 }
+    local seed = parts.augment_seed(1)
+    for step = 7, 13 do
+      local x, y = plain()
+      local expected = augment(x, y, nil, { seed = seed, step = step })
+      assert.equal(0, (changed() - expected):abs():max():item())
+    end
+    assert.is_nil((changed()))
+  end)
+
+  it("augments in Lua what is written in Lua", function()
+    local seen = {}
+    local half = perturb.new { name = "half", apply = function(x, y, model, draw)
+      seen[#seen + 1] = draw.seed
+      assert.is_nil(model)
+      return y and x * 0.5
+    end }
+    local x = set.train:batches { size = 50, augment = half, workers = 2 }()
+    local plain = set.train:batches { size = 50 }()
+    assert.equal(0, (x - plain * 0.5):abs():max():item())
+    assert.equal(1, #seen)
+  end)
+
+  it("can be left, closed, and asked how long they took", function()
+    local batches = set.train:batches { size = 5, workers = 2, prefetch = 2 }
+    for _, _, number in batches do
+      if number == 3 then break end
+    end
+    assert.is_true(batches:waited() >= 0)
+    assert.same({ 0, {} }, { batches:skipped() })
+    batches = set.train:batches { size = 5, workers = 2 }
+    assert.equal(10, batches.count)
+    batches()
+    batches:close()
+    assert.is_nil((batches()))
+    assert.has_error(function()
+      for _ in set.train:batches { size = 5, workers = 2 } do error("mine", 0) end
+    end, "mine")
+    for _ = 1, 5 do set.train:batches { size = 5, workers = 3 }() end -- for the collector
+    collectgarbage()
+    assert.error_matches(function() set.train:batches { augment = 3 } end, "batches: augment expects a perturbation")
+    assert.error_matches(function() set.train:batches { worker = 3 } end, 'did you mean "workers"')
+    assert.error_matches(function() set.train:batches { on_error = "pass" } end, "on_error expects")
+    assert.error_matches(function() set.train:batches { augment = perturb.random_crop { padding = 9 } } end,
+      "random_crop: padding expects at most 6 for images of 6 x 6, got 9")
+  end)
+end)
+
+describe("a part in files", function()
+  local files
+
+  -- 12 pictures of 8 x 10 in two classes; the bad ones are no pictures.
+  local function make(bad)
+    local names, labels = {}, {}
+    for i = 1, 12 do
+      names[i], labels[i] = format("%02d.png", i), (i - 1) % 2 + 1
+      if bad[i] then
+        write(names[i], "no picture")
+      else
+        local pixels = nn.uniform({ 8, 10, 3 }, { seed = i })
+        assert(image.save(folder .. "/" .. names[i], nn.data.bytes(pixels)))
+      end
+    end
+    files = nn.files.new(folder, names, labels)
+    return parts.new { name = "made", files = files, labels = files:labels(), shape = { 8, 8, 3 }, classes = 2,
+                      class_names = { "a", "b" } }
+  end
+
+  before_each(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    assert(lfs.mkdir(folder))
+  end)
+
+  after_each(function()
+    files = nil
+    remove_all(folder)
+  end)
+
+  it("gives batches like one in memory", function()
+    local made = make {}
+    assert.equal("made: [12x8x8x3] in files, 2 classes", tostring(made))
+    assert.equal(12, #made)
+    local loaded, skipped = assert(made:load())
+    assert.equal(0, skipped)
+    assert.equal("made: [12x8x8x3], 2 classes", tostring(loaded))
+    -- the middle of each picture
+    local whole = assert(image.load(folder .. "/05.png"))
+    assert.same(whole:slice(2, 2, 9):tolist(), loaded.images[5]:tolist())
+    local options = { size = 5, shuffle = true, augment = perturb.flip() }
+    local first = all_of(loaded, options)
+    for workers = 0, 3 do
+      options.workers = workers
+      assert.equal(first, all_of(made, options))
+    end
+    options.workers = nil
+    assert.equal(first, all_of(made, options))
+    assert.equal(loaded, (loaded:load()))
+    local picture, label = made:image(5)
+    assert.same(loaded.images[5]:tolist(), picture:tolist())
+    assert.equal(1, label)
+  end)
+
+  it("can be taken from and split", function()
+    local made = make {}
+    local loaded = assert(made:load())
+    assert.equal(all_of(loaded:take(5)), all_of(made:take(5)))
+    assert.equal("made:take(5): [5x8x8x3] in files, 2 classes", tostring(made:take(5)))
+    assert.equal(all_of(loaded:take(6, 3)), all_of(made:take(6, 3)))
+    local a, b = made:split(4, 1, "a", "b")
+    assert.same({ 4, 8 }, { #a, #b })
+    assert.same({ 2, 2 }, labels_of(a))
+  end)
+
+  it("crops from the picture itself", function()
+    local made = make {}
+    local crop = perturb.random_resized_crop { scale = { 1, 1 }, ratio = { 1.25, 1.25 } } -- the whole picture
+    local x = made:batches { size = 12, augment = crop }()
+    local resized = image.resize(assert(image.load(folder .. "/03.png")), { height = 8, width = 8 })
+    assert.equal(0, (x[3] - resized:to "float" / 255):abs():max():item())
+  end)
+
+  it("says where its images are", function()
+    local made = make {}
+    assert.error_matches(function() return made.images end,
+      "the images of made are in files, .*: read them with part:batches{...} or part:image%(i%), .*part:load%(%)")
+  end)
+
+  it("stops at a bad file, or counts it", function()
+    local made = make { [4] = true, [9] = true }
+    for workers = 0, 2, 2 do
+      local batches, seen = made:batches { size = 3, workers = workers }, 0
+      assert.error_matches(function()
+        for _ in batches do seen = seen + 1 end
+      end, "batches: .*/04.png: ")
+      assert.equal(1, seen)
+      local sizes = {}
+      batches = made:batches { size = 3, workers = workers, on_error = "skip" }
+      for _, y in batches do sizes[#sizes + 1] = #y end
+      assert.same({ 3, 2, 2, 3 }, sizes)
+      local count, messages = batches:skipped()
+      assert.equal(2, count)
+      assert.matches("/04.png: ", messages[1])
+      assert.matches("/09.png: ", messages[2])
+    end
+    local loaded, message, code = made:load()
+    assert.is_nil(loaded)
+    assert.matches("/04.png: ", message)
+    assert.equal("format", code)
+    local count, messages
+    loaded, count, messages = made:load { on_error = "skip" }
+    assert.same({ 10, 2, 2 }, { #loaded, count, #messages })
+    assert.same({ 1, 2, 1, 1, 2, 1, 2, 2, 1, 2 }, loaded.labels:tolist())
+    loaded, message = made:image(9)
+    assert.is_nil(loaded)
+    assert.matches("/09.png: ", message)
   end)
 end)
 
