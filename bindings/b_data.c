@@ -54,6 +54,51 @@ static int data_cifar(lua_State *L) {
   return 3;
 }
 
+/* nn.data.svhn(path) -> images, labels, or nil, message, code */
+static int data_svhn(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  nnl_tensor *x = nnl_tensor_box(L), *y = nnl_tensor_box(L);
+  int status = nn_svhn_read(path, &x->tensor, &y->tensor);
+  if (status != NN_OK) return nnl_fail(L, status);
+  nnl_charge(x->tensor);
+  return 2;
+}
+
+#define TABLE "nn.mat_table"
+
+static int table_collect(lua_State *L) {
+  nn_mat_table **box = luaL_checkudata(L, 1, TABLE);
+  nn_mat_table_free(*box);
+  *box = NULL;
+  return 0;
+}
+
+/* nn.data.mat_table(path, name) -> a list of { field = text }, one for each struct of an array; or nil, message, code */
+static int data_mat_table(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
+  nn_mat_table **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  if (luaL_newmetatable(L, TABLE)) {
+    lua_pushcfunction(L, table_collect);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  int status = nn_mat_table_read(path, name, box);
+  if (status != NN_OK) return nnl_fail(L, status);
+  int fields = nn_mat_table_fields(*box);
+  int64_t rows = nn_mat_table_rows(*box);
+  lua_newtable(L);
+  for (int64_t row = 0; row < rows; row++) {
+    lua_createtable(L, 0, fields);
+    for (int i = 0; i < fields; i++) {
+      lua_pushstring(L, nn_mat_table_value(*box, row, i));
+      lua_setfield(L, -2, nn_mat_table_field(*box, i));
+    }
+    lua_rawseti(L, -2, row + 1);
+  }
+  return 1;
+}
+
 /* nn.npy.load(path) -> float, uint8 or int32 tensor, or nil, message, code */
 static int npy_load(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
@@ -146,8 +191,9 @@ static int data_tint(lua_State *L) {
 
 void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
-    { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "rows", data_rows },
-    { "places", data_places }, { "bytes", data_bytes }, { "stats", data_stats }, { "stratify", data_stratify },
+    { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "svhn", data_svhn },
+    { "mat_table", data_mat_table }, { "rows", data_rows }, { "places", data_places }, { "bytes", data_bytes },
+    { "stats", data_stats }, { "stratify", data_stratify },
     { "tint", data_tint }, { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };

@@ -200,6 +200,17 @@ int nn_idx_read_pair(const char *images_path, const char *labels_path, int64_t *
 int nn_cifar_read(const char *const *paths, int files, int classes, nn_tensor **images, nn_tensor **labels,
                   nn_tensor **coarse);
 
+/* SVHN's MATLAB 5 files: X -> uint8 [N,32,32,3], y (1 .. 10, where 10 is the digit 0) -> index [N], the digits. */
+int nn_svhn_read(const char *path, nn_tensor **images, nn_tensor **labels);
+/* An array of structs in a MATLAB 5 file. Values are texts, numbers among them; what is neither is empty. */
+typedef struct nn_mat_table nn_mat_table;
+int nn_mat_table_read(const char *path, const char *name, nn_mat_table **out);
+void nn_mat_table_free(nn_mat_table *t);  /* NULL is fine */
+int64_t nn_mat_table_rows(const nn_mat_table *t);
+int nn_mat_table_fields(const nn_mat_table *t);
+const char *nn_mat_table_field(const nn_mat_table *t, int field);
+const char *nn_mat_table_value(const nn_mat_table *t, int64_t row, int field);
+
 /* NumPy's array files: float, uint8, int32 (see formats/npy.c); index tensors are written as int32 counting from 0. */
 int nn_npy_read(const char *path, nn_tensor **out);
 int nn_npy_write(const char *path, nn_tensor *t);
