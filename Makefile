@@ -45,7 +45,7 @@ NN = $(addprefix nn/, \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
-  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c \
+  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/safetensors.c \
   formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
@@ -64,7 +64,8 @@ VM = $(addprefix vm/, \
 
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
-  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_idx.c test_loss.c test_mat5.c test_matmul.c \
+  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_fit.c test_idx.c test_loss.c \
+  test_mat5.c test_matmul.c \
   test_norm.c test_npy.c \
   test_optim.c test_png.c test_pointwise.c test_pool.c test_reduce.c test_shape.c test_tensor.c test_twins.c \
   test_winograd.c test_geometry.c test_loader.c \

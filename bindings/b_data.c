@@ -73,7 +73,7 @@ static int table_collect(lua_State *L) {
   return 0;
 }
 
-/* nn.data.mat_table(path, name) -> a list of { field = text }, one for each struct of an array; or nil, message, code */
+/* nn.data.mat_table(path, name) -> { { field = text, ... }, ... }: an array of structs; or nil, message, code */
 static int data_mat_table(lua_State *L) {
   const char *path = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
   nn_mat_table **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -150,6 +150,17 @@ static int data_bytes(lua_State *L) {
   return 1;
 }
 
+/* nn.data.fit(images, side or 0, resize, channels) -> images: see nn_data_fit */
+static int data_fit(lua_State *L) {
+  nn_tensor *images = nnl_check_tensor(L, 1);
+  lua_Integer side = luaL_checkinteger(L, 2), resize = luaL_checkinteger(L, 3), channels = luaL_checkinteger(L, 4);
+  nnl_tensor *box = nnl_tensor_box(L);
+  int wanted = channels == 1 || channels == 3 ? (int)channels : 0;
+  if (nn_data_fit(images, side, resize, wanted, &box->tensor) != NN_OK) return nnl_raise(L);
+  nnl_charge(box->tensor);
+  return 1;
+}
+
 static void push_numbers(lua_State *L, const double *numbers, int64_t count) {
   lua_createtable(L, (int)count, 0);
   for (int i = 0; i < count; i++) {
@@ -193,8 +204,7 @@ void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
     { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "svhn", data_svhn },
     { "mat_table", data_mat_table }, { "rows", data_rows }, { "places", data_places }, { "bytes", data_bytes },
-    { "stats", data_stats }, { "stratify", data_stratify },
-    { "tint", data_tint }, { NULL, NULL },
+    { "fit", data_fit }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint }, { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };
   luaL_newlib(L, data);

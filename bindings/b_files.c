@@ -17,6 +17,11 @@ nn_files *nnl_check_files(lua_State *L, int index) {
   return ((nnl_files *)luaL_checkudata(L, index, NNL_FILES))->files;
 }
 
+nn_files *nnl_test_files(lua_State *L, int index) {
+  nnl_files *box = luaL_testudata(L, index, NNL_FILES);
+  return box ? box->files : NULL;
+}
+
 static int64_t check_place(lua_State *L, int index, const nn_files *files) {
   lua_Integer i = luaL_checkinteger(L, index);
   if (i < 1 || i > nn_files_count(files))
@@ -139,6 +144,34 @@ static int files_select(lua_State *L) {
   return nn_files_select(files, rows, &box->files) == NN_OK ? 1 : nnl_raise(L);
 }
 
+/* files:survey() -> { height =, width =, channels =, other = { place =, height =, width = } or nil, bad =, first_bad = or
+ * nil }; or nil, message, code: see nn_files_survey */
+static int files_survey(lua_State *L) {
+  nn_files_sizes sizes;
+  int status = nn_files_survey(nnl_check_files(L, 1), &sizes);
+  if (status != NN_OK) return nnl_fail(L, status);
+  lua_createtable(L, 0, 6);
+  const struct { const char *name; int64_t value; } whole[] = {
+    { "height", sizes.height }, { "width", sizes.width }, { "channels", sizes.channels }, { "bad", sizes.bad },
+  }, other[] = { { "place", sizes.other + 1 }, { "height", sizes.other_height }, { "width", sizes.other_width } };
+  for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+    lua_pushinteger(L, whole[i].value);
+    lua_setfield(L, -2, whole[i].name);
+  }
+  if (sizes.bad > 0) {
+    lua_pushinteger(L, sizes.first_bad + 1);
+    lua_setfield(L, -2, "first_bad");
+  }
+  if (sizes.other < 0) return 1;
+  lua_createtable(L, 0, 3);
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    lua_pushinteger(L, other[i].value);
+    lua_setfield(L, -2, other[i].name);
+  }
+  lua_setfield(L, -2, "other");
+  return 1;
+}
+
 static int files_root(lua_State *L) {
   lua_pushstring(L, nn_files_root(nnl_check_files(L, 1)));
   return 1;
@@ -177,6 +210,7 @@ static int files_collect(lua_State *L) {
 void nnl_open_files(lua_State *L, int module) {
   static const luaL_Reg methods[] = {
     { "path", files_path }, { "label", files_label }, { "labels", files_labels }, { "select", files_select },
+    { "survey", files_survey },
     { "root", files_root }, { "classes", files_classes }, { "write", files_write }, { NULL, NULL },
   };
   static const luaL_Reg meta[] = { { "__len", files_length }, { "__tostring", files_text }, { "__gc", files_collect },

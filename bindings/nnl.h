@@ -43,6 +43,7 @@ void nnl_charge(const nn_tensor *t);
 void nnl_charge_bytes(size_t bytes);
 
 nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
+nn_files *nnl_test_files(lua_State *L, int index);         /* NULL when it is none */
 
 /* ---- arguments by signature ---- */
 

@@ -291,6 +291,14 @@ int64_t nn_files_class_count(const nn_files *files);          /* 0 for a list ma
 const char *nn_files_class_name(const nn_files *files, int64_t label);
 /* The files at `rows`, an index tensor; it shares the names. */
 int nn_files_select(nn_files *files, nn_tensor *rows, nn_files **out);
+/* What the headers of all pictures say; those that cannot be read are passed over, but when none can, that is an error. */
+typedef struct {
+  int64_t height, width;              /* of the first */
+  int64_t other, other_height, other_width;  /* the first picture of another size; -1: all have one */
+  int channels;                       /* the most that any has: 1, 3 or 4 */
+  int64_t bad, first_bad;             /* headers that cannot be read, and the place of the first; -1: none */
+} nn_files_sizes;
+int nn_files_survey(const nn_files *files, nn_files_sizes *sizes);
 /* A scan's result as a file, and back: NN_ESTATE when a folder below the root has changed since, NN_EFORMAT when the
  * index is damaged. Folders that changed in the last two seconds may change again unseen: settled is then false, and
  * they are not written (NN_ESTATE). */
@@ -382,12 +390,15 @@ const nn_value *nn_checkpoint_metadata(const nn_checkpoint *c, int place);
 int nn_safetensors_write(const char *path, int count, const char *const *names, nn_tensor *const *tensors, int pairs,
                          const char *const *metadata);
 
-/* ---- sets of images (data/batch.c, data/tint.c) ------------------------------------------------------------- */
+/* ---- sets of images (data/batch.c, data/fit.c, data/tint.c) ------------------------------------------------- */
 
 /* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */
 int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out);
 /* float of any shape -> uint8, clipped to [0, 1] and rounded to the nearest of 255 steps. */
 int nn_data_bytes(nn_tensor *x, nn_tensor **out);
+/* uint8 images [N,H,W,C] -> [N,side,side,channels]: the short side resized to `resize` (bilinear, as Pillow), the middle
+ * cut out; grey is repeated in three channels, colours become grey as nn_image_load does it. side 0: sides stay. */
+int nn_data_fit(nn_tensor *images, int64_t side, int64_t resize, int channels, nn_tensor **out);
 /* Mean and standard deviation of each channel of uint8 images [N,H,W,C], as of pixels in [0, 1]; C at most
  * NN_MAX_CHANNELS. */
 int nn_data_stats(nn_tensor *images, double *mean, double *deviation);

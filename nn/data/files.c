@@ -427,6 +427,55 @@ out:
   return status;
 }
 
+/* ---- the pictures' sizes ---- */
+
+typedef struct {
+  const nn_files *files;
+  nn_image_about *about;  /* [N]; height 0: the header cannot be read */
+} survey_job;
+
+static void survey_files(void *context, int64_t begin, int64_t end) {
+  const survey_job *job = context;
+  char path[MAX_PATH];
+  for (int64_t i = begin; i < end; i++)
+    if (!nn_files_path(job->files, i, path, sizeof path) || nn_image_info(path, &job->about[i]) != NN_OK)
+      job->about[i].height = 0;
+}
+
+int nn_files_survey(const nn_files *f, nn_files_sizes *sizes) {
+  char path[MAX_PATH];
+  if (f->count == 0) return nn_fail(NN_EARGUMENT, "files: pictures expected, the list is empty");
+  survey_job job = { f, nn_memory_get((size_t)f->count * sizeof *job.about) };
+  if (!job.about) return NN_EMEMORY;
+  int status = nn_parallel_for(f->count, 16, survey_files, &job);
+  nn_files_sizes found = { .first_bad = -1, .other = -1 };
+  int64_t first = -1;
+  for (int64_t i = 0; i < f->count && status == NN_OK; i++) {
+    const nn_image_about *about = &job.about[i];
+    if (about->height == 0) {
+      if (found.bad++ == 0) found.first_bad = i;
+      continue;
+    }
+    if (first < 0) {
+      first = i;
+      found.height = about->height, found.width = about->width;
+    }
+    if (about->channels > found.channels) found.channels = about->channels;
+    if (found.other < 0 && (about->height != found.height || about->width != found.width)) {
+      found.other = i;
+      found.other_height = about->height, found.other_width = about->width;
+    }
+  }
+  /* the message about the first bad one, once more on this thread */
+  if (status == NN_OK && first < 0 && nn_files_path(f, found.first_bad, path, sizeof path)) {
+    status = nn_image_info(path, job.about);
+    if (status == NN_OK) status = nn_fail(NN_EIO, "%s: the file changes while it is read", path);
+  }
+  nn_memory_put(job.about);
+  if (status == NN_OK) *sizes = found;
+  return status;
+}
+
 /* ---- the index ---- */
 
 typedef struct {

@@ -602,9 +602,10 @@ static int read_value(mat_file *m, nn_mat_table *t, uint8_t *block, mat_array *a
     bool text = a->class == CLASS_CHAR, single = is_number(a) && a->count == 1;
     if (status == NN_OK && (text || single) && m->left > 0) {
       status = read_tag(m, "struct field", &tag);
-      if (status == NN_OK && number_bytes(tag.type) > 0 && tag.size <= MAX_VALUE && number_bytes(tag.type) <= tag.size) {
+      size_t each = number_bytes(tag.type);
+      if (status == NN_OK && each > 0 && each <= tag.size && tag.size <= MAX_VALUE) {
         status = read_contents(m, "struct field", &tag, block);
-        if (status == NN_OK && text && number_bytes(tag.type) <= 2) status = add_characters(m, t, &tag, block);
+        if (status == NN_OK && text && each <= 2) status = add_characters(m, t, &tag, block);
         if (status == NN_OK && single) {
           int size = snprintf(number, sizeof number, "%.17g", number_at(m, tag.type, block));
           status = add_text(t, m->path, number, (size_t)size);

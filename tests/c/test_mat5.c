@@ -256,11 +256,15 @@ static void wrong_contents_are_told(void **state) {
   uint32_t lie = 0x7ffffff0;
   memcpy(f.bytes + x - 4, &lie, 4);
   ASSERT_FAILED(read_bytes(f.bytes, f.size), NN_EFORMAT, "variable: 2,147,483,632 bytes expected at offset 136, 64");
-  pack(&(file){ 0 }, &packed);
   f = (file){ 0 };
   put_header(&f);
-  begin_array(&f, 9, "X", 4, (int32_t[]){ -1, 32, 3, 1 });
-  ASSERT_FAILED(read_bytes(f.bytes, f.size), NN_EFORMAT, "the array has 0 left");
+  end(&f, begin_array(&f, 9, "X", 4, (int32_t[]){ -1, 32, 3, 1 }));
+  ASSERT_FAILED(read_bytes(f.bytes, f.size), NN_EFORMAT, "array sizes: size 1 cannot be -1");
+  f = (file){ 0 };
+  put_header(&f);
+  end(&f, begin_array(&f, 9, "X", 4, (int32_t[]){ 32, 32, 3, 1 }));
+  pack(&f, &packed);
+  ASSERT_FAILED(read_bytes(packed.bytes, packed.size), NN_EFORMAT, "X: 8 bytes expected", "the array has 0 left");
 
   f = (file){ 0 };
   put_header(&f);
