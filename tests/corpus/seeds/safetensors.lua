@@ -12,7 +12,8 @@ return {
   ["valid-none"] = safetensors "{}",
   ["valid-padded"] = safetensors('{"\\u0061":{"shape":[1],"dtype":"U8","data_offsets":[0,1]}}   ', "x"),
   ["damaged-type"] = safetensors('{"a":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}', "x"),
-  ["damaged-large"] = safetensors('{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}', string.pack("<i8", 1 << 40)),
+  ["damaged-large"] = safetensors('{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}',
+    string.pack("<i8", 1 << 40)),
   ["damaged-hole"] = safetensors('{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}', "xy"),
   ["damaged-overlap"] = safetensors([[{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},]] ..
     [["b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}]], "xyz"),
