@@ -33,7 +33,7 @@ check check-asan check-tsan check-blas check-cpu bench: export PENUMBRA_DATA := 
 # ---- sources ----------------------------------------------------------------------------------------------------
 
 NN = $(addprefix nn/, \
-  core/cpu.c core/error.c core/memory.c core/parallel.c core/peak.c core/random.c \
+  core/cpu.c core/error.c core/memory.c core/parallel.c core/peak.c core/random.c core/sha256.c \
   tensor/tensor.c \
   autograd/op.c autograd/tape.c \
   kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/direct.c kernels/dropout.c \
@@ -55,7 +55,7 @@ NN = $(addprefix nn/, \
 
 BINDINGS = $(addprefix bindings/, \
   b_checkpoint.c b_json.c \
-  b_data.c b_files.c b_image.c b_loader.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
+  b_data.c b_files.c b_formats.c b_image.c b_loader.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 
 VM = $(addprefix vm/, \

@@ -172,6 +172,7 @@ int luaopen_nn(lua_State *L) {
   nnl_open_files(L, module);
   nnl_open_json(L, module);
   nnl_open_loader(L, module);
+  nnl_open_formats(L, module);
   nnl_open_image(L, module);
   nnl_open_perturb(L, module);
   lua_settop(L, module);

@@ -11,6 +11,19 @@
 
 #define NN_VERSION "0.1.0"
 
+/* ---- SHA-256 (core/sha256.c) -------------------------------------------------------------------------------- */
+
+typedef struct {
+  uint32_t state[8];
+  uint64_t bytes;     /* so far */
+  uint8_t block[64];  /* what does not fill a block yet */
+} nn_sha256;
+
+void nn_sha256_start(nn_sha256 *s);
+void nn_sha256_add(nn_sha256 *s, const void *bytes, size_t size);
+/* The digest as 64 hexadecimal digits; s is used up. */
+void nn_sha256_end(nn_sha256 *s, char text[65]);
+int nn_sha256_file(const char *path, char text[65]);  /* formats/file.c */
 /* ---- tensors (tensor/) -------------------------------------------------------------------------------------- */
 
 typedef struct nn_tensor nn_tensor;

@@ -93,6 +93,8 @@ local nn_functions = {
   { "nn.average_update(averages, tensors, decay)", "average = decay * average + (1 - decay) * tensor, for each pair." },
   { "nn.npy.load(path)", "A tensor from an .npy file, or nil, message, code." },
   { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
+  { "nn.sha256(text)", "SHA-256 of a text, as 64 hexadecimal digits." },
+  { "nn.sha256_file(path)", "The same of a file, or nil, message, code." },
   { "nn.threads(n?)", "How many threads compute; with n sets it." },
   { "nn.precision(name?)", 'How convolutions round: "fast" (the default; some go through Winograd\'s transforms) or '
     .. '"exact" (each result is the sum of its n products, within (8 + sqrt(n)) 2^-24 of the sum of their '

@@ -125,6 +125,31 @@ int nni_input_read(const char *path, uint8_t **bytes, size_t *size) {
   return NN_OK;
 }
 
+int nn_sha256_file(const char *path, char text[65]) {
+  enum { STEP = 1 << 16 };
+  FILE *stream;
+  uint64_t bytes;
+  uint8_t *block = malloc(STEP);
+  if (!block) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  int status = nni_input_open(path, &stream, &bytes);
+  if (status != NN_OK) {
+    free(block);
+    return status;
+  }
+  nn_sha256 sum;
+  size_t got;
+  nn_sha256_start(&sum);
+  while (status == NN_OK && (got = fread(block, 1, STEP, stream)) > 0) {
+    nn_sha256_add(&sum, block, got);
+    status = nn_interrupt_check();
+  }
+  if (status == NN_OK && ferror(stream)) status = nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
+  if (status == NN_OK) nn_sha256_end(&sum, text);
+  fclose(stream);
+  free(block);
+  return status;
+}
+
 const char *nni_grouped(char text[32], uint64_t value) {
   char digits[24];
   int count = snprintf(digits, sizeof digits, "%" PRIu64, value), at = 0;

@@ -30,6 +30,37 @@ static void philox_known_answers(void **state) {
   }
 }
 
+/* FIPS 180-4's examples, in one piece and in pieces of every size. */
+static void sha256_known_answers(void **state) {
+  (void)state;
+  static char million[1000000];
+  memset(million, 'a', sizeof million);
+  const struct {
+    const char *text;
+    size_t size;
+    const char *digest;
+  } cases[] = {
+    { "", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+    { "abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+    { million, sizeof million, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0" },
+  };
+  nn_sha256 sum;
+  char digest[65];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    nn_sha256_start(&sum);
+    nn_sha256_add(&sum, cases[i].text, cases[i].size);
+    nn_sha256_end(&sum, digest);
+    assert_string_equal(digest, cases[i].digest);
+    for (size_t step = 1; step < 200; step += 1 + step / 7) {
+      nn_sha256_start(&sum);
+      for (size_t at = 0; at < cases[i].size; at += step)
+        nn_sha256_add(&sum, cases[i].text + at, cases[i].size - at < step ? cases[i].size - at : step);
+      nn_sha256_end(&sum, digest);
+      assert_string_equal(digest, cases[i].digest);
+    }
+  }
+}
+
 static void draws_are_the_same_with_any_team(void **state) {
   (void)state;
   enum { COUNT = 100001 };
@@ -287,6 +318,7 @@ static void the_level_is_chosen(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(philox_known_answers),
+    cmocka_unit_test(sha256_known_answers),
     cmocka_unit_test(draws_are_the_same_with_any_team),
     cmocka_unit_test(draws_have_the_right_moments),
     cmocka_unit_test(permutation_holds_each_once),
