@@ -47,7 +47,7 @@ NN = $(addprefix nn/, \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/safetensors.c \
-  formats/archive.c formats/bytes.c formats/file.c formats/npy.c formats/zip.c \
+  formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/unpack.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
@@ -127,7 +127,7 @@ OUT      = build/$(VARIANT)
 PROGRAM  = $(OUT)/penumbra
 OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o \
            $(FUZZERS:%=$(OUT)/tests/fuzz/%.o) $(FUZZER) $(OUT)/tests/fuzz/mutate.o $(OUT)/tests/fuzz/replay.o
-TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(FUZZERS:%=$(OUT)/tests/replay_%)
+TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(OUT)/tests/server $(FUZZERS:%=$(OUT)/tests/replay_%)
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
@@ -193,6 +193,11 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/replay.o $(FUZZER
 
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/mutate.o $(FUZZER) $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer,$(FUZZ_CHECKS) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
+
+# The other side of the tests of downloads.
+$(OUT)/tests/server: tests/cli/server.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(COMPILE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # These two change only when what they hold changes: the command lines, the lists of files.
 $(OUT)/flags: FORCE

@@ -24,6 +24,7 @@ void nn_sha256_add(nn_sha256 *s, const void *bytes, size_t size);
 /* The digest as 64 hexadecimal digits; s is used up. */
 void nn_sha256_end(nn_sha256 *s, char text[65]);
 int nn_sha256_file(const char *path, char text[65]);  /* formats/file.c */
+
 /* ---- tensors (tensor/) -------------------------------------------------------------------------------------- */
 
 typedef struct nn_tensor nn_tensor;
@@ -227,6 +228,46 @@ const char *nn_mat_table_value(const nn_mat_table *t, int64_t row, int field);
 /* NumPy's array files: float, uint8, int32 (see formats/npy.c); index tensors are written as int32 counting from 0. */
 int nn_npy_read(const char *path, nn_tensor **out);
 int nn_npy_write(const char *path, nn_tensor *t);
+
+/* ---- downloads and packed files (formats/) --------------------------------------------------------------------- */
+
+/* A text that changes when the file does: its size, the time of its last change, its place on the disk. */
+int nn_file_stamp(const char *path, char *text, size_t size);
+int nn_free_bytes(const char *folder, uint64_t *bytes);  /* that the user may still write there */
+
+/* Told now and then how far a long job is, in bytes (total 0: not known). Another status than NN_OK ends the job. */
+typedef int (*nn_progress)(void *context, uint64_t done, uint64_t total);
+
+typedef struct {
+  uint64_t packed;     /* bytes of the archive */
+  uint64_t bytes;      /* of its files, unpacked */
+  int64_t files;       /* entries */
+  const char *format;  /* "zip", "tar", "tar.gz" */
+} nn_archive_info;
+
+/* Looks at every entry's header: what unpacking would make. Refuses what must not be unpacked: names that lead out of
+ * the folder, links, devices, bombs. */
+int nn_archive_survey(const char *path, nn_archive_info *out);
+/* Makes the folder `target` of the archive's files, no more of them than a survey found. On failure nothing is left. */
+int nn_archive_unpack(const char *path, const char *target, const nn_archive_info *info, nn_progress progress,
+                      void *context);
+
+typedef struct {
+  const char *url;     /* http or https */
+  const char *target;  /* the file to make; its folder exists */
+  const char *sha256;  /* 64 hexadecimal digits that the file must have; NULL: any */
+  uint64_t size;       /* bytes that it must have; 0: any */
+} nn_fetch_request;
+
+typedef struct {
+  uint64_t bytes;      /* of the file */
+  uint64_t resumed;    /* of them from an earlier call */
+  char sha256[65];
+} nn_fetch_result;
+
+/* Downloads one file. It gets its name when it is complete and its digest is right; until then it is <target>.part, and
+ * the next call goes on where an interrupted or broken one ended, if the server's file is still the same. */
+int nn_fetch(const nn_fetch_request *request, nn_progress progress, void *context, nn_fetch_result *out);
 
 /* ---- pictures (image/) -------------------------------------------------------------------------------------- */
 

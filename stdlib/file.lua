@@ -26,6 +26,20 @@ function M.make_folder(path)
   return true
 end
 
+--- Removes a folder and all below it; links are removed, not followed. A missing one is fine.
+---@param path string
+---@return boolean? ok, string? message, string? code
+function M.remove_folder(path)
+  if lfs.symlinkattributes(path, "mode") == "directory" then
+    for name in lfs.dir(path) do
+      if name ~= "." and name ~= ".." then M.remove_folder(path .. "/" .. name) end
+    end
+  end
+  local ok, message = os.remove(path)
+  if ok or lfs.symlinkattributes(path, "mode") == nil then return true end
+  return nil, message, "io"
+end
+
 --- A name beside `path` that nobody else uses, for a file that is renamed onto it when complete.
 ---@param path string
 ---@return string

@@ -17,6 +17,7 @@ image also keep the model's answer? Models, perturbations, losses and probes are
   penumbra script.lua [args]      run a script
   penumbra -e 'code'              run a piece of code
   penumbra run FILE key=value     run a recipe or a study
+  penumbra data list              the data sets there are; also info, get, import
   penumbra help TOPIC             more on one of these topics:
 
     command       options, arguments, exit codes
@@ -38,6 +39,10 @@ penumbra [options] [script [args] | command [args]]
   --             what follows is no option
 
   run FILE key=value...    run a recipe or a study with these parameters
+  data list                the data sets that are here, and those that can be had
+  data info NAME           all that is known of one, with its statistics
+  data get NAME            download one: --from URL, --accept, --quiet
+  data import PATH         copy or unpack one into your data folder: --name NAME, --quiet
   help [TOPIC]             help
 
 A script gets its arguments in `arg` and `...`, and `require` finds modules beside it. `-` is standard input as a
@@ -95,6 +100,14 @@ local nn_functions = {
   { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
   { "nn.sha256(text)", "SHA-256 of a text, as 64 hexadecimal digits." },
   { "nn.sha256_file(path)", "The same of a file, or nil, message, code." },
+  { "nn.file_stamp(path)", "A text that changes when the file does, or nil, message, code." },
+  { "nn.free_bytes(folder)", "How many bytes can still be written there, or nil, message, code." },
+  { "nn.archive.survey(path)", "What a .zip, .tar or .tar.gz unpacks to: { packed, bytes, files, format }, or nil, "
+    .. "message, code." },
+  { "nn.archive.unpack(path, folder, info, progress?)", "Makes the folder of the files that the survey found; true, or "
+    .. "nil, message, code and no folder. progress(done, total) is called with bytes." },
+  { "nn.fetch{url, target, sha256, size, progress}", "Downloads a file, or goes on where an earlier call ended; "
+    .. "{ bytes, resumed, sha256 }, or nil, message, code." },
   { "nn.threads(n?)", "How many threads compute; with n sets it." },
   { "nn.precision(name?)", 'How convolutions round: "fast" (the default; some go through Winograd\'s transforms) or '
     .. '"exact" (each result is the sum of its n products, within (8 + sqrt(n)) 2^-24 of the sum of their '

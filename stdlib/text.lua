@@ -92,6 +92,16 @@ function M.count(n)
   return (n < 0 and "-" or "") .. grouped
 end
 
+--- A number of bytes as people say it: 512 bytes, 19.4 MB, 1.33 GB.
+---@param n integer
+---@return string
+function M.bytes(n)
+  if n < 1000 then return format("%d byte%s", n, n == 1 and "" or "s") end
+  local units, value, i = { "kB", "MB", "GB", "TB" }, n / 1000, 1
+  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
+  return format("%.3g %s", value, units[i])
+end
+
 --- A number with so many significant digits (4), without an exponent where it stays readable.
 ---@param x number
 ---@param digits? integer

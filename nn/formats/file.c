@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { READ_STEP = 1 << 22 };
@@ -97,6 +98,34 @@ int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
   }
   *stream = file;
   *bytes = (uint64_t)about.st_size;
+  return NN_OK;
+}
+
+int nn_free_bytes(const char *folder, uint64_t *bytes) {
+  struct statvfs space;
+  if (statvfs(folder, &space) != 0) return nn_fail(NN_EIO, "%s: %s", folder, strerror(errno));
+  if (__builtin_mul_overflow((uint64_t)space.f_bavail, (uint64_t)space.f_frsize, bytes)) *bytes = UINT64_MAX;
+  return NN_OK;
+}
+
+int nni_check_space(const char *path, uint64_t needed) {
+  char *folder = strdup(path), need[32], have[32];
+  uint64_t room = 0;
+  if (!folder) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  char *slash = strrchr(folder, '/');
+  if (slash) slash[slash == folder ? 1 : 0] = '\0';
+  int status = nn_free_bytes(slash ? folder : ".", &room);
+  free(folder);
+  if (status != NN_OK || needed <= room) return status;
+  return nn_fail(NN_EIO, "%s: no space: %s bytes are needed, %s are free", path, nni_grouped(need, needed),
+                 nni_grouped(have, room));
+}
+
+int nn_file_stamp(const char *path, char *text, size_t size) {
+  struct stat about;
+  if (stat(path, &about) != 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
+  snprintf(text, size, "%jd %jd.%09ld %ju", (intmax_t)about.st_size, (intmax_t)about.st_mtim.tv_sec,
+           about.st_mtim.tv_nsec, (uintmax_t)about.st_ino);
   return NN_OK;
 }
 

@@ -24,6 +24,8 @@ int nni_input_open(const char *path, FILE **stream, uint64_t *bytes);
 
 /* A whole regular file: nn_memory_put(*bytes). A zero byte that is not counted stands behind the last one. */
 int nni_input_read(const char *path, uint8_t **bytes, size_t *size);
+/* Are `needed` bytes free where a file of this name would be? NN_EIO says how many are needed and free. */
+int nni_check_space(const char *path, uint64_t needed);
 
 /* 2496088 -> "2,496,088"; returns text. */
 const char *nni_grouped(char text[32], uint64_t value);

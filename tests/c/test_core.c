@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "kernels/kernels.h"
+#include "nn.h"
 
 /* Known answers from the Random123 distribution (philox4x32, 10 rounds). */
 static void philox_known_answers(void **state) {

@@ -1,0 +1,354 @@
+--- `penumbra data list | info NAME | import PATH | get NAME`: the data sets there are, and how to have more.
+local argparse = require "argparse"
+local data = require "data"
+local file = require "file"
+local find = require "data.find"
+local get = require "data.get"
+local json = require "json"
+local lfs = require "lfs"
+local nn = require "nn"
+local places = require "data.places"
+local progress = require "progress"
+local sources = require "data.sources"
+local spec = require "spec"
+local text = require "text"
+local unpack = require "data.unpack"
+
+local M = {}
+
+local format, concat, sort = string.format, table.concat, table.sort
+
+-- A failure that is told in one line and ends the command; code 2 is for a wrong command line.
+local function fail(code, ...)
+  error({ code = code, message = format(...) }, 0)
+end
+
+local function must(ok, message)
+  if not ok then fail(1, "%s", message) end
+  return ok
+end
+
+local function say(...)
+  io.stdout:write(format(...), "\n")
+end
+
+local function user_folder()
+  return must(places.data(), "no place for data sets: HOME is not set")
+end
+
+local function is_folder(path)
+  return lfs.attributes(path, "mode") == "directory"
+end
+
+local function source_bytes(source)
+  local bytes = 0
+  for _, part in ipairs(source.files or {}) do bytes = bytes + part.size end
+  return bytes
+end
+
+-- ---- list ----
+
+-- The names in a folder, in order; none when it is not there.
+local function names_in(folder)
+  local names = {}
+  if not is_folder(folder) then return names end
+  for name in lfs.dir(folder) do
+    if name:sub(1, 1) ~= "." then names[#names + 1] = name end
+  end
+  sort(names)
+  return names
+end
+
+-- Every data set below the folders that names are looked for in; the first of a name is the one that counts.
+local function found_sets()
+  local found, names = {}, {}
+  for _, folder in ipairs(find.folders()) do
+    for _, name in ipairs(names_in(folder)) do
+      if not found[name] and is_folder(folder .. "/" .. name) then
+        local set = find.locate(folder .. "/" .. name)
+        if set then
+          set.place = folder .. "/" .. name
+          found[name] = set
+          names[#names + 1] = name
+        end
+      end
+    end
+  end
+  sort(names)
+  return found, names
+end
+
+local function list()
+  local found, names = found_sets()
+  local rows = {}
+  for _, name in ipairs(names) do
+    local set = found[name]
+    rows[#rows + 1] = { name, text.bytes(set.bytes), set.missing and "incomplete: " .. set.missing .. " is missing"
+                        or set.place }
+  end
+  for _, name in ipairs(spec.names(sources)) do
+    local source = sources[name]
+    if not found[name] then
+      rows[#rows + 1] = { name, source.files and text.bytes(source_bytes(source)) or "",
+                          source.files and "not here; penumbra data get " .. name
+                          or "not here; penumbra data get " .. name .. " says how to have it" }
+    end
+  end
+  say("%s", text.table({ "name", "size", { title = "where", align = "left" } }, rows))
+end
+
+-- ---- get ----
+
+local function known_source(name)
+  return sources[name] or fail(2, 'data get: no source is known of "%s"%s', name,
+    spec.suggest(name, spec.names(sources)))
+end
+
+-- One of the source's files, into the folder where downloads wait.
+local function download(part, waiting, options)
+  local target = waiting .. "/" .. part.name
+  if file.exists(target) then return nil end
+  local urls = part.urls
+  if options.from then urls = { (options.from:gsub("/*$", "/")) .. part.name } end
+  local result = must(get.file { urls = urls, target = target, sha256 = part.sha256, size = part.size,
+                                 quiet = options.quiet })
+  say("%s: %s from %s%s, SHA-256 %s", part.name, text.bytes(result.bytes), result.url,
+    result.resumed > 0 and format(" (%s of them from before)", text.bytes(result.resumed)) or "",
+    part.sha256 and "as published" or result.sha256 .. ", not verified: none is published")
+  return { name = part.name, url = result.url, bytes = result.bytes, sha256 = result.sha256,
+           verified = part.sha256 ~= nil }
+end
+
+local function get_all(source, waiting, options)
+  local record = json.read(waiting .. "/download.json")
+  record = type(record) == "table" and record or {}
+  for _, part in ipairs(source.files) do
+    record[part.name] = download(part, waiting, options) or record[part.name]
+    must(file.write(waiting .. "/download.json", json.encode(record, { pretty = true }) .. "\n"))
+  end
+end
+
+-- Downloads wait in a folder of their own until the set is complete; then the folder, or what the archive held, gets
+-- the set's name.
+local function get_set(options)
+  local name = options.name
+  local source = known_source(name)
+  if source.by_hand then fail(1, "data get: %s cannot be downloaded without an agreement\n%s", name, source.by_hand) end
+  if options.from and not options.from:find "^https?://" then
+    fail(2, "data get: --from expects an http or https URL, got %s", spec.shown(options.from))
+  end
+  local folder = user_folder() .. "/" .. name
+  if file.exists(folder) then
+    say("%s is there already: %s", name, folder)
+    return
+  end
+  if source.terms and not options.accept then
+    fail(1, "data get: %s\n  To accept this and download: penumbra data get %s --accept", source.terms, name)
+  end
+  local waiting = user_folder() .. "/.downloads/" .. name
+  must(file.make_folder(waiting))
+  local ok, problem = pcall(get_all, source, waiting, options)
+  if not ok then
+    os.remove(waiting) -- only goes when nothing waits in it
+    os.remove((file.split(waiting)))
+    error(problem, 0)
+  end
+  local archive = source.files[1].unpack and source.files[1].name
+  if archive then
+    must(unpack.into(waiting .. "/" .. archive, folder, options))
+    must(os.rename(waiting .. "/download.json", folder .. "/download.json"))
+    must(file.remove_folder(waiting))
+  else
+    must(os.rename(waiting, folder))
+  end
+  os.remove((file.split(waiting)))
+  say("%s: %s", name, folder)
+end
+
+-- ---- import ----
+
+local MOST_DEPTH <const> = 64
+
+-- The files below a folder, links followed: { { path below it, bytes }, ... } and their bytes together.
+local function files_below(folder)
+  local files, bytes = {}, 0
+  local function visit(below, depth)
+    if depth > MOST_DEPTH then fail(1, "%s%s: folders nested more than %d deep", folder, below, MOST_DEPTH) end
+    for name in lfs.dir(folder .. below) do
+      local path = below .. "/" .. name
+      local about = name ~= "." and name ~= ".." and lfs.attributes(folder .. path)
+      if about and about.mode == "directory" then
+        visit(path, depth + 1)
+      elseif about and about.mode == "file" then
+        files[#files + 1] = { path, about.size }
+        bytes = bytes + about.size
+      end
+    end
+  end
+  visit("", 0)
+  return files, bytes
+end
+
+local function copy_file(from, to, step)
+  local input = must(io.open(from, "rb"))
+  local output <close> = must(io.open(to, "wb"))
+  local reading <close> = input
+  while true do
+    local block, message = reading:read(1 << 20)
+    if not block then
+      if message then fail(1, "%s: %s", from, message) end
+      break
+    end
+    local ok
+    ok, message = output:write(block)
+    if not ok then fail(1, "%s: %s", to, message) end
+    step(#block)
+  end
+  must(output:flush())
+end
+
+local function copy_folder(from, to, options)
+  local files, bytes = files_below(from)
+  local above = file.split(to)
+  local free = must(nn.free_bytes(above))
+  if bytes > free then
+    fail(1, "%s: no space: %s bytes are needed, %s are free", above, text.count(bytes), text.count(free))
+  end
+  if not options.quiet then
+    io.stderr:write(format("%s: %s in %s file%s, to %s\n", from, text.bytes(bytes), text.count(#files),
+      #files == 1 and "" or "s", to))
+  end
+  local part = file.temporary(to)
+  local bar = progress.new { label = "copying", total = bytes / 1e6, unit = "MB", quiet = options.quiet }
+  local done = 0
+  local ok, problem = pcall(function()
+    must(file.make_folder(part))
+    for _, entry in ipairs(files) do
+      must(file.make_folder((file.split(part .. entry[1]))))
+      copy_file(from .. entry[1], part .. entry[1], function(size)
+        done = done + size
+        bar:update(done / 1e6)
+      end)
+    end
+    must(os.rename(part, to))
+  end)
+  bar:finish()
+  if not ok then
+    file.remove_folder(part)
+    error(problem, 0)
+  end
+end
+
+local function check_recognised(path, folder)
+  local found = find.locate(folder)
+  if not found then
+    fail(1, "data import: %s: no data set is recognised in it", path)
+  elseif found.missing then
+    fail(1, "data import: %s is missing", found.missing)
+  end
+  return found
+end
+
+local function import(options)
+  local path = options.path:gsub("(.)/+$", "%1")
+  local mode, message = lfs.attributes(path, "mode")
+  if not mode then fail(1, "data import: %s", (message:gsub("^cannot obtain information from file '(.-)'", "%1"))) end
+  local packed = mode == "file" and unpack.stem(path)
+  if mode ~= "directory" and not packed then
+    fail(1, "data import: %s: expected a folder or an archive (.zip, .tar, .tar.gz)", path)
+  end
+  local name = options.name or packed or select(2, file.split(path))
+  if name:find "/" or name:find "^%." or name == "" then
+    fail(2, "data import: --name expects a plain name, got %s", spec.shown(name))
+  end
+  local folder = user_folder() .. "/" .. name
+  if file.exists(folder) then fail(1, "data import: %s is there already; --name gives it another name", folder) end
+  must(file.make_folder(user_folder()))
+  if packed then
+    must(unpack.into(path, folder, options))
+    local ok, problem = pcall(check_recognised, path, folder)
+    if not ok then
+      file.remove_folder(folder)
+      error(problem, 0)
+    end
+  else
+    check_recognised(path, path:find "/" and path or "./" .. path)
+    copy_folder(path, folder, options)
+  end
+  say("%s: %s", name, folder)
+end
+
+-- ---- info ----
+
+local function numbers(values)
+  local shown = {}
+  for i, value in ipairs(values) do shown[i] = format("%.4f", value) end
+  return concat(shown, " ")
+end
+
+local function info(options)
+  local name = options.name
+  local source = sources[name]
+  local found, looked = find.locate(name)
+  if not found and not source then
+    fail(1, 'data info: there is no data set "%s"%s; looked at\n  %s', name,
+      spec.suggest(name, spec.names(sources)), concat(looked, "\n  "))
+  end
+  if source and source.terms then say("terms    %s", source.terms) end
+  if source and source.files then
+    say("source   %s, %s", source.files[1].urls[1]:match "^(.*/)", text.bytes(source_bytes(source)))
+  end
+  if not found then
+    say("%s", source.by_hand or "not here; penumbra data get " .. name)
+    return
+  end
+  say("where    %s, %s", found.folder, text.bytes(found.bytes))
+  local ok, set = pcall(data.open, name)
+  if not ok then fail(1, "%s", tostring(set)) end
+  say("classes  %d", set.classes)
+  for _, which in ipairs { "train", "validation", "test" } do
+    if set[which] then say("%-8s %s", which, set[which]:describe()) end
+  end
+  say("mean     %s\nstd      %s", numbers(set.stats.mean), numbers(set.stats.std))
+end
+
+-- ---- the command's words ----
+
+local function parser()
+  local p = argparse("penumbra data", "Data sets: what is here, and how to have more.")
+  p:command_target "command"
+  p:require_command(true)
+  p:command("list", "What is here and what can be had.")
+  p:command("info", "All that is known of one, with its statistics."):argument("name", "A name or a path.")
+  local importing = p:command("import", "Copy or unpack one into your data folder.")
+  importing:argument("path", "A folder, or an archive (.zip, .tar, .tar.gz).")
+  importing:option("--name", "What it will be called; by default as the folder or archive is.")
+  importing:flag("--quiet", "Show no progress.")
+  local getting = p:command("get", "Download one into your data folder.")
+  getting:argument("name", "A name of the list.")
+  getting:option("--from", "Another place that has the same files: a URL."):argname "URL"
+  getting:flag("--accept", "Accept the terms that it comes with.")
+  getting:flag("--quiet", "Show no progress.")
+  return p
+end
+
+local commands = { list = list, info = info, import = import, get = get_set }
+
+--- `penumbra data` with its words; gives the exit code.
+---@param args string[]
+---@return integer exit_code
+function M.main(args)
+  local ok, options = parser():pparse(args)
+  if not ok then
+    io.stderr:write("penumbra: data: ", (options:gsub("\n(%u)", function(c) return "; " .. c:lower() end)), "\n")
+    return 2
+  end
+  local problem
+  ok, problem = pcall(commands[options.command], options)
+  if ok then return 0 end
+  if type(problem) ~= "table" or not problem.code then error(problem, 0) end
+  io.stderr:write("penumbra: ", problem.message, "\n")
+  return problem.code
+end
+
+return M
