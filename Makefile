@@ -46,7 +46,8 @@ NN = $(addprefix nn/, \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c \
-  formats/checkpoint.c formats/dtype.c formats/json.c formats/safetensors.c \
+  formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
+  formats/safetensors.c formats/torch.c \
   formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/unpack.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \

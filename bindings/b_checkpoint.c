@@ -1,4 +1,5 @@
-/* b_checkpoint.c -- nn.checkpoint: files of named tensors as they are stored. The C half of require "checkpoint".
+/* b_checkpoint.c -- nn.checkpoint and nn.npz: files of named tensors as they are stored. The C half of
+ * require "checkpoint".
  *
  * A checkpoint is a userdata; its user value is the table of its fields:
  *   format    "safetensors", "torch zip", "torch stream", "torch tar", "npz"
@@ -12,6 +13,7 @@
 #include "nnl.h"
 
 #define CHECKPOINT "nn.checkpoint"
+enum { MOST_TENSORS = 1 << 20, MOST_PAIRS = 1 << 16 };
 
 typedef struct {
   nn_checkpoint *checkpoint;  /* NULL while empty and after close */
@@ -139,7 +141,7 @@ typedef struct {
 static named_list check_list(lua_State *L, const char *operation, int index) {
   luaL_checktype(L, index, LUA_TTABLE);
   lua_Unsigned count = lua_rawlen(L, index);
-  if (count > 1 << 20) nnl_error(L, "%s: at most %d tensors", operation, 1 << 20);
+  if (count > MOST_TENSORS) nnl_error(L, "%s: at most %d tensors", operation, MOST_TENSORS);
   named_list list = { .count = (int)count };
   list.names = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *list.names, 0);
   list.tensors = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *list.tensors, 0);
@@ -162,8 +164,7 @@ static named_list check_list(lua_State *L, const char *operation, int index) {
   return list;
 }
 
-/* { key = text } -> keys and texts in turn, in userdata on the stack. Keys stand twice on the stack until they are all
- * read: none of them is a number, which lua_next could not go on from. */
+/* { key = text } -> keys and texts in turn, in userdata on the stack. */
 static const char **check_pairs(lua_State *L, const char *operation, int index, int *pairs) {
   size_t count = 0;
   if (lua_isnoneornil(L, index)) {
@@ -176,7 +177,7 @@ static const char **check_pairs(lua_State *L, const char *operation, int index, 
       nnl_error(L, "%s: metadata is a table of texts by name", operation);
     if (strlen(lua_tostring(L, -2)) != lua_rawlen(L, -2) || strlen(lua_tostring(L, -1)) != lua_rawlen(L, -1))
       nnl_error(L, "%s: metadata: a text with a zero byte (%s)", operation, lua_tostring(L, -2));
-    if (++count > 1 << 16) nnl_error(L, "%s: metadata: at most %d texts", operation, 1 << 16);
+    if (++count > MOST_PAIRS) nnl_error(L, "%s: metadata: at most %d texts", operation, MOST_PAIRS);
   }
   const char **list = lua_newuserdatauv(L, (2 * count + 1) * sizeof *list, 0);
   size_t at = 0;
@@ -202,8 +203,68 @@ static int checkpoint_write(lua_State *L) {
   return 1;
 }
 
+/* ---- .npz ---- */
+
+/* nn.npz.load(path) -> { name = tensor, ... }, or nil, message, code */
+static int npz_load(lua_State *L) {
+  lua_settop(L, 1);
+  int got = checkpoint_read(L);
+  if (got != 1) return got;
+  const nn_checkpoint *c = check_checkpoint(L, -1);
+  if (strcmp(nn_checkpoint_format(c), "npz") != 0) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: an .npz file expected, found %s", lua_tostring(L, 1), nn_checkpoint_format(c));
+    lua_pushliteral(L, "format");
+    return 3;
+  }
+  int count = nn_checkpoint_count(c);
+  lua_createtable(L, 0, count);
+  for (int i = 0; i < count; i++) {
+    nnl_tensor *box = nnl_tensor_box(L);
+    int status = nn_checkpoint_tensor(c, i, &box->tensor);
+    if (status != NN_OK) return nnl_fail(L, status);
+    nnl_charge(box->tensor);
+    lua_setfield(L, -2, nn_checkpoint_name(c, i));
+  }
+  lua_pushcfunction(L, checkpoint_close);
+  lua_pushvalue(L, 2);
+  lua_call(L, 1, 0);
+  return 1;
+}
+
+/* { name = tensor, ... } at `index`; the arrays live in userdata on the stack. */
+static named_list check_table(lua_State *L, const char *operation, int index) {
+  named_list list = { .count = 0 };
+  luaL_checktype(L, index, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    bool good = lua_type(L, -2) == LUA_TSTRING && strlen(lua_tostring(L, -2)) == lua_rawlen(L, -2);
+    if (!good || !nnl_test_tensor(L, -1)) nnl_error(L, "%s: a table of tensors by name expected", operation);
+    if (++list.count > MOST_TENSORS) nnl_error(L, "%s: at most %d tensors", operation, MOST_TENSORS);
+  }
+  list.names = lua_newuserdatauv(L, (size_t)(list.count + 1) * sizeof *list.names, 0);
+  list.tensors = lua_newuserdatauv(L, (size_t)(list.count + 1) * sizeof *list.tensors, 0);
+  int at = 0;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    list.names[at] = lua_tostring(L, -2);
+    list.tensors[at++] = nnl_check_tensor(L, -1);
+  }
+  return list;
+}
+
+/* nn.npz.save(path, { name = tensor, ... }) -> true, or nil, message, code; index tensors are stored counting from 0 */
+static int npz_save(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  lua_settop(L, 2);
+  named_list list = check_table(L, "npz.save", 2);
+  int status = nn_npz_write(path, list.count, list.names, list.tensors);
+  if (status != NN_OK) return nnl_fail(L, status);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 void nnl_open_checkpoint(lua_State *L, int module) {
   static const luaL_Reg functions[] = { { "read", checkpoint_read }, { "write", checkpoint_write }, { NULL, NULL } };
+  static const luaL_Reg npz[] = { { "load", npz_load }, { "save", npz_save }, { NULL, NULL } };
   static const luaL_Reg methods[] = { { "tensor", checkpoint_tensor }, { "close", checkpoint_close }, { NULL, NULL } };
   luaL_newmetatable(L, CHECKPOINT);
   luaL_newlib(L, methods);
@@ -218,4 +279,6 @@ void nnl_open_checkpoint(lua_State *L, int module) {
   lua_pop(L, 1);
   luaL_newlib(L, functions);
   lua_setfield(L, module, "checkpoint");
+  luaL_newlib(L, npz);
+  lua_setfield(L, module, "npz");
 }

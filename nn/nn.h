@@ -225,7 +225,7 @@ int nn_mat_table_fields(const nn_mat_table *t);
 const char *nn_mat_table_field(const nn_mat_table *t, int field);
 const char *nn_mat_table_value(const nn_mat_table *t, int64_t row, int field);
 
-/* NumPy's array files: float, uint8, int32 (see formats/npy.c); index tensors are written as int32 counting from 0. */
+/* NumPy's array files: which types, see formats/npy.c; index tensors are written as int32 counting from 0. */
 int nn_npy_read(const char *path, nn_tensor **out);
 int nn_npy_write(const char *path, nn_tensor *t);
 
@@ -403,7 +403,7 @@ int nn_json_fail(const nn_json *json, size_t offset, const char *format, ...) __
 /* The named tensors of a file, as they are stored there, and the plain values beside them. Immutable. */
 typedef struct nn_checkpoint nn_checkpoint;
 
-/* Reads a file and tells by its content what it is: safetensors.
+/* Reads a file and tells by its content what it is: safetensors; torch's zip, its older stream, its oldest tar; .npz.
  * Nothing in a file is ever executed: a pickle may hold tensors, numbers, text and what contains them. Names of nested
  * dictionaries and lists are joined by dots; list places count from 0, as torch names layers. */
 int nn_checkpoint_read(const char *path, nn_checkpoint **out);
@@ -429,7 +429,7 @@ typedef struct {
   nn_value_kind kind;
   int64_t integer;    /* also a boolean's 0 or 1 */
   double number;
-  const char *text;   /* length bytes and a zero */
+  const char *text;   /* length bytes */
   size_t length;
 } nn_value;
 
@@ -443,6 +443,8 @@ const nn_value *nn_checkpoint_metadata(const nn_checkpoint *c, int place);
  * Names are different from each other; metadata: `pairs` keys and values in turn. */
 int nn_safetensors_write(const char *path, int count, const char *const *names, nn_tensor *const *tensors, int pairs,
                          const char *const *metadata);
+/* NumPy's .npz, not compressed: arrays of different names, in their order. */
+int nn_npz_write(const char *path, int count, const char *const *names, nn_tensor *const *tensors);
 
 /* ---- sets of images (data/batch.c, data/fit.c, data/tint.c) ------------------------------------------------- */
 

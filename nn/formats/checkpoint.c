@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/archive.h"
 #include "formats/file.h"
 #include "tensor/tensor.h"
 
 enum {
   CHUNK = 1 << 14,
   LONGEST_NAME = 1000,
-  OVERLAP = 1 << 24,    /* elements of a tensor that has more of them than its storage */
+  OVERLAP = 1 << 20,    /* elements of a tensor that has more of them than its storage */
+  STEP = 1 << 24,       /* bytes of an archive's member that are taken on trust */
   BATCH = 1 << 13,      /* elements converted at a time */
 };
 
@@ -92,10 +94,64 @@ int nni_checkpoint_add_file(nn_checkpoint *c, const nni_block **block) {
   return status;
 }
 
+/* The place of a name among `count` structs of `size` bytes whose first member it is, by their order; or -1. */
+static int find_name(const char *name, const void *names, size_t size, const int *order, size_t count) {
+  size_t low = 0, high = count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    const char *found;
+    memcpy(&found, (const char *)names + (size_t)order[middle] * size, sizeof found);
+    int side = strcmp(name, found);
+    if (side == 0) return order[middle];
+    if (side < 0) high = middle;
+    else low = middle + 1;
+  }
+  return -1;
+}
+
 const nni_block *nni_checkpoint_block(const nn_checkpoint *c, const char *name) {
-  for (size_t i = 0; i < c->block_count; i++)
-    if (c->blocks[i].name && strcmp(c->blocks[i].name, name) == 0) return &c->blocks[i];
-  return NULL;
+  int place = find_name(name, c->blocks, sizeof *c->blocks, c->block_by_name, c->block_count);
+  return place < 0 ? NULL : &c->blocks[place];
+}
+
+/* A member's bytes, in room that grows only as they come when they are packed. */
+static int read_member(nn_checkpoint *c, nni_archive *archive, const nni_entry *entry) {
+  uint64_t size = (uint64_t)entry->size, room = size < STEP ? size : STEP, have = 0;
+  uint8_t *bytes = NULL;
+  int status = NN_OK;
+  while (status == NN_OK && (!bytes || have < size)) {
+    if (bytes) room = room > size / 2 ? size : 2 * room;
+    uint8_t *larger = nn_memory_get((size_t)room + 1);
+    if (!larger) {
+      status = no_memory(c);
+      break;
+    }
+    if (have) memcpy(larger, bytes, (size_t)have);
+    nn_memory_put(bytes);
+    bytes = larger;
+    status = nni_archive_read(archive, bytes + have, (size_t)(room - have));
+    have = room;
+    if (status == NN_OK) status = nn_interrupt_check();
+  }
+  if (status == NN_OK) return nni_checkpoint_add_block(c, entry->name, bytes, (size_t)size);
+  nn_memory_put(bytes);
+  return status;
+}
+
+int nni_checkpoint_add_members(nn_checkpoint *c) {
+  nni_archive *archive;
+  nni_entry entry;
+  bool more = true;
+  int status = nni_archive_open(c->path, &archive);
+  if (status != NN_OK) return status;
+  while (status == NN_OK && (status = nni_archive_next(archive, &entry, &more)) == NN_OK && more)
+    if (entry.kind == NNI_FILE) status = read_member(c, archive, &entry);
+  nni_archive_close(archive);
+  if (status != NN_OK) return status;
+  c->block_by_name = nn_memory_get((c->block_count + 1) * sizeof *c->block_by_name);
+  if (!c->block_by_name) return no_memory(c);
+  return nni_sort_names(NN_EFORMAT, c->path, "member", c->blocks, sizeof *c->blocks, c->block_count,
+                        c->block_by_name);
 }
 
 /* ---- tensors ---- */
@@ -247,18 +303,47 @@ static bool ends_with(const char *text, const char *end) {
   return size >= tail && strcmp(text + size - tail, end) == 0;
 }
 
-static int recognise(const char *path, const uint8_t *start, size_t found, reader *how) {
-  if ((found > 8 && start[8] == '{') || ends_with(path, ".safetensors")) {
-    *how = (reader){ "safetensors", nni_safetensors_read };
-    return NN_OK;
+/* A zip file is torch's when it has NAME/data.pkl, NumPy's when it has arrays. */
+static int read_zip(nn_checkpoint *c) {
+  const nni_block *pickle = NULL;
+  bool array = false;
+  int status = nni_checkpoint_add_members(c);
+  if (status != NN_OK) return status;
+  for (size_t i = 0; i < c->block_count; i++) {
+    const char *name = c->blocks[i].name;
+    array = array || ends_with(name, ".npy");
+    if (!ends_with(name, "/" NNI_TORCH_PICKLE)) continue;
+    if (pickle) return nn_fail(NN_EFORMAT, "%s: more than one data.pkl", c->path);
+    pickle = &c->blocks[i];
   }
-  return nn_fail(NN_EFORMAT, "%s: neither safetensors, nor a file of torch.save, nor .npz", path);
+  c->format = pickle ? "torch zip" : "npz";
+  if (pickle) return nni_torch_read_zip(c, pickle);
+  if (array || c->block_count == 0) return nni_npz_read(c);
+  return nn_fail(NN_EFORMAT, "%s: a zip file with neither data.pkl (torch.save) nor .npy arrays (NumPy)", c->path);
+}
+
+static int recognise(const char *path, const uint8_t *start, size_t found, reader *how) {
+  static const uint8_t below_4g[4] = { 0 };
+  if (found > 8 && start[8] == '{' && memcmp(start + 4, below_4g, sizeof below_4g) == 0) {
+    *how = (reader){ "safetensors", nni_safetensors_read };
+  } else if (found >= 4 && memcmp(start, "PK", 2) == 0 && start[2] <= 8) {
+    *how = (reader){ "zip", read_zip };
+  } else if (found == START && memcmp(start + 257, "ustar", 5) == 0) {
+    *how = (reader){ "torch tar", nni_torch_read_tar };
+  } else if ((found >= 2 && start[0] == 0x80 && start[1] <= 5) || (found >= 6 && memcmp(start, "L11954", 6) == 0)) {
+    *how = (reader){ "torch stream", nni_torch_read_stream };
+  } else if ((found > 8 && start[8] == '{') || ends_with(path, ".safetensors")) {
+    *how = (reader){ "safetensors", nni_safetensors_read };
+  } else {
+    return nn_fail(NN_EFORMAT, "%s: neither safetensors, nor a file of torch.save, nor .npz", path);
+  }
+  return NN_OK;
 }
 
 int nn_checkpoint_read(const char *path, nn_checkpoint **out) {
   uint8_t start[START];
   size_t found;
-  reader how;
+  reader how = { NULL, NULL };
   int status = read_start(path, start, &found);
   if (status == NN_OK) status = recognise(path, start, found, &how);
   if (status != NN_OK) return status;
@@ -279,6 +364,7 @@ void nn_checkpoint_free(nn_checkpoint *c) {
   nn_memory_put(c->blocks);
   nn_memory_put(c->tensors);
   nn_memory_put(c->by_name);
+  nn_memory_put(c->block_by_name);
   nn_memory_put(c->values.items);
   nn_memory_put(c->metadata.items);
   nni_pool_free(&c->pool);
@@ -306,19 +392,11 @@ const nn_value *nn_checkpoint_metadata(const nn_checkpoint *c, int place) { retu
 
 const char *nn_checkpoint_dtype(const nn_checkpoint *c, int place) {
   const nni_stored *t = &c->tensors[place];
-  return t->dtype ? t->dtype->name[NNI_TORCH] : t->dtype_name;
+  return t->dtype ? t->dtype->name[NNI_BY_TORCH] : t->dtype_name;
 }
 
 int nn_checkpoint_find(const nn_checkpoint *c, const char *name) {
-  size_t low = 0, high = c->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    int order = strcmp(name, c->tensors[c->by_name[middle]].name);
-    if (order == 0) return c->by_name[middle];
-    if (order < 0) high = middle;
-    else low = middle + 1;
-  }
-  return -1;
+  return find_name(name, c->tensors, sizeof *c->tensors, c->by_name, c->count);
 }
 
 /* ---- elements ---- */

@@ -56,6 +56,7 @@ struct nn_checkpoint {
   nni_pool pool;
   nni_block *blocks;
   size_t block_count, block_room;
+  int *block_by_name;     /* of an archive: places of blocks, sorted */
   nni_stored *tensors;
   size_t count, room;
   int *by_name;           /* places of tensors, sorted */
@@ -66,7 +67,9 @@ struct nn_checkpoint {
 int nni_checkpoint_add_block(nn_checkpoint *c, const char *name, uint8_t *bytes, size_t size);
 /* Reads the whole file as a block. */
 int nni_checkpoint_add_file(nn_checkpoint *c, const nni_block **block);
-/* The member of that name; NULL: there is none. */
+/* Reads every file of the archive as a block; names are unlike each other. */
+int nni_checkpoint_add_members(nn_checkpoint *c);
+/* The archive's member of that name; NULL: there is none. */
 const nni_block *nni_checkpoint_block(const nn_checkpoint *c, const char *name);
 
 /* `path: tensor "name"`, the start of messages; returns text. */
@@ -89,5 +92,12 @@ void nni_contiguous(int axes, const int64_t *size, int64_t *stride);
 /* ---- the readers: each fills a checkpoint that has its path ---- */
 
 int nni_safetensors_read(nn_checkpoint *c);
+/* A zip file whose members are read already; pickle is the one that ends with NNI_TORCH_PICKLE. */
+int nni_torch_read_zip(nn_checkpoint *c, const nni_block *pickle);
+#define NNI_TORCH_PICKLE "data.pkl"
+int nni_torch_read_stream(nn_checkpoint *c);
+int nni_torch_read_tar(nn_checkpoint *c);
+/* The same for a zip file whose members are .npy arrays. */
+int nni_npz_read(nn_checkpoint *c);
 
 #endif

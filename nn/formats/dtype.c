@@ -50,9 +50,9 @@ const nni_dtype *nni_dtype_find(int tongue, const char *name) {
 
 const nni_dtype *nni_dtype_of(nn_type type) {
   switch (type) {
-    case NN_REAL: return nni_dtype_find(NNI_TORCH, sizeof(nn_real) == 4 ? "float32" : "float64");
-    case NN_UINT8: return nni_dtype_find(NNI_TORCH, "uint8");
-    default: return nni_dtype_find(NNI_TORCH, "int32");
+    case NN_REAL: return nni_dtype_find(NNI_BY_TORCH, sizeof(nn_real) == 4 ? "float32" : "float64");
+    case NN_UINT8: return nni_dtype_find(NNI_BY_TORCH, "uint8");
+    default: return nni_dtype_find(NNI_BY_TORCH, "int32");
   }
 }
 
@@ -172,7 +172,7 @@ int nni_dtype_convert(const nni_dtype *dtype, bool swap, const char *who, void *
                       int64_t count) {
   if (dtype->kind == NONE)
     return nn_fail(NN_EFORMAT, "%s: elements of type %s are not supported", who,
-                   dtype->name[NNI_TORCH]);
+                   dtype->name[NNI_BY_TORCH]);
   if (swap) swap_elements(from, dtype->bytes, count);
   if (dtype->type == NN_REAL) {
     to_real(dtype->kind, (nn_real *)to + first, from, count);

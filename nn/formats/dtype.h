@@ -5,7 +5,7 @@
 #include "nn.h"
 
 /* Who calls a type by a name of its own. */
-enum { NNI_TORCH, NNI_STORAGE, NNI_SAFETENSORS, NNI_NUMPY, NNI_TONGUES };
+enum { NNI_BY_TORCH, NNI_BY_STORAGE, NNI_BY_SAFETENSORS, NNI_BY_NUMPY, NNI_TONGUES };
 
 typedef struct {
   const char *name[NNI_TONGUES];  /* "float32", "FloatStorage", "F32", "f4" (without its order); NULL: unknown there */

@@ -1,46 +1,23 @@
 /* npy.c -- NumPy's array file, versions 1.0 to 3.0.
  *
  * Layout: "\x93NUMPY", major, minor, header length (16 bits, 32 from version 2 on), a Python dictionary with `descr`,
- * `fortran_order` and `shape`, then the elements. Read: <f4 <f8 -> float, |u1 |b1 -> uint8, <i4 <i8 -> int32; Fortran
- * order is turned to ours. Written: float (<f4), uint8 (|u1), int32 and index (<i4, counting from 0).
+ * `fortran_order` and `shape`, then the elements. Read: floating types of 2, 4 and 8 bytes -> float, u1 and b1 ->
+ * uint8, other integers -> int32 when they fit, either byte order; Fortran order is turned to ours. Written: float
+ * (<f4), uint8 (|u1), int32 and index (<i4, counting from 0).
  */
+#include "formats/npy.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/file.h"
 #include "tensor/tensor.h"
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "npy.c reads and writes little-endian elements in place"
-#endif
-
 enum { MAX_HEADER = 1 << 16, PREFIX = 6, READ_STEP = 1 << 16, WRITE_STEP = 1 << 20 };
 static const char magic[PREFIX + 1] = "\x93NUMPY";
-
-typedef enum { NPY_F4, NPY_F8, NPY_U1, NPY_I4, NPY_I8 } npy_kind;
-
-static const struct {
-  const char *text;
-  npy_kind kind;
-  int bytes;
-  nn_type type;
-} descriptions[] = {
-  { "<f4", NPY_F4, 4, NN_REAL },  { "<f8", NPY_F8, 8, NN_REAL },  { "|u1", NPY_U1, 1, NN_UINT8 },
-  { "|b1", NPY_U1, 1, NN_UINT8 }, { "<i4", NPY_I4, 4, NN_INT32 }, { "<i8", NPY_I8, 8, NN_INT32 },
-};
-
-typedef struct {
-  npy_kind kind;
-  int bytes;
-  nn_type type;
-  bool fortran;
-  int axes;
-  int64_t size[NN_MAX_AXES], count;
-} npy_header;
 
 /* ---- the dictionary ---- */
 
@@ -79,7 +56,7 @@ static int take_string(npy_text *t, char *out, size_t room) {
   return NN_OK;
 }
 
-static int take_shape(npy_text *t, npy_header *h) {
+static int take_shape(npy_text *t, nni_npy_header *h) {
   if (!take(t, "(")) return bad_header(t, "shape: \"(\"");
   h->axes = 0;
   h->count = 1;
@@ -104,22 +81,19 @@ static int take_shape(npy_text *t, npy_header *h) {
   return NN_OK;
 }
 
-static int take_description(npy_text *t, npy_header *h) {
-  char text[24];
+/* "<f4": the order of an element's bytes, its kind, how many. A single byte has no order. */
+static int take_description(npy_text *t, nni_npy_header *h) {
   skip_space(t);
-  int status = take_string(t, text, sizeof text);
+  int status = take_string(t, h->description, sizeof h->description);
   if (status != NN_OK) return status;
-  for (size_t i = 0; i < sizeof descriptions / sizeof descriptions[0]; i++)
-    if (strcmp(text, descriptions[i].text) == 0) {
-      h->kind = descriptions[i].kind;
-      h->bytes = descriptions[i].bytes;
-      h->type = descriptions[i].type;
-      return NN_OK;
-    }
-  return nn_fail(NN_EFORMAT, "%s: descr: <f4, <f8, |u1, |b1, <i4 or <i8 expected, found %s", t->path, text);
+  char order = h->description[0];
+  h->dtype = order && strchr("<>=|", order) ? nni_dtype_find(NNI_BY_NUMPY, h->description + 1) : NULL;
+  if (h->dtype && order == '|' && h->dtype->bytes > 1) h->dtype = NULL;
+  h->swap = order == '>';
+  return NN_OK;
 }
 
-static int take_dictionary(npy_text *t, npy_header *h) {
+static int take_dictionary(npy_text *t, nni_npy_header *h) {
   enum { DESCR = 1, ORDER = 2, SHAPE = 4 };
   int seen = 0, status = NN_OK;
   char key[24];
@@ -161,78 +135,50 @@ static int short_field(const char *path, const char *field, uint64_t expected, u
                  nni_grouped(a, expected), nni_grouped(b, start), nni_grouped(c, found));
 }
 
-/* Reads a field that the file is long enough to hold. */
-static int read_field(FILE *stream, const char *path, const char *field, void *to, size_t size, uint64_t bytes,
-                      uint64_t *offset) {
-  if (bytes < *offset + size) return short_field(path, field, size, *offset, bytes - *offset);
-  if (fread(to, 1, size, stream) != size)
-    return nn_fail(NN_EIO, "%s: %s: %s", path, field, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
-  *offset += size;
-  return NN_OK;
-}
-
-static int read_header(FILE *stream, const char *path, uint64_t bytes, npy_header *h, uint64_t *offset) {
-  uint8_t start[PREFIX + 2], length[4] = { 0 };
-  int status = read_field(stream, path, "magic number", start, sizeof start, bytes, offset);
-  if (status != NN_OK) return status;
-  if (memcmp(start, magic, PREFIX) != 0)
+int nni_npy_parse(const char *path, const uint8_t *bytes, uint64_t total, nni_npy_header *header) {
+  nni_npy_header h = { 0 };
+  char a[32], b[32];
+  if (total < PREFIX + 2) return short_field(path, "magic number", PREFIX + 2, 0, total);
+  if (memcmp(bytes, magic, PREFIX) != 0)
     return nn_fail(NN_EFORMAT, "%s: magic number: not a .npy file (it does not start with \\x93NUMPY)", path);
-  if (start[PREFIX] < 1 || start[PREFIX] > 3)
-    return nn_fail(NN_EFORMAT, "%s: version: 1 to 3 expected, found %d at offset %d", path, start[PREFIX], PREFIX);
-  status = read_field(stream, path, "header length", length, start[PREFIX] == 1 ? 2 : 4, bytes, offset);
-  if (status != NN_OK) return status;
-  uint32_t size = length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 | (uint32_t)length[3] << 24;
+  uint8_t version = bytes[PREFIX];
+  if (version < 1 || version > 3)
+    return nn_fail(NN_EFORMAT, "%s: version: 1 to 3 expected, found %d at offset %d", path, version, PREFIX);
+  int width = version == 1 ? 2 : 4;
+  uint32_t size = 0;
+  h.length = PREFIX + 2;
+  if (total - h.length < (uint64_t)width) return short_field(path, "header length", (uint64_t)width, h.length,
+                                                             total - h.length);
+  for (int i = 0; i < width; i++) size |= (uint32_t)bytes[h.length + (uint64_t)i] << 8 * i;
+  h.length += (uint64_t)width;
   if (size > MAX_HEADER)
     return nn_fail(NN_EFORMAT, "%s: header length: at most %d expected, found %" PRIu32 " at offset 8", path,
                    MAX_HEADER, size);
+  if (total - h.length < size) return short_field(path, "header", size, h.length, total - h.length);
+
   char *text = malloc((size_t)size + 1);
   if (!text) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
-  npy_text t = { path, text, text, (size_t)*offset };
-  status = read_field(stream, path, "header", text, size, bytes, offset);
-  if (status == NN_OK) {
-    text[size] = '\0';
-    status = take_dictionary(&t, h);
-    skip_space(&t);
-    if (status == NN_OK && t.at != text + size) status = bad_header(&t, "nothing more");
-  }
+  memcpy(text, bytes + h.length, size);
+  text[size] = '\0';
+  npy_text t = { path, text, text, (size_t)h.length };
+  int status = take_dictionary(&t, &h);
+  skip_space(&t);
+  if (status == NN_OK && t.at != text + size) status = bad_header(&t, "nothing more");
   free(text);
-  return status;
-}
+  if (status != NN_OK) return status;
 
-/* to[i] = from[i], i < count; `first` is the place of from[0] in the array. */
-static int convert(const char *path, npy_kind kind, void *to, const void *from, int64_t first, int64_t count) {
-  switch (kind) {
-    case NPY_F4: {
-      const float *x = from;
-      nn_real *y = (nn_real *)to + first;
-      for (int64_t i = 0; i < count; i++) y[i] = (nn_real)x[i];
-      return NN_OK;
-    }
-    case NPY_F8: {
-      const double *x = from;
-      nn_real *y = (nn_real *)to + first;
-      for (int64_t i = 0; i < count; i++) y[i] = (nn_real)x[i];
-      return NN_OK;
-    }
-    case NPY_U1: memcpy((uint8_t *)to + first, from, (size_t)count); return NN_OK;
-    case NPY_I4: memcpy((int32_t *)to + first, from, (size_t)count * sizeof(int32_t)); return NN_OK;
-    case NPY_I8: {
-      const int64_t *x = from;
-      int32_t *y = (int32_t *)to + first;
-      for (int64_t i = 0; i < count; i++) {
-        if (x[i] < INT32_MIN || x[i] > INT32_MAX)
-          return nn_fail(NN_EFORMAT, "%s: element %" PRId64 ": %" PRId64 " does not fit 32 bits", path, first + i,
-                         x[i]);
-        y[i] = (int32_t)x[i];
-      }
-      return NN_OK;
-    }
-  }
-  return NN_EFORMAT;
+  h.length += size;
+  uint64_t left = total - h.length, needed = h.dtype ? (uint64_t)h.count * (uint64_t)h.dtype->bytes : left;
+  if (left < needed) return short_field(path, "elements", needed, h.length, left);
+  if (left > needed)
+    return nn_fail(NN_EFORMAT, "%s: %s bytes more than the header declares: the elements end at offset %s", path,
+                   nni_grouped(a, left - needed), nni_grouped(b, h.length + needed));
+  *header = h;
+  return NN_OK;
 }
 
 /* An array in Fortran order is one in C order with the axes reversed. */
-static nn_tensor *turn(nn_tensor *t, const npy_header *h) {
+static nn_tensor *turn(nn_tensor *t, const nni_npy_header *h) {
   int64_t stride[NN_MAX_AXES], step = 1;
   for (int i = 0; i < h->axes; i++) {
     stride[i] = step;
@@ -243,25 +189,36 @@ static nn_tensor *turn(nn_tensor *t, const npy_header *h) {
   return packed;
 }
 
+static int read_failed(FILE *stream, const char *path) {
+  return nn_fail(NN_EIO, "%s: %s", path, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
+}
+
+/* The header, from as much of the file's start as one can take. */
+static int read_header(FILE *stream, const char *path, uint64_t bytes, nni_npy_header *h) {
+  size_t size = bytes < NNI_NPY_LONGEST ? (size_t)bytes : NNI_NPY_LONGEST;
+  uint8_t *start = nn_memory_get(size + 1);
+  if (!start) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  int status = fread(start, 1, size, stream) == size ? nni_npy_parse(path, start, bytes, h) : read_failed(stream, path);
+  nn_memory_put(start);
+  if (status == NN_OK && fseeko(stream, (off_t)h->length, SEEK_SET) != 0) status = read_failed(stream, path);
+  return status;
+}
+
 static int read_array(FILE *stream, const char *path, uint64_t bytes, nn_tensor **out) {
-  npy_header h = { 0 };
-  uint64_t offset = 0;
-  char a[32], b[32];
-  int status = read_header(stream, path, bytes, &h, &offset);
+  nni_npy_header h;
+  int status = read_header(stream, path, bytes, &h);
   if (status != NN_OK) return status;
-  uint64_t size = (uint64_t)h.count * (uint64_t)h.bytes;
-  if (bytes - offset < size) return short_field(path, "elements", size, offset, bytes - offset);
-  if (bytes - offset > size)
-    return nn_fail(NN_EFORMAT, "%s: %s bytes more than the header declares: the elements end at offset %s", path,
-                   nni_grouped(a, bytes - offset - size), nni_grouped(b, offset + size));
-  nn_tensor *t = nn_tensor_new(h.type, h.axes, h.size);
+  if (!h.dtype || !h.dtype->kind)
+    return nn_fail(NN_EFORMAT, "%s: descr: floats, integers or booleans of up to 8 bytes expected, found %s", path,
+                   h.description);
+  nn_tensor *t = nn_tensor_new(h.dtype->type, h.axes, h.size);
   void *block = nn_memory_get(READ_STEP);
   if (!t || !block) status = NN_EMEMORY;
-  int64_t step = READ_STEP / h.bytes;
+  int64_t step = READ_STEP / h.dtype->bytes;
   for (int64_t done = 0; done < h.count && status == NN_OK; done += step) {
-    int64_t now = h.count - done < step ? h.count - done : step;
-    status = read_field(stream, path, "elements", block, (size_t)(now * h.bytes), bytes, &offset);
-    if (status == NN_OK) status = convert(path, h.kind, nn_tensor_write(t), block, done, now);
+    size_t now = (size_t)(h.count - done < step ? h.count - done : step);
+    if (fread(block, (size_t)h.dtype->bytes, now, stream) != now) status = read_failed(stream, path);
+    else status = nni_dtype_convert(h.dtype, h.swap, path, nn_tensor_write(t), block, done, (int64_t)now);
     if (status == NN_OK) status = nn_interrupt_check();
   }
   nn_memory_put(block);
@@ -296,19 +253,24 @@ static const char *description_of(nn_type type) {
   }
 }
 
-int nn_npy_write(const char *path, nn_tensor *t) {
-  char header[512], dictionary[256], shape[160] = "";
+int nni_npy_header_of(const nn_tensor *t, char text[NNI_NPY_ROOM]) {
+  char dictionary[256], shape[160] = "";
   size_t used = 0;
-  nni_output output;
   for (int i = 0; i < nn_tensor_axes(t); i++)
     used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64 ",", i ? " " : "", nn_tensor_size(t, i));
   if (nn_tensor_axes(t) > 1) shape[used - 1] = '\0'; /* only a single size keeps its comma */
-  int text = snprintf(dictionary, sizeof dictionary, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
+  int size = snprintf(dictionary, sizeof dictionary, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
                       description_of(nn_tensor_type(t)), shape);
   /* padded with blanks and a newline so that the elements start at a multiple of 64 */
-  int total = (PREFIX + 4 + text + 1 + 63) / 64 * 64, length = total - PREFIX - 4;
-  snprintf(header, sizeof header, "%s%c%c%c%c%-*s\n", magic, 1, 0, length & 0xff, length >> 8, length - 1, dictionary);
+  int total = (PREFIX + 4 + size + 1 + 63) / 64 * 64, length = total - PREFIX - 4;
+  snprintf(text, NNI_NPY_ROOM, "%s%c%c%c%c%-*s\n", magic, 1, 0, length & 0xff, length >> 8, length - 1, dictionary);
+  return total;
+}
 
+int nn_npy_write(const char *path, nn_tensor *t) {
+  char header[NNI_NPY_ROOM];
+  int total = nni_npy_header_of(t, header);
+  nni_output output;
   nn_tensor *packed = nn_tensor_pack(t);
   if (!packed) return NN_EMEMORY;
   int status = nni_output_open(&output, path);

@@ -71,7 +71,7 @@ static int read_dtype(header *h, nni_stored *t) {
   if (status != NN_OK) return status;
   size_t length = nn_json_text(&token, h->text);
   h->text[length] = '\0';
-  t->dtype = nni_dtype_find(NNI_SAFETENSORS, h->text);
+  t->dtype = nni_dtype_find(NNI_BY_SAFETENSORS, h->text);
   if (t->dtype) return NN_OK;
   return nn_json_fail(&h->json, token.offset, "unknown dtype %s", nni_quoted(shown, sizeof shown, h->text, length));
 }
@@ -285,7 +285,7 @@ static void put_header(FILE *out, const written *list, int count, const char *co
     uint64_t end = begin + (uint64_t)nn_tensor_count(list[i].tensor) * (uint64_t)list[i].dtype->bytes;
     fputs(comma, out);
     put_quoted(out, list[i].name);
-    fprintf(out, ":{\"dtype\":\"%s\",\"shape\":[", list[i].dtype->name[NNI_SAFETENSORS]);
+    fprintf(out, ":{\"dtype\":\"%s\",\"shape\":[", list[i].dtype->name[NNI_BY_SAFETENSORS]);
     for (int k = 0; k < nn_tensor_axes(list[i].tensor); k++)
       fprintf(out, "%s%" PRId64, k ? "," : "", nn_tensor_size(list[i].tensor, k));
     fprintf(out, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);
