@@ -112,6 +112,7 @@ local plan_fields = {
   clip = spec.number { above = 0 },
   average = spec.number { min = 0, max = 1 },
   validation = spec.value { "a part of a data set", is_plan_value },
+  on_error = spec.choice { "stop", "skip" },
   probes = spec.table { default = {} },
 }
 

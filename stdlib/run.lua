@@ -242,7 +242,9 @@ local function execute(job, report)
   local results = { plan_hash = job.hash, version = nn.version, data = find.opened,
                     recipe = job.recipe.name, title = job.recipe.title,
                     params = job.values, metrics = {}, probes = {},
-                    training = { images = outcome.images, steps = outcome.steps, seconds = outcome.seconds } }
+                    training = { images = outcome.images, steps = outcome.steps, seconds = outcome.seconds,
+                                 waited = outcome.waited, skipped = outcome.skipped,
+                                 skipped_names = outcome.skipped_names } }
   for name, interval in pairs(metrics) do
     results.metrics[name], items[name] = plain(interval), interval.items
   end
@@ -292,6 +294,8 @@ local function make_all(jobs, options, say)
       job.results = must(results, job.folder .. "/results.json: cannot be read back", "io")
       before = before + job.cost
       note = text.duration(progress.clock() - started)
+      local training = job.results.training
+      if training.waited then note = note .. ", " .. require "train".loading(training) end
     end
     bar:clear()
     say(format("  %s  %s  %s", text.pad(job.label, job.label_width or 0), text.pad(job.folder, 0), note))

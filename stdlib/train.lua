@@ -11,13 +11,12 @@ local json = require "json"
 local loss = require "loss"
 local nn = require "nn"
 local optim = require "optim"
+local part = require "data.part"
 local perturb = require "perturb"
 local probe = require "probe"
 local progress = require "progress"
 local spec = require "spec"
 local text = require "text"
-
-local AUGMENT = 3 -- stream of nn.derive, apart from those of loss.lua
 
 local function is_part(value) return type(value) == "table" and value.batches ~= nil end
 
@@ -52,6 +51,9 @@ local function plan_fields()
     average = spec.number { min = 0, max = 1, doc = "decay of averaged weights, which the probes then look at" },
     validation = spec.value { "a part of a data set", is_part, doc = "its accuracy is measured after each epoch" },
     probes = spec.value { "a table of probes", are_probes, default = {} },
+    workers = spec.integer { min = 0, max = 256, doc = "threads that prepare batches; see part:batches" },
+    prefetch = spec.integer { min = 1, max = 1024, doc = "batches they may be ahead" },
+    on_error = spec.choice { "stop", "skip", doc = "a file that cannot be read: stop, or leave it out" },
   }
 end
 
@@ -162,12 +164,14 @@ end
 -- Everything a run needs, made from its options.
 local function prepare(options)
   local run = { model = options.model, objective = options.loss, options = options, images = 0, step = 0, done = 0,
-                seconds = 0.0, history = {}, probes = named_probes(options.probes) }
+                seconds = 0.0, waited = 0.0, skipped = 0, skipped_names = {}, history = {},
+                probes = named_probes(options.probes) }
   run.part = options.data.train
   if options.limit and options.limit < #run.part then run.part = run.part:take(options.limit) end
   run.optimizer = optim.is(options.optimizer) and options.optimizer or options.optimizer:on(run.model)
   run.optimizer:clip { norm = options.clip }
   local per_epoch = run.part:batch_count { size = options.batch }
+  run.per_epoch = per_epoch
   local schedule = options.schedule or run.optimizer.plan
   if schedule then run.optimizer:schedule(schedule, { steps = per_epoch * options.epochs, epoch = per_epoch }) end
   run.average = options.average and optim.average { run.model, decay = options.average }
@@ -181,11 +185,38 @@ local function report(run, context, images, epoch, words)
   context.progress { done = run.done, total = run.total, images = run.images, epoch = epoch, note = words }
 end
 
+-- The batches of an epoch, as part:batches gives them. What is built of operations in C is applied while they are made.
+local function batches_of(run, epoch)
+  local options = run.options
+  return table.pack(run.part:batches {
+    size = options.batch, shuffle = true, seed = options.seed, epoch = epoch,
+    augment = options.augment and options.augment.tree and options.augment, workers = options.workers,
+    prefetch = options.prefetch, on_error = options.on_error })
+end
+
+-- The same for a loop, adding up the time that it waits for them.
+local function timed(run, batches)
+  local step, state, control, closing = table.unpack(batches, 1, 4)
+  return function(...)
+    local started = progress.clock()
+    local x, y, number = step(...)
+    run.waited = run.waited + progress.clock() - started
+    return x, y, number
+  end, state, control, closing
+end
+
+local function note_skipped(run, batches)
+  local first = batches[1]
+  if type(first) ~= "table" or not first.skipped then return end
+  local count, names = first:skipped()
+  run.skipped = math.max(run.skipped, count) -- the same files each epoch
+  if #names > 0 then run.skipped_names = names end
+end
+
 local function one_step(run, context, epoch, sums, x, y)
   local options = run.options
-  if options.augment then
-    local seed = nn.derive(options.seed, AUGMENT, 0)
-    x = options.augment(x, y, run.model, { seed = seed, step = run.step })
+  if options.augment and not options.augment.tree then
+    x = options.augment(x, y, run.model, { seed = part.augment_seed(options.seed), step = run.step })
   end
   local value, terms, logits = run.objective(run.model, x, y, { seed = options.seed, step = run.step })
   run.step = run.step + 1
@@ -201,9 +232,14 @@ end
 local function one_epoch(run, context, epoch)
   local options = run.options
   local started, sums, rate = progress.clock(), new_sums(), run.optimizer:rate()
-  for x, y in run.part:batches { size = options.batch, shuffle = true, seed = options.seed, epoch = epoch } do
+  local batches = run.upcoming or batches_of(run, epoch)
+  run.upcoming = nil
+  for x, y, number in timed(run, batches) do
+    -- Workers go on to the next epoch while this one ends.
+    if number == run.per_epoch and epoch < options.epochs then run.upcoming = batches_of(run, epoch + 1) end
     one_step(run, context, epoch, sums, x, y)
   end
+  note_skipped(run, batches)
   local row = epoch_row(sums)
   row.epoch, row.step, row.lr, row.seconds = epoch, run.step, rate, progress.clock() - started
   run.seconds = run.seconds + row.seconds
@@ -238,6 +274,9 @@ local M = {}
 ---@field images integer          # through the network in training, each view of each image counted
 ---@field seconds number          # of training, without validation and probes
 ---@field images_per_second number
+---@field waited number           # seconds of these that steps waited for their data
+---@field skipped integer         # images of an epoch left out because their files could not be read
+---@field skipped_names string[]  # messages about the first of them
 
 --- Trains and measures without a word: progress and rows go to the context.
 ---@param options table           # as for train{...}, without out, label and quiet
@@ -253,17 +292,29 @@ function M.run(options, context)
     probes = measure(run, context)
   end
   return { history = run.history, probes = probes, steps = run.step, images = run.images, seconds = run.seconds,
-           images_per_second = run.images / math.max(run.seconds, 1e-9) }
+           images_per_second = run.images / math.max(run.seconds, 1e-9), waited = run.waited, skipped = run.skipped,
+           skipped_names = run.skipped_names }
+end
+
+--- `waited for data 0.3 %`, and what was left out when something was: the end of a run in words.
+---@param run { seconds: number, waited: number, skipped?: integer, skipped_names?: string[] }
+---@return string
+function M.loading(run)
+  local words = string.format("waited for data %.1f %%", 100 * run.waited / math.max(run.seconds, 1e-9))
+  if not run.skipped or run.skipped == 0 then return words end
+  return string.format("%s; %d %s left out, first: %s", words, run.skipped,
+    run.skipped == 1 and "picture was" or "pictures were", run.skipped_names[1])
 end
 
 --- Trains a model: train{ ... }. `optimizer` may be a plan such as optim.adam{ lr = 1e-3 }: it then moves all the
 --- model's parameters. A loss that is no longer finite raises, naming the step and the term. With `out`, every epoch
---- adds a line to metrics.jsonl there.
+--- adds a line to metrics.jsonl there. workers, prefetch and on_error are those of part:batches; how much of the time
+--- was spent waiting for data is told at the end.
 ---@param options { model: Model, data: Dataset|{ train: Part, test: Part }, loss: Loss,
 ---                 optimizer: Optimizer|OptimizerPlan, schedule?: Schedule, augment?: Perturbation, epochs?: integer,
 ---                 batch?: integer, seed?: integer, clip?: number, limit?: integer, average?: number,
----                 validation?: Part, probes?: table<string|integer, Probe>, out?: string, label?: string,
----                 quiet?: boolean }
+---                 validation?: Part, probes?: table<string|integer, Probe>, workers?: integer, prefetch?: integer,
+---                 on_error?: "stop"|"skip", out?: string, label?: string, quiet?: boolean }
 ---@return TrainRun
 local function train(_, options)
   options = spec.check("train", options, call_fields)
@@ -285,6 +336,10 @@ local function train(_, options)
     end,
   })
   if line then line:finish() end
+  if not quiet and run.steps > 0 then
+    io.stderr:write(string.format("%s: %s, %.0f images/s, %s\n", label, text.duration(run.seconds),
+      run.images_per_second, M.loading(run)))
+  end
   return run
 end
 

@@ -252,3 +252,24 @@ describe("PENUMBRA_PATH", function()
     end)
   end)
 end)
+
+describe("workers of batches", function()
+  local start = [[
+    local function start() return data.synthetic { train = 4096, side = 16 }.train:batches { size = 16, workers = 3 } end
+    kept = start()
+    kept() ]]
+
+  for name, case in pairs {
+    ["the end"] = { "", 0, "" },
+    ["an exit"] = { "os.exit(3)", 3, "" },
+    ["an exit that closes"] = { "os.exit(4, true)", 4, "" },
+    ["an error in their loop"] = { "for _ in start() do error('mine', 0) end", 1, "penumbra: mine\n" },
+    ["an exit from their loop"] = { "for _ in start() do os.exit(5) end", 5, "" },
+    ["the collector"] = { "for _ = 1, 20 do start()() end kept = nil collectgarbage()", 0, "" },
+  } do
+    it("are stopped by " .. name, function()
+      assert.same({ code = case[2], out = "", err = case[3] },
+        shell(('timeout 20 "$PENUMBRA" -e %s'):format(program.quote(start .. case[1]))))
+    end)
+  end
+end)

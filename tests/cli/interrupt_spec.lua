@@ -61,6 +61,17 @@ describe("Ctrl-C", function()
       local x, y = nn.zeros{128, 32, 32, 3}, nn.zeros({ 128 }, { type = "index" })
       local opt = optim.adam{ model:parameters(), lr = 1e-3 }
       local objective = loss.cross_entropy()]] },
+    ["a wait for batches"] = { [[
+      for _ in part:batches { size = 64, workers = 2, augment = perturb.random_resized_crop() } do end
+      print "over"]], [[
+      local names, labels = {}, {}
+      for i = 1, 4096 do names[i], labels[i] = "big.png", 1 end
+      require "image".save("big.png", nn.uniform { 1500, 1500, 3 })
+      local files = nn.files.new(".", names, labels)
+      local part = require "data.part".new { name = "slow", files = files, labels = files:labels(), classes = 1,
+                                             class_names = { "a" }, shape = { 224, 224, 3 } }]] },
+    ["a loop over batches"] = { "while true do for _ in part:batches { workers = 2, prefetch = 1 } do end end",
+      "local part = data.synthetic { train = 4096, side = 16 }.train" },
     ["a read that waits"] = "io.open('silence', 'r+'):read()",
   }
   for name, case in pairs(cases) do

@@ -1,12 +1,14 @@
 --- The training loop on sets small enough to learn in a moment: same seed, same run; what it writes, reports, refuses.
 local data = require "data"
 local file = require "file"
+local image = require "image"
 local json = require "json"
 local lfs = require "lfs"
 local loss = require "loss"
 local models = require "models"
 local nn = require "nn"
 local optim = require "optim"
+local parts = require "data.part"
 local perturb = require "perturb"
 local probe = require "probe"
 local train = require "train"
@@ -128,6 +130,57 @@ describe("train", function()
     train(task { augment = watch })
     assert.equal(7, #seen)
     assert.not_equal(seen[1], seen[2])
+  end)
+
+  it("augments while batches are made, to the same bits with any number of workers", function()
+    local p = perturb.random_crop { padding = 1 } >> perturb.flip()
+    local in_lua = perturb.new { name = "the same, step by step", apply = function(x, _, _, draw)
+      return draw.seed and x
+    end }
+    local function once(options)
+      options.epochs = 2
+      local run = task(options)
+      local result = train(run)
+      assert.is_true(result.waited >= 0 and result.waited < result.seconds)
+      return weights(run.model)
+    end
+    local first = once { augment = p }
+    for workers = 0, 2 do assert.same(first, once { augment = p, workers = workers, prefetch = 1 + workers }) end
+    assert.not_same(first, once {})
+    -- A part written in Lua takes the whole to the main thread, where it draws by the global step as well.
+    local seen = 0
+    local counted = perturb.new { name = "counted", apply = function(x)
+      seen = seen + 1
+      return x
+    end }
+    once { augment = counted >> in_lua }
+    assert.equal(14, seen)
+  end)
+
+  it("tells how long it waited, and what was left out", function()
+    assert.equal("waited for data 2.5 %", train.loading { seconds = 4, waited = 0.1 })
+    assert.equal("waited for data 0.0 %; 3 pictures were left out, first: x.jpg: damaged",
+      train.loading { seconds = 4, waited = 0, skipped = 3, skipped_names = { "x.jpg: damaged" } })
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(lfs.mkdir(folder))
+    local names, labels = {}, {}
+    for i = 1, 20 do
+      names[i], labels[i] = i .. ".png", (i - 1) % 4 + 1
+      assert(image.save(folder .. "/" .. names[i], nn.uniform({ 8, 8, 3 }, { seed = i })))
+    end
+    assert(file.write(folder .. "/7.png", "no picture"))
+    local files = nn.files.new(folder, names, labels)
+    local damaged = parts.new { name = "damaged", files = files, labels = files:labels(), shape = { 8, 8, 3 },
+                                classes = 4, class_names = { "a", "b", "c", "d" } }
+    local set = { train = damaged, test = task().data.test }
+    assert.error_matches(function() train(task { data = set, batch = 4 }) end, "batches: .*/7.png: ")
+    local run = train(task { data = set, batch = 4, epochs = 3, on_error = "skip" })
+    assert.equal(1, run.skipped)
+    assert.matches("/7.png: ", run.skipped_names[1])
+    assert.equal(19, run.history[3].images)
+    for _, name in ipairs(names) do os.remove(folder .. "/" .. name) end
+    lfs.rmdir(folder)
   end)
 
   it("reports to a context", function()
