@@ -1,9 +1,10 @@
-/* b_loader.c -- nn.loader: batches of images as worker threads make them. The C half of part:batches and part:load. */
+/* b_loader.c -- nn.data.loader: batches of images as worker threads make them. The C half of part:batches and
+ * part:load. */
 #include <limits.h>
 
 #include "nnl.h"
 
-#define NNL_LOADER "nn.loader"
+#define NNL_LOADER "nn.data.loader"
 
 typedef struct {
   nn_loader *loader; /* NULL while empty and once closed */
@@ -50,8 +51,8 @@ static nn_perturb *tree_option(lua_State *L, const char *name) {
   return tree;
 }
 
-/* nn.loader{ images | files, height, width, channels, resize, scaled, labels, order, size, first, last, augment, seed,
- * step, bytes, skip, workers, prefetch } -> loader, as nn_loader_options says; batches first to last count from 1 */
+/* nn.data.loader{ images | files, height, width, channels, resize, scaled, labels, order, size, first, last, augment,
+ * seed, step, bytes, skip, workers, prefetch } -> loader, as nn_loader_options says; batches first to last count from 1 */
 static int loader_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   nn_loader_options o = {
@@ -128,6 +129,8 @@ void nnl_open_loader(lua_State *L, int module) {
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
+  lua_getfield(L, module, "data");
   lua_pushcfunction(L, loader_new);
-  lua_setfield(L, module, "loader");
+  lua_setfield(L, -2, "loader");
+  lua_pop(L, 1);
 }

@@ -71,7 +71,7 @@ void nnl_open_checkpoint(lua_State *L, int module);
 void nnl_open_data(lua_State *L, int module);
 void nnl_open_files(lua_State *L, int module);
 void nnl_open_json(lua_State *L, int module);
-void nnl_open_loader(lua_State *L, int module);
+void nnl_open_loader(lua_State *L, int module);  /* after nnl_open_data */
 void nnl_open_formats(lua_State *L, int module);
 void nnl_open_image(lua_State *L, int module);
 void nnl_open_perturb(lua_State *L, int module);

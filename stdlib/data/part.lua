@@ -93,7 +93,7 @@ local function select_rows(part, rows, name)
   return M.new(fields)
 end
 
--- What nn.loader has to know of a part.
+-- What core.loader has to know of a part.
 local function source(part, options)
   if part.files then
     local height, width, channels = table.unpack(part.shape)
@@ -138,8 +138,8 @@ local batch_options = {
 ---@field workers? integer     # threads that prepare batches ahead; 0: each is made when it is asked for, on all
 ---                            # threads. Default: 0 in memory, nn.threads() for files
 ---@field prefetch? integer    # 4: so many batches at most lie ready or in making; bounds the memory
----@field on_error? "stop"|"skip"  # "stop": a file that cannot be read is an error; "skip": it is left out of its batch,
----                            # which is then smaller, and counted
+---@field on_error? "stop"|"skip"  # "stop": a file that cannot be read is an error; "skip": it is left out of its
+---                            # batch, which is then smaller, and counted
 ---@field scaled? boolean      # false: let JPEGs decode to a half, a quarter or an eighth where that is enough: faster,
 ---                            # with slightly other pixels
 
@@ -163,7 +163,7 @@ function Part:batches(options)
   local seed, step = M.augment_seed(options.seed), (options.epoch - 1) * count
   local augment = options.augment
   local first = math.min(options.first, count + 1)
-  local loader = nn.loader(source(self, {
+  local loader = core.loader(source(self, {
     order = order, size = options.size, first = first, last = count, augment = augment and augment.tree, seed = seed,
     step = step, skip = options.on_error == "skip", workers = options.workers or self.files and nn.threads() or 0,
     prefetch = options.prefetch, scaled = options.scaled,
@@ -237,7 +237,7 @@ function Part:load(options)
   check_self("load", self)
   options = spec.check("load", options, load_options)
   if not self.files then return self, 0, {} end
-  local loader <close> = nn.loader(source(self, {
+  local loader <close> = core.loader(source(self, {
     labels = core.places(self.count), size = math.max(1, self.count), last = math.min(1, self.count), bytes = true,
     skip = options.on_error == "skip", scaled = options.scaled,
   }))
@@ -264,7 +264,7 @@ function Part:image(i)
     error(format("image: expected a number from 1 to %d, got %s", self.count, spec.shown(i)), 2)
   end
   if not self.files then return self.images[i], self.labels:get(i) end
-  local loader <close> = nn.loader(source(self, { order = nn.tensor({ i }, { type = "index" }), last = 1,
+  local loader <close> = core.loader(source(self, { order = nn.tensor({ i }, { type = "index" }), last = 1,
                                                   bytes = true }))
   local x, y, code = loader:next()
   if not x then return nil, y, code end

@@ -255,7 +255,8 @@ end)
 
 describe("workers of batches", function()
   local start = [[
-    local function start() return data.synthetic { train = 4096, side = 16 }.train:batches { size = 16, workers = 3 } end
+    local train = data.synthetic { train = 4096, side = 16 }.train
+    local function start() return train:batches { size = 16, workers = 3 } end
     kept = start()
     kept() ]]
 
