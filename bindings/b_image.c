@@ -88,7 +88,8 @@ static nn_image_format format_of(lua_State *L, const char *path) {
 
 /* { format =, quality =, chroma =, progressive = } at index; path NULL: a picture as bytes */
 static nn_image_encoding check_encoding(lua_State *L, const char *who, const char *path, int index) {
-  static const char text[] = "{format:png|jpeg?, quality:integer? >=1 <=100, chroma:444|422|420?, progressive:boolean?}";
+  static const char text[] = "{format:png|jpeg?, quality:integer? >=1 <=100, chroma:444|422|420?, "
+                             "progressive:boolean?}";
   nn_signature s;
   nn_param p[NN_MAX_PARAMS];
   nn_signature_parse(text, &s);

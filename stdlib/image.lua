@@ -8,6 +8,28 @@ local spec = require "spec"
 
 local M = {}
 
+---@class ReadOptions
+---@field channels? 1|3|4
+---@field orientation? boolean
+---@field scale? 1|2|4|8
+---@field max_pixels? integer
+---@field damaged? boolean
+
+---@class WriteOptions
+---@field format? "png"|"jpeg"
+---@field quality? integer
+---@field chroma? "444"|"422"|"420"
+---@field progressive? boolean
+
+---@class AboutImage
+---@field format "png"|"jpeg"
+---@field height integer
+---@field width integer
+---@field channels integer
+---@field depth integer
+---@field orientation integer
+---@field progressive boolean
+
 -- ---- files ----
 
 --- Reads a PNG or JPEG file, told by its content: uint8 [H x W x C]; a PNG of 16 bits gives float in [0, 1]. Pixels are
@@ -18,7 +40,7 @@ local M = {}
 --- sides, which is faster and gives other pixels than reading it whole and resizing. max_pixels: a picture of more is
 --- refused, 2^27 by default. damaged: true takes what can be read of a damaged JPEG, the rest is grey.
 ---@param path string
----@param options? { channels?: integer, orientation?: boolean, scale?: integer, max_pixels?: integer, damaged?: boolean }
+---@param options? ReadOptions
 ---@return any? picture, string? message, string? code
 function M.load(path, options)
   return nn.image.load(path, options)
@@ -26,7 +48,7 @@ end
 
 --- The same for a file's bytes.
 ---@param bytes string
----@param options? table  # as for load
+---@param options? ReadOptions
 ---@return any? picture, string? message, string? code
 function M.decode(bytes, options)
   return nn.image.decode(bytes, options)
@@ -35,8 +57,7 @@ end
 --- What a file holds, from its header: height and width (upright, as load gives them), channels, depth (bits of a
 --- stored sample), orientation (EXIF's 1 to 8), progressive.
 ---@param path string
----@return { format: "png"|"jpeg", height: integer, width: integer, channels: integer, depth: integer, orientation: integer, progressive: boolean }? about
----@return string? message, string? code
+---@return AboutImage? about, string? message, string? code
 function M.info(path)
   return nn.image.info(path)
 end
@@ -47,7 +68,7 @@ end
 --- For JPEG: quality from 1 to 100 (90), chroma "444", "422" or "420" (the default): how finely colours are stored.
 ---@param path string
 ---@param picture any  # a tensor
----@param options? { format?: "png"|"jpeg", quality?: integer, chroma?: "444"|"422"|"420", progressive?: boolean }
+---@param options? WriteOptions
 ---@return boolean? ok, string? message, string? code
 function M.save(path, picture, options)
   return nn.image.save(path, picture, options)
@@ -55,7 +76,7 @@ end
 
 --- The same as bytes; PNG unless the format says otherwise.
 ---@param picture any  # a tensor
----@param options? table  # as for save
+---@param options? WriteOptions
 ---@return string bytes
 function M.encode(picture, options)
   return nn.image.encode(picture, options)
@@ -85,7 +106,7 @@ local resize_options = {
 --- follows; `side` is that of the shorter one, and the longer side follows, rounded down. Without antialias, a picture
 --- that shrinks is sampled at its new places only.
 ---@param picture any  # also [H x W], or a batch
----@param options { height?: integer, width?: integer, side?: integer, filter?: "bilinear"|"bicubic", antialias?: boolean }
+---@param options { height?: integer, width?: integer, side?: integer, filter?: string, antialias?: boolean }
 ---@return any
 function M.resize(picture, options)
   options = spec.check("image.resize", options, resize_options)
@@ -95,8 +116,8 @@ function M.resize(picture, options)
   if options.side and not height and not width then
     if old_height <= old_width then height = options.side else width = options.side end
   elseif options.side or not (height or width) then
-    error("image.resize: expected height, width or both, or side, got " .. (options.side and "side and another" or "none"),
-      2)
+    local got = options.side and "side and another" or "none"
+    error("image.resize: expected height, width or both, or side, got " .. got, 2)
   end
   height = height or math.max(1, width * old_height // old_width)
   width = width or math.max(1, height * old_width // old_height)
@@ -154,7 +175,8 @@ function M.centre_crop(picture, options)
   local axis = height_axis("image.centre_crop", picture)
   local wanted = { height = options.height or options.side, width = options.width or options.side }
   if not wanted.height or not wanted.width then
-    error("image.centre_crop: expected side, or height and width, got " .. (next(wanted) and "one of them" or "none"), 2)
+    local got = next(wanted) and "one of them" or "none"
+    error("image.centre_crop: expected side, or height and width, got " .. got, 2)
   end
   check_fits("image.centre_crop", picture.shape, axis, wanted)
   local top, left = half(picture.shape[axis] - wanted.height), half(picture.shape[axis + 1] - wanted.width)
@@ -205,7 +227,7 @@ end
 --- The picture with a margin: of one value, of its own pixels mirrored at the outermost ones ("reflect"), or of the
 --- outermost ones ("edge"). `all` is the margin of every side that is not named.
 ---@param picture any  # also [H x W], or a batch
----@param options { all?: integer, top?: integer, bottom?: integer, left?: integer, right?: integer, mode?: "constant"|"reflect"|"edge", value?: number }
+---@param options table  # all, top, bottom, left, right: integers; mode = "constant"|"reflect"|"edge"; value: a number
 ---@return any
 function M.pad(picture, options)
   options = spec.check("image.pad", options, pad_options)
@@ -279,11 +301,11 @@ local function draw_text(text, channels, ink, paper, kind)
   return nn.tensor(rows, { type = kind })
 end
 
---- One picture of many: a batch [N x H x W x C], or a list of pictures of one shape, row by row. The pictures of a uint8
---- batch give a uint8 picture. Labels (one for each; several lines are fine) are written below or above the pictures,
---- and columns are as wide as the widest of them.
+--- One picture of many: a batch [N x H x W x C], or a list of pictures of one shape, row by row. The pictures of a
+--- uint8 batch give a uint8 picture. There are about as many columns as rows unless `columns` says otherwise. Labels
+--- (one for each; several lines are fine) are written below or above the pictures; columns are as wide as the widest.
 ---@param images any  # a tensor or a list of tensors
----@param options? { columns?: integer, gap?: integer, background?: number, labels?: string[], place?: "below"|"above" }  # columns: about as many as rows
+---@param options? { columns?: integer, gap?: integer, background?: number, labels?: string[], place?: "below"|"above" }
 ---@return any picture  # a tensor [H x W x C]
 function M.grid(images, options)
   options = spec.check("image.grid", options, grid_options)

@@ -169,7 +169,7 @@ int nni_image_decode(const char *name, const void *bytes, size_t size, const nni
   nni_picture lying = { 0 }, *to = turned ? &lying : out;
   status = (about.format == NN_PNG ? nni_png_decode : nni_jpeg_decode)(&source, &stored, to);
   if (status == NN_OK && how->channels == 1 && to->channels == 3) to_grey(to);
-  if (status == NN_OK && turned) status = turn_picture(&lying, t, out);
+  if (status == NN_OK && turned && (status = turn_picture(&lying, t, out)) != NN_OK) nn_fail_prefix(status, name);
   nni_picture_free(&lying);
   return status;
 }

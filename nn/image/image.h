@@ -1,7 +1,7 @@
 /* image.h -- pictures inside nn: decoding bytes that lie in memory, whole or a window of them, and resizing.
  *
- * A picture is [height, width, channels] of bytes, its buffer kept and used again by the next one: a loader's worker has
- * one and allocates nothing in the long run. All functions may run on several threads at once, each with its own
+ * A picture is [height, width, channels] of bytes, its buffer kept and used again by the next one: a loader's worker
+ * has one and allocates nothing in the long run. All functions may run on several threads at once, each with its own
  * pictures.
  */
 #ifndef NN_IMAGE_H
@@ -27,8 +27,8 @@ void nni_picture_free(nni_picture *p);  /* and empties it */
 
 /* Zeros are the defaults. */
 typedef struct {
-  int channels;          /* 0: as stored (1, 3 or 4; grey with alpha gives 4, CMYK 3). 1, 3, 4: converted as Pillow does:
-                          * grey = (19595 r + 38470 g + 7471 b + 2^15) / 2^16; alpha is dropped, or 255 */
+  int channels;          /* 0: as stored (1, 3 or 4; grey with alpha gives 4, CMYK 3). 1, 3, 4: converted as Pillow
+                          * does: grey = (19595 r + 38470 g + 7471 b + 2^15) / 2^16; alpha is dropped, or 255 */
   bool raw_orientation;  /* leave the orientation that EXIF states unapplied */
   int scale;             /* JPEG: 1, 2, 4, 8: decode to 1/scale of the sides, rounded up. Faster; other pixels. PNG: no
                           * effect */

@@ -203,7 +203,7 @@ static int read_pixels(jpeg_reader *r, const nni_stored_decode *how, nni_picture
   int channels = inks ? how->channels == 4 ? 4 : 3 : info->output_components;
   int64_t first = how->left - crop(info, how);
   int status = nni_picture_shape(out, how->height, how->width, channels, 8);
-  if (status != NN_OK) return status;
+  if (status != NN_OK) return nn_fail_prefix(status, r->source->name);
   bool straight = !inks && info->output_width == how->width;
   if (!straight && !(r->line = nn_memory_get((size_t)info->output_width * (size_t)info->output_components)))
     return nn_fail(NN_EMEMORY, "%s: out of memory", r->source->name);

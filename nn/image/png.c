@@ -1,7 +1,7 @@
 /* png.c -- PNG files, through libpng.
  *
- * libpng reports an error by a long jump: everything that must be freed hangs at a struct that is owned by the caller of
- * the function that sets the jump, and that function reads no local variable that changes after it.
+ * libpng reports an error by a long jump: everything that must be freed hangs at a struct that is owned by the caller
+ * of the function that sets the jump, and that function reads no local variable that changes after it.
  */
 #include <png.h>
 #include <setjmp.h>
@@ -48,8 +48,8 @@ static void take_bytes(png_structp png, png_bytep to, size_t size) {
 }
 
 static int open_reader(png_reader *r, const nni_source *source) {
-  /* Kinds of chunk that are passed over unread, so that none of them can swell or fail: everything but the pixels, their
-   * palette and transparency. (The orientation is looked for in the bytes.) */
+  /* Kinds of chunk that are passed over unread, so that none of them can swell or fail: everything but the pixels,
+   * their palette and transparency. (The orientation is looked for in the bytes.) */
   static const char unused[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0"
                                "sTER\0tEXt\0tIME\0zTXt";
   *r = (png_reader){ .source = source };
@@ -134,9 +134,8 @@ static int read_pixels(png_reader *r, const nni_stored_decode *how, nni_picture 
   if (setjmp(png_jmpbuf(r->png))) return r->status;
   png_read_info(r->png, r->info);
   int64_t height = png_get_image_height(r->png, r->info), width = png_get_image_width(r->png, r->info);
-  /* both below 2^31, a row below 2^34: no overflow before the second test */
-  int64_t stored = height * (int64_t)png_get_rowbytes(r->png, r->info);
-  if (stored / MAX_INFLATION > (int64_t)r->source->size)
+  int64_t most = (int64_t)r->source->size * MAX_INFLATION;  /* of all rows together */
+  if ((int64_t)png_get_rowbytes(r->png, r->info) > most / height)
     return nn_fail(NN_EFORMAT, "%s: png: %lldx%lld pixels declared, more than the file's %zu bytes can hold",
                    r->source->name, (long long)width, (long long)height, r->source->size);
   int passes = choose_output(r, how);
@@ -146,7 +145,7 @@ static int read_pixels(png_reader *r, const nni_stored_decode *how, nni_picture 
   nni_picture *to = passes > 1 && !all ? &r->whole : out;
   int status = nni_picture_shape(out, how->height, how->width, channels, depth);
   if (status == NN_OK && to != out) status = nni_picture_shape(to, height, width, channels, depth);
-  if (status != NN_OK) return status;
+  if (status != NN_OK) return nn_fail_prefix(status, r->source->name);
 
   if (to == &r->whole || all) {
     for (int pass = 0; pass < passes; pass++)

@@ -30,10 +30,11 @@ static bool within(const nnk_side *s) {
 static int check_sides(const sides *s) {
   if (within(&s->down) && within(&s->across)) return NN_OK;
   if (s->down.count == s->down.to && s->across.count == s->across.to)
-    return nn_fail(NN_EARGUMENT, "image.resize: sides of 1 to %d pixels expected, got %" PRId64 "x%" PRId64 " to %" PRId64
-                   "x%" PRId64, MAX_SIDE, s->across.from, s->down.from, s->across.to, s->down.to);
+    return nn_fail(NN_EARGUMENT, "image.resize: sides of 1 to %d pixels expected, got %" PRId64 "x%" PRId64 " to %"
+                   PRId64 "x%" PRId64, MAX_SIDE, s->across.from, s->down.from, s->across.to, s->down.to);
   return nn_fail(NN_EARGUMENT, "image.resize: sides of 1 to %d pixels and a window within the target expected, got %"
-                 PRId64 "x%" PRId64 " to %" PRId64 "x%" PRId64 ", window %" PRId64 "x%" PRId64 " at (%" PRId64 ", %" PRId64 ")",
+                 PRId64 "x%" PRId64 " to %" PRId64 "x%" PRId64 ", window %" PRId64 "x%" PRId64 " at (%" PRId64
+                 ", %" PRId64 ")",
                  MAX_SIDE, s->across.from, s->down.from, s->across.to, s->down.to, s->across.count, s->down.count,
                  s->across.begin, s->down.begin);
 }
@@ -145,8 +146,8 @@ int nn_image_resize(nn_tensor *images, const nn_image_size *size, nn_tensor **ou
   nn_tensor_describe(images, shape, sizeof shape);
   if (axes < 2 || axes > 4 || nn_tensor_size(images, first) == 0 || nn_tensor_size(images, first + 1) == 0 ||
       channels < 1 || channels > NN_MAX_CHANNELS)
-    return nn_fail(NN_ESHAPE, "image.resize: [H x W], [H x W x C] or [N x H x W x C] of at most %d channels expected, got "
-                   "%s", NN_MAX_CHANNELS, shape);
+    return nn_fail(NN_ESHAPE, "image.resize: [H x W], [H x W x C] or [N x H x W x C] of at most %d channels expected, "
+                   "got %s", NN_MAX_CHANNELS, shape);
   if (type != NN_REAL && type != NN_UINT8)
     return nn_fail(NN_ETYPE, "image.resize: pixels of uint8 or float expected, got %s", nn_type_name(type));
   sides s = {
