@@ -45,7 +45,7 @@ NN = $(addprefix nn/, \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
-  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c \
+  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c data/channels.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
   formats/safetensors.c formats/torch.c \
   formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/unpack.c formats/zip.c \
@@ -68,7 +68,7 @@ TESTS = $(addprefix tests/c/, \
   test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_fit.c test_geometry.c \
   test_idx.c test_jpeg.c test_loader.c test_loss.c test_mat5.c test_matmul.c test_norm.c test_npy.c test_optim.c \
   test_png.c test_pointwise.c test_pool.c test_reduce.c test_resample.c test_shape.c test_tensor.c test_twins.c \
-  test_vecmath.c test_winograd.c \
+  test_vecmath.c test_winograd.c test_channels.c \
   )
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.

@@ -150,13 +150,13 @@ static int data_bytes(lua_State *L) {
   return 1;
 }
 
-/* nn.data.fit(images, side or 0, resize, channels) -> images: see nn_data_fit */
-static int data_fit(lua_State *L) {
+/* nn.data.channels(images, 1 | 3) -> images: grey repeated, or colours made grey */
+static int data_channels(lua_State *L) {
   nn_tensor *images = nnl_check_tensor(L, 1);
-  lua_Integer side = luaL_checkinteger(L, 2), resize = luaL_checkinteger(L, 3), channels = luaL_checkinteger(L, 4);
+  lua_Integer channels = luaL_checkinteger(L, 2);
   nnl_tensor *box = nnl_tensor_box(L);
-  int wanted = channels == 1 || channels == 3 ? (int)channels : 0;
-  if (nn_data_fit(images, side, resize, wanted, &box->tensor) != NN_OK) return nnl_raise(L);
+  if (nn_data_channels(images, channels == 1 || channels == 3 ? (int)channels : 0, &box->tensor) != NN_OK)
+    return nnl_raise(L);
   nnl_charge(box->tensor);
   return 1;
 }
@@ -189,13 +189,16 @@ static int data_stratify(lua_State *L) {
   return 2;
 }
 
-/* nn.data.tint(digits, bias, seed, stream) -> images, background (index: 1 red, 2 blue) */
+/* nn.data.tint(digits, favoured or nil, colours, bias, seed, stream) -> images, background (index: which colour) */
 static int data_tint(lua_State *L) {
-  nn_tensor *digits = nnl_check_tensor(L, 1);
-  double bias = luaL_checknumber(L, 2);
-  uint64_t seed = check_seed(L, 3), stream = check_seed(L, 4);
+  nn_tensor *digits = nnl_check_tensor(L, 1), *favoured = lua_isnil(L, 2) ? NULL : nnl_check_tensor(L, 2);
+  lua_Integer colours = luaL_checkinteger(L, 3);
+  double bias = luaL_checknumber(L, 4);
+  uint64_t seed = check_seed(L, 5), stream = check_seed(L, 6);
   nnl_tensor *images = nnl_tensor_box(L), *background = nnl_tensor_box(L);
-  if (nn_data_tint(digits, bias, seed, stream, &images->tensor, &background->tensor) != NN_OK) return nnl_raise(L);
+  if (nn_data_tint(digits, favoured, colours >= 0 && colours <= INT_MAX ? (int)colours : 0, bias, seed, stream,
+                   &images->tensor, &background->tensor) != NN_OK)
+    return nnl_raise(L);
   nnl_charge(images->tensor);
   return 2;
 }
@@ -204,7 +207,8 @@ void nnl_open_data(lua_State *L, int module) {
   static const luaL_Reg data[] = {
     { "idx", data_idx }, { "idx_pair", data_idx_pair }, { "cifar", data_cifar }, { "svhn", data_svhn },
     { "mat_table", data_mat_table }, { "rows", data_rows }, { "places", data_places }, { "bytes", data_bytes },
-    { "fit", data_fit }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint }, { NULL, NULL },
+    { "channels", data_channels }, { "stats", data_stats }, { "stratify", data_stratify }, { "tint", data_tint },
+    { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };
   luaL_newlib(L, data);

@@ -144,8 +144,8 @@ static int files_select(lua_State *L) {
   return nn_files_select(files, rows, &box->files) == NN_OK ? 1 : nnl_raise(L);
 }
 
-/* files:survey() -> { height =, width =, channels =, other = { place =, height =, width = } or nil, bad =, first_bad = or
- * nil }; or nil, message, code: see nn_files_survey */
+/* files:survey() -> { height, width, channels, bad [, first_bad] [, other = { place, height, width }] }, by name, as in
+ * nn_files_sizes; or nil, message, code */
 static int files_survey(lua_State *L) {
   nn_files_sizes sizes;
   int status = nn_files_survey(nnl_check_files(L, 1), &sizes);

@@ -345,7 +345,7 @@ int64_t nn_files_class_count(const nn_files *files);          /* 0 for a list ma
 const char *nn_files_class_name(const nn_files *files, int64_t label);
 /* The files at `rows`, an index tensor; it shares the names. */
 int nn_files_select(nn_files *files, nn_tensor *rows, nn_files **out);
-/* What the headers of all pictures say; those that cannot be read are passed over, but when none can, that is an error. */
+/* What the headers of all pictures say. Those that cannot be read are counted; when none can, that is an error. */
 typedef struct {
   int64_t height, width;              /* of the first */
   int64_t other, other_height, other_width;  /* the first picture of another size; -1: all have one */
@@ -446,25 +446,25 @@ int nn_safetensors_write(const char *path, int count, const char *const *names, 
 /* NumPy's .npz, not compressed: arrays of different names, in their order. */
 int nn_npz_write(const char *path, int count, const char *const *names, nn_tensor *const *tensors);
 
-/* ---- sets of images (data/batch.c, data/fit.c, data/tint.c) ------------------------------------------------- */
+/* ---- sets of images (data/batch.c, data/channels.c, data/tint.c) -------------------------------------------- */
 
 /* out[i] = t[rows[i]]: any type, rows an index tensor [B]. */
 int nn_data_rows(nn_tensor *t, nn_tensor *rows, nn_tensor **out);
 /* float of any shape -> uint8, clipped to [0, 1] and rounded to the nearest of 255 steps. */
 int nn_data_bytes(nn_tensor *x, nn_tensor **out);
-/* uint8 images [N,H,W,C] -> [N,side,side,channels]: the short side resized to `resize` (bilinear, as Pillow), the middle
- * cut out; grey is repeated in three channels, colours become grey as nn_image_load does it. side 0: sides stay. */
-int nn_data_fit(nn_tensor *images, int64_t side, int64_t resize, int channels, nn_tensor **out);
+/* uint8 images [N,H,W,C] -> [N,H,W,channels], each 1 or 3: grey repeated, or colours made grey as nn_image_load
+ * does. */
+int nn_data_channels(nn_tensor *images, int channels, nn_tensor **out);
 /* Mean and standard deviation of each channel of uint8 images [N,H,W,C], as of pixels in [0, 1]; C at most
  * NN_MAX_CHANNELS. */
 int nn_data_stats(nn_tensor *images, double *mean, double *deviation);
 /* `count` rows with every class in its proportion (largest remainder), drawn at random; both lists ascend. */
 int nn_data_stratify(nn_tensor *labels, int64_t count, uint64_t seed, uint64_t stream, nn_tensor **chosen,
                      nn_tensor **rest);
-/* White digits (uint8 [N,H,W,1]) on red with probability `bias`, else on blue -> uint8 [N,H,W,3]; background:
- * index [N], 0 red, 1 blue. */
-int nn_data_tint(nn_tensor *digits, double bias, uint64_t seed, uint64_t stream, nn_tensor **images,
-                 nn_tensor **background);
+/* White digits (uint8 [N,H,W,1]) on one of 2 (red, blue) to 10 colours -> uint8 [N,H,W,3]: the one that `favoured`
+ * (index [N]; NULL: the first for all) names, with probability `bias`, else another; background: index [N], which. */
+int nn_data_tint(nn_tensor *digits, nn_tensor *favoured, int colours, double bias, uint64_t seed, uint64_t stream,
+                 nn_tensor **images, nn_tensor **background);
 
 #define NN_MAX_CHANNELS 16
 

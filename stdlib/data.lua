@@ -1,16 +1,22 @@
 --- Data sets: reading them, making them, taking parts of them.
 ---
----   local set = data.open("cifar100")                    a name, or the path of a folder
+---   local set = data.open("cifar100")                    a name, or the path of a folder or file
 ---   set.train, set.test, set.validation                  parts: see data.part
 ---   set.classes, set.class_names, set.stats              stats = { mean = {...}, std = {...} } of the training pixels
 ---
 --- A name is looked for in PENUMBRA_DATA (folders separated by colons), then in the user's data folder
---- (~/.local/share/penumbra/data), then in the sample that comes with the program (mnist). A folder holds MNIST's IDX
---- files, raw or gzipped, or the binary files of CIFAR-10 or CIFAR-100.
-local nn = require "nn"
+--- (~/.local/share/penumbra/data), then in the sample that comes with the program (mnist). What is there is told by its
+--- files: MNIST's IDX files and their kin, CIFAR's binary files, SVHN's .mat files, NumPy arrays, ImageNet and Tiny
+--- ImageNet, folders with a folder of pictures for each class; or one archive of these, which is unpacked once.
+local cache = require "data.cache"
 local find = require "data.find"
+local image = require "image"
+local lfs = require "lfs"
+local nn = require "nn"
 local part = require "data.part"
 local spec = require "spec"
+local text = require "text"
+local unpack = require "data.unpack"
 
 local M = {}
 
@@ -21,13 +27,16 @@ local format, concat = string.format, table.concat
 ---@field name string
 ---@field classes integer
 ---@field class_names string[]
+---@field class_ids? string[]      # WordNet ids, of ImageNet's classes
 ---@field coarse_names? string[]
----@field stats { mean: number[], std: number[] }  # for models: normalize = set.stats
----@field train Part
----@field test Part
+---@field stats { mean: number[], std: number[], images?: integer }  # for models: normalize = set.stats. Computed when it
+---                                # is asked for, of pictures in files over `images` of them, and remembered
+---@field train? Part
+---@field test? Part
 ---@field validation? Part
+---@field folder? string           # where it was found
+---@field skipped? { count: integer, messages: string[] }  # with on_error = "skip": files that cannot be read
 local Set = { __name = "data set" }
-Set.__index = Set
 
 --- Is it a data set?
 ---@param value any
@@ -36,12 +45,14 @@ function M.is(value)
   return getmetatable(value) == Set
 end
 
+local part_order = { "train", "validation", "test" }
+
 --- The set's parts, one a line.
 ---@return string
 function Set:describe()
   local lines = {}
-  for _, name in ipairs { "train", "validation", "test" } do
-    if self[name] then lines[#lines + 1] = self[name]:describe() end
+  for _, name in ipairs(part_order) do
+    if rawget(self, name) then lines[#lines + 1] = self[name]:describe() end
   end
   return concat(lines, "\n")
 end
@@ -51,7 +62,58 @@ Set.__tostring = Set.describe
 -- Random streams of one seed.
 local TINT_TRAIN, TINT_TEST, TEMPLATES, NOISE = 0x74696e31, 0x74696e32, 0x74656d70, 0x6e6f6973
 
--- ---- making a set from its two parts ----
+-- ---- statistics ----
+
+local STATS_IMAGES = 2000 -- of pictures in files: their mean is then known to about 0.005
+
+-- Places 1 .. count, or so many of them, evenly spaced.
+local function spread(count, wanted)
+  if count <= wanted then return nil end
+  local places = {}
+  for i = 1, wanted do places[i] = (i - 1) * count // wanted + 1 end
+  return nn.tensor(places, { type = "index" })
+end
+
+local function must(...)
+  local value, message = ...
+  if value == nil then error(message, 0) end
+  return ...
+end
+
+local function measure(images)
+  local mean, std = core.stats(images)
+  return { mean = mean, std = std }
+end
+
+-- Of pictures in files, what was measured is kept under their names, sizes and times.
+local function measure_files(of)
+  local rows = spread(of.count, STATS_IMAGES)
+  local files = rows and of.files:select(rows) or of.files
+  local key = { concat(of.shape, " "), tostring(of.fit.resize) }
+  for i = 1, #files do
+    local path = files:path(i)
+    local about = lfs.attributes(path)
+    key[#key + 1] = format("%s %s %s", path, about and about.size, about and about.modification)
+  end
+  return cache.remember("stats", concat(key, "\n"), function()
+    local some = part.new { name = of.name, files = files, labels = files:labels(), shape = of.shape, fit = of.fit,
+                            classes = of.classes, class_names = of.class_names }
+    local loaded = must(some:load { on_error = "skip" })
+    local stats = measure(loaded.images)
+    stats.images = loaded.count
+    return stats
+  end)
+end
+
+function Set:__index(key)
+  if key ~= "stats" then return Set[key] end
+  local of = rawget(self, "train") or rawget(self, "test")
+  local stats = of.files and measure_files(of) or measure(of.images)
+  self.stats = stats
+  return stats
+end
+
+-- ---- making a set from its parts ----
 
 ---@class PartOptions          # what is left out or set apart is drawn by the seed, each class in its proportion
 ---@field limit? integer       # how many training images
@@ -74,99 +136,34 @@ local function limited(who, from, limit, seed)
   return from:take(limit, seed)
 end
 
--- fields: name, classes, class_names, train, test. Limits are drawn first, then the validation part from what is left.
+-- A share of a part's images, set apart: the share and the rest.
+local function set_apart(who, from, share, seed, what, rest)
+  local count = math.floor(from.count * share + 0.5)
+  if count < 1 or count >= from.count then
+    error(format("%s: a %s part of %g leaves nothing of %d images", who, what, share, from.count), 0)
+  end
+  local source = format("%s:split(%g, %d)", from.name, share, seed)
+  return from:split(count, seed, source .. "." .. what, source .. "." .. rest)
+end
+
+-- fields: name, classes, class_names, and the parts. Limits are drawn first, then the validation part from what is left.
 local function finish(who, fields, options)
-  local train = limited(who, fields.train, options.limit, options.seed)
-  fields.test = limited(who, fields.test, options.test_limit, options.seed)
-  if options.validation then
-    local count = math.floor(train.count * options.validation + 0.5)
-    if count < 1 or count >= train.count then
-      error(format("%s: a validation part of %g leaves nothing of %d images", who, options.validation, train.count), 0)
+  local train = fields.train
+  if train then
+    train = limited(who, train, options.limit, options.seed)
+    if options.validation then
+      fields.validation, train = set_apart(who, train, options.validation, options.seed, "validation", "train")
     end
-    local source = format("%s:split(%g, %d)", train.name, options.validation, options.seed)
-    fields.validation, train = train:split(count, options.seed, source .. ".validation", source .. ".train")
+  elseif options.limit or options.validation then
+    error(format("%s: %s has no training part: limit and validation do not apply", who, fields.name), 0)
   end
   fields.train = train
-  local mean, std = core.stats(train.images)
-  fields.stats = { mean = mean, std = std }
+  if fields.test then
+    fields.test = limited(who, fields.test, options.test_limit, options.seed)
+  elseif options.test_limit then
+    error(format("%s: %s has no test part: test_limit does not apply", who, fields.name), 0)
+  end
   return setmetatable(fields, Set)
-end
-
--- ---- reading ----
-
-local function must(...)
-  local value, message = ...
-  if value == nil then error(message, 0) end
-  return ...
-end
-
-local function digits(count)
-  local names = {}
-  for i = 1, count do names[i] = tostring(i - 1) end
-  return names
-end
-
--- One name a line; blank lines at the end do not count. nil when there is no such file.
-local function read_names(path, count)
-  local handle = io.open(path, "r")
-  if not handle then return nil end
-  local names = {}
-  for line in handle:lines() do
-    line = line:gsub("%s+$", "")
-    if line ~= "" then names[#names + 1] = line end
-  end
-  handle:close()
-  if #names ~= count then error(format("%s: %d names expected, one a line, %d found", path, count, #names), 0) end
-  return names
-end
-
-local cifar10_names = { "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck" }
-
-local function read_idx(name, found)
-  local files = found.files
-  local images, labels, classes = must(core.idx_pair(files.train_images, files.train_labels))
-  local test_images, test_labels = must(core.idx_pair(files.test_images, files.test_labels, classes))
-  local a, b = images.shape, test_images.shape
-  if a[2] ~= b[2] or a[3] ~= b[3] or a[4] ~= b[4] then
-    error(format("%s holds images of %dx%dx%d, %s of %dx%dx%d", files.train_images, a[2], a[3], a[4],
-      files.test_images, b[2], b[3], b[4]), 0)
-  end
-  local names = digits(classes)
-  return {
-    name = name, classes = classes, class_names = names,
-    train = part.new { name = name .. ".train", images = images, labels = labels, classes = classes,
-                       class_names = names },
-    test = part.new { name = name .. ".test", images = test_images, labels = test_labels, classes = classes,
-                      class_names = names },
-  }
-end
-
-local function read_cifar(name, found)
-  local classes = found.classes
-  local names = read_names(found.folder .. "/" .. found.names, classes)
-    or (classes == 10 and cifar10_names or digits(classes))
-  local set = { name = name, classes = classes, class_names = names }
-  if classes == 100 then set.coarse_names = read_names(found.folder .. "/coarse_label_names.txt", 20) end
-  for _, which in ipairs { "train", "test" } do
-    local images, labels, coarse = must(core.cifar(found[which], classes))
-    set[which] = part.new { name = name .. "." .. which, images = images, labels = labels, coarse = coarse,
-                            classes = classes, class_names = names }
-  end
-  return set
-end
-
-local function open(who, name, options)
-  local found, looked = find.locate(name)
-  if not found then
-    error(format('%s: there is no data set "%s"; expected a folder of IDX or CIFAR files at\n  %s', who, name,
-      concat(looked, "\n  ")), 0)
-  end
-  if found.missing then error(format("%s: %s is missing", who, found.missing), 0) end
-  find.opened[name] = { folder = found.folder, bytes = found.bytes }
-  local short = name:match("([^/]+)/*$") or name
-  local set = (found.kind == "idx" and read_idx or read_cifar)(short, found)
-  set.folder = found.folder
-  return finish(who, set, options)
 end
 
 -- Errors point at the line of the caller's caller, whatever part of the reading raised them. (Callers write
@@ -177,17 +174,218 @@ local function calling(f, ...)
   return result
 end
 
---- A data set by name or by the path of its folder (a path has a slash). A missing or damaged one raises an error that
---- names the places looked at, or the file, the offset and the field. Options: limit and test_limit (so many images),
---- validation (the share of the training images set apart), seed (1); what is taken has every class in its proportion.
+-- ---- pictures in files ----
+
+local LOOK_AT_ALL, LOOK_AT = 20000, 2000 -- pictures whose headers are read, of up to so many all of them
+local MEMORY = 1 << 30 -- bytes of decoded pictures that are kept in memory unless told
+
+local function sides(about) return format("%d x %d", about.height, about.width) end
+
+-- What the headers of a part's pictures say. A header that cannot be read is an error unless such files are skipped.
+local function look(files, options)
+  local rows = #files > LOOK_AT_ALL and spread(#files, LOOK_AT) or nil
+  local some = rows and files:select(rows) or files
+  local about = must(some:survey())
+  if about.bad > 0 and options.on_error ~= "skip" then
+    local bad = nn.tensor({ about.first_bad }, { type = "index" })
+    local _, message = some:select(bad):survey()
+    error(message or some:path(about.first_bad) .. ": the file changes while it is read", 0)
+  end
+  about.path = some:path(about.first_bad == 1 and #some > 1 and 2 or 1)
+  if about.other then about.other.path = some:path(about.other.place) end
+  return about
+end
+
+-- What pictures in files become: as `side` says, or as they are when all have one size.
+local function shape_of(who, raw, options)
+  local first, other, channels
+  for _, name in ipairs(part_order) do
+    local files = raw[name] and raw[name].files
+    if files and not (options.side and options.channels) then
+      local about = look(files, options)
+      first = first or about
+      other = other or about.other
+        or (about.height ~= first.height or about.width ~= first.width) and about or nil
+      channels = math.max(channels or 1, about.channels)
+    end
+  end
+  channels = options.channels or (channels > 1 and 3 or 1)
+  local crop = not options.side and other and raw.crop or { side = options.side, resize = options.resize }
+  if crop.side then
+    return { crop.side, crop.side, channels }, { resize = crop.resize or crop.side }
+  end
+  if options.resize then error(who .. ": resize is the short side before the middle is cut out: side = ... is missing", 0) end
+  if other then
+    error(format("%s: the pictures have different sizes (%s %s, %s %s): side = 224, or another, expected: the short "
+      .. "side is resized to it and the middle cut out", who, first.path, sides(first), other.path, sides(other)), 0)
+  end
+  return { first.height, first.width, channels }, { resize = 0 } -- as they are
+end
+
+-- Reads the parts' files into memory when they were asked to be, or are small enough.
+local function load_parts(fields, options)
+  local bytes = 0
+  for _, name in ipairs(part_order) do
+    local of = fields[name]
+    if of and of.files then bytes = bytes + of.count * of.shape[1] * of.shape[2] * of.shape[3] end
+  end
+  if bytes == 0 or options.memory == false or not options.memory and bytes > MEMORY then return end
+  local skipped = { count = 0, messages = {} }
+  for _, name in ipairs(part_order) do
+    if fields[name] and fields[name].files then
+      local loaded, count, messages = must(fields[name]:load { on_error = options.on_error })
+      fields[name], skipped.count = loaded, skipped.count + count
+      table.move(messages, 1, #messages, #skipped.messages + 1, skipped.messages)
+    end
+  end
+  if options.on_error == "skip" then fields.skipped = skipped end
+end
+
+-- ---- images in memory ----
+
+-- Another size or number of channels, as the options say.
+local function fitted(who, of, options)
+  local images = of.images
+  if options.side then
+    local resize = options.resize or options.side
+    if images.shape[2] ~= options.side or images.shape[3] ~= options.side or resize ~= options.side then
+      images = image.centre_crop(image.resize(images, { side = resize }), { side = options.side }):clone()
+    end
+  elseif options.resize then
+    error(who .. ": resize is the short side before the middle is cut out: side = ... is missing", 0)
+  end
+  if options.channels and options.channels ~= images.shape[4] then images = core.channels(images, options.channels) end
+  if images == of.images then return of end
+  return part.new { name = of.name, images = images, labels = of.labels, coarse = of.coarse, classes = of.classes,
+                    class_names = of.class_names }
+end
+
+-- ---- reading ----
+
+---@class OpenOptions: PartOptions
+---@field side? integer        # images of side x side: the short side is resized to `resize`, the middle cut out
+---@field resize? integer      # side
+---@field channels? integer    # 1 or 3: grey is repeated, colours are made grey
+---@field memory? boolean      # pictures in files: true keeps them decoded in memory, false reads them batch by batch;
+---                            # default: in memory up to 1 GiB
+---@field on_error? "stop"|"skip"  # "stop"; "skip" leaves pictures out that cannot be read, and counts them
+---@field test? number         # a folder without a test part: the share of its pictures that becomes one
+---@field labels? "fine"|"coarse"  # CIFAR-100: 100 classes or 20
+---@field split? string        # EMNIST: "balanced", "byclass", "bymerge", "digits", "letters", "mnist"
+---@field extra? boolean       # SVHN: the extra digits too
+---@field corruption? string   # CIFAR-10-C: "fog", ...
+---@field severity? integer    # CIFAR-10-C: 1 to 5; default: all
+---@field devkit? string       # ImageNet: the development kit's folder, when it is not beside the pictures
+
+local open_options = {
+  side = spec.integer { min = 1, max = 4096 },
+  resize = spec.integer { min = 1, max = 4096 },
+  channels = spec.choice { 1, 3 },
+  memory = spec.flag(),
+  on_error = spec.choice { "stop", "skip", default = "stop" },
+  test = spec.number { above = 0, below = 1 },
+  labels = spec.choice { "fine", "coarse" },
+  split = spec.text { pattern = "^%l+$", expects = "a name of small letters" },
+  extra = spec.flag(),
+  corruption = spec.text { pattern = "^[%l_]+$", expects = "a name of small letters" },
+  severity = spec.integer { min = 1, max = 5 },
+  devkit = spec.text(),
+}
+for name, kind in pairs(part_options) do open_options[name] = kind end
+
+-- Options that belong to some kinds of sets only.
+local own = {}
+for _, kind in pairs(find.kinds) do
+  for name in pairs(kind.options) do own[name] = true end
+end
+
+local function check_own(who, name, found, options)
+  for option in pairs(own) do
+    if options[option] ~= nil and not find.kinds[found.kind].options[option] then
+      error(format('%s: option "%s" does not apply to %s, which holds %s', who, option, name,
+        find.kinds[found.kind].about), 0)
+    end
+  end
+  if options.resize and options.side and options.resize < options.side then
+    error(format("%s: resize expects at least side, %d, got %d", who, options.side, options.resize), 0)
+  end
+end
+
+-- The set in an archive, unpacked; most have one folder with all the others in it.
+local function unpacked(who, found, options)
+  local folder = must(unpack.once(found.folder))
+  local inner = find.recognise(folder, options)
+  if not inner then
+    local folders = require "data.folder".list(folder)
+    inner = #folders == 1 and find.recognise(folder .. "/" .. folders[1], options)
+  end
+  if not inner or inner.kind == "archive" then
+    error(format("%s: %s: unpacked, it holds no data set; expected\n%s", who, found.folder, find.expected()), 0)
+  end
+  inner.path = found.path
+  return inner
+end
+
+local function locate(who, name, options)
+  local found, looked = find.locate(name, options)
+  if not found then
+    error(format('%s: there is no data set "%s"; looked at\n  %s\nexpected one of\n%s', who, name,
+      concat(looked, "\n  "), find.expected()), 0)
+  end
+  find.opened[name] = { folder = found.folder, bytes = found.bytes }
+  if found.kind == "archive" then found = unpacked(who, found, options) end
+  if found.wrong then error(format("%s: %s", who, found.wrong), 0) end
+  if found.missing then error(format("%s: %s is missing", who, found.missing), 0) end
+  check_own(who, name, found, options)
+  return found
+end
+
+local function open(who, name, options)
+  local found = locate(who, name, options)
+  local raw = find.kinds[found.kind].read(found, options)
+  local short = name:match("([^/]+)/*$") or name
+  short = unpack.stem(short) or short
+  local set = { name = short, classes = #raw.class_names, class_names = raw.class_names, class_ids = raw.class_ids,
+                coarse_names = raw.coarse_names, folder = found.folder }
+  local in_files = (raw.train or raw.test).files ~= nil
+  if options.memory == false and not in_files then
+    error(format("%s: memory = false is for pictures in files; %s is read whole", who, name), 0)
+  end
+  local shape, fit
+  if in_files then shape, fit = shape_of(who, raw, options) end
+  for _, which in ipairs(part_order) do
+    local fields = raw[which]
+    if fields then
+      fields.name = short .. "." .. fields.name
+      fields.classes, fields.class_names = set.classes, set.class_names
+      if in_files then fields.shape, fields.fit = shape, fit end
+      set[which] = part.new(fields)
+    end
+  end
+  if options.test then
+    set.test, set.train = set_apart(who, set.train, options.test, options.seed, "test", "train")
+  end
+  finish(who, set, options)
+  if in_files then
+    load_parts(set, options)
+  else
+    for _, which in ipairs(part_order) do
+      if rawget(set, which) then set[which] = fitted(who, set[which], options) end
+    end
+  end
+  return set
+end
+
+--- A data set by name or by the path of its folder or archive (a path has a slash). A missing or damaged one raises an
+--- error that names the places looked at, or the file, the offset and the field.
 ---@param name string
----@param options? PartOptions
+---@param options? OpenOptions
 ---@return DataSet
 function M.open(name, options)
   if type(name) ~= "string" or name == "" then
     error("data.open: expected a name or a path, got " .. spec.shown(name), 2)
   end
-  return (calling(open, "data.open", name, spec.check("data.open", options, part_options)))
+  return (calling(open, "data.open", name, spec.check("data.open", options, open_options)))
 end
 
 -- ---- Colour MNIST ----
@@ -195,36 +393,67 @@ end
 local colour_options = {
   bias = spec.number { min = 0, max = 1, default = 0.95 },
   test_bias = spec.number { min = 0, max = 1 },
+  correlated = spec.any { spec.flag(), spec.choice { "half", "class" }, default = false },
   source = spec.text { default = "mnist" },
   limit = part_options.limit, test_limit = part_options.test_limit, validation = part_options.validation,
   seed = part_options.seed,
 }
 
-local function tinted(from, bias, seed, stream)
-  if from.images.shape[4] ~= 1 then
+local MOST_COLOURS = 10
+
+-- The colour that each image favours: its class's own, or that of its half of the classes; none when the colour has
+-- nothing to do with the class.
+local function favoured(from, correlated)
+  if not correlated then return nil, 2 end
+  if correlated ~= "half" then
+    if from.classes < 2 or from.classes > MOST_COLOURS then
+      error(format("data.colour_mnist: a colour for each class needs 2 to %d classes, got %d", MOST_COLOURS,
+        from.classes), 0)
+    end
+    return from.labels, from.classes
+  end
+  local list = from.labels:tolist()
+  for i, label in ipairs(list) do list[i] = 2 * label <= from.classes and 1 or 2 end
+  return nn.tensor(list, { type = "index" }), 2
+end
+
+local function tinted(from, options, bias, stream)
+  if from.shape[3] ~= 1 then
     error("data.colour_mnist: the source's images are not grey: " .. from:describe(), 0)
   end
-  local images, background = core.tint(from.images, bias, seed, stream)
-  return part.new { name = format("colour(%s, %g, %d)", from.name, bias, seed), images = images, labels = from.labels,
-                    background = background, classes = from.classes, class_names = from.class_names }
+  local colours, count = favoured(from, options.correlated)
+  local images, background = core.tint(from.images, colours, count, bias, options.seed, stream)
+  local variant = options.correlated and format(", %s", options.correlated == "half" and "half" or "class") or ""
+  return part.new { name = format("colour(%s, %g, %d%s)", from.name, bias, options.seed, variant), images = images,
+                    labels = from.labels, background = background, classes = from.classes,
+                    class_names = from.class_names }
 end
 
 local function colour_mnist(options)
   local who = "data.colour_mnist"
-  local set = open(who, options.source, { limit = options.limit, test_limit = options.test_limit, seed = options.seed })
+  local set = open(who, options.source, { limit = options.limit, test_limit = options.test_limit, seed = options.seed,
+                                          memory = options.source:find("/") and true or nil })
   set.name = "colour_mnist"
-  set.train = tinted(set.train, options.bias, options.seed, TINT_TRAIN)
-  set.test = tinted(set.test, options.test_bias or 1 - options.bias, options.seed, TINT_TEST)
+  local by_class = options.correlated and options.correlated ~= "half"
+  local test_bias = options.test_bias or by_class and 1 / set.classes or 1 - options.bias
+  set.train = tinted(set.train, options, options.bias, TINT_TRAIN)
+  set.test = tinted(set.test, options, test_bias, TINT_TEST)
   return finish(who, set, { validation = options.validation, seed = options.seed })
 end
 
 ---@class ColourOptions: PartOptions
 ---@field bias? number       # 0.95
----@field test_bias? number  # 1 - bias
+---@field test_bias? number  # 1 - bias; with a colour for each class: 1 / classes
+---@field correlated? boolean|"half"|"class"  # false
 ---@field source? string     # "mnist": the name or path of a set of grey images
 
 --- Colour MNIST: white digits on a background that is red with probability `bias` in training and `test_bias` in the
 --- test, else blue, drawn for each image apart from what the digit is. part.background tells which (1 red, 2 blue).
+---
+--- With `correlated` the colour tells the class in training, and misleads in the test. "half": digits of the first half
+--- of the classes (0 to 4) are on red with probability `bias`, the others on blue; in the test that is reversed.
+--- "class" (or true): each class has a colour of its own, as in Biased MNIST (Bahng et al., 2020), and an image is on
+--- that of its class with probability `bias`, else on one of the others; in the test every colour is equally likely.
 ---@param options? ColourOptions
 ---@return DataSet
 function M.colour_mnist(options)

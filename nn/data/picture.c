@@ -31,8 +31,8 @@ void nni_maker_free(nni_maker *m) {
 int nni_fit_check(const nn_fit *fit) {
   const int64_t most = 1 << 15;
   if (fit->height < 1 || fit->width < 1 || fit->height > most || fit->width > most ||
-      (fit->channels != 1 && fit->channels != 3) || fit->resize < fit->height || fit->resize < fit->width ||
-      fit->resize > most)
+      (fit->channels != 1 && fit->channels != 3) || fit->resize > most ||
+      (fit->resize != 0 && (fit->resize < fit->height || fit->resize < fit->width)))
     return nn_fail(NN_EARGUMENT, "pictures: a shape of 1 to %lld pixels a side with 1 or 3 channels and a short side "
                    "that covers it expected, got %lld x %lld x %d, short side %lld", (long long)most,
                    (long long)fit->height, (long long)fit->width, fit->channels, (long long)fit->resize);
@@ -87,6 +87,7 @@ static int64_t half(int64_t n) { return (int64_t)nearbyint((double)n / 2); }
 
 static plan plan_fit(const nn_fit *fit, int64_t height, int64_t width) {
   bool tall = height > width;
+  if (fit->resize == 0) return (plan){ .from = { 0, 0, height, width }, .height = height, .width = width };
   plan p = { .from = { 0, 0, height, width }, .height = fit->resize, .width = fit->resize };
   if (tall) p.height = fit->resize * height / width;
   else p.width = fit->resize * width / height;

@@ -1,20 +1,14 @@
---- Where data sets are: the folders that names are looked for in, and what a folder holds.
+--- Where data sets are: the folders that names are looked for in, and what a folder or file holds.
+local cards = require "data.cards"
+local folder = require "data.folder"
+local hash = require "hash"
 local lfs = require "lfs"
+local places = require "data.places"
+local unpack = require "data.unpack"
 
 local M = {}
 
-local function is_folder(path)
-  return lfs.attributes(path, "mode") == "directory"
-end
-
-local function is_file(path)
-  return lfs.attributes(path, "mode") == "file"
-end
-
-local function parent(path)
-  local above = path:match("^(.*)/[^/]+$")
-  return above and (above ~= "" and above or "/") or path .. "/.."
-end
+local format, concat = string.format, table.concat
 
 -- The folder of the running program.
 local function program_folder()
@@ -24,91 +18,100 @@ local function program_folder()
     while arg[first - 1] do first = first - 1 end
     link = arg[first]
   end
-  return link and parent(link) or "."
+  return link and folder.parent(link) or "."
 end
 
 --- The folders that a data set's name is looked for in, in order.
 ---@return string[]
 function M.folders()
   local list = {}
-  for folder in (os.getenv("PENUMBRA_DATA") or ""):gmatch("[^:]+") do list[#list + 1] = folder end
-  local home = os.getenv("HOME")
-  local user = os.getenv("XDG_DATA_HOME")
-  if not user or user == "" then user = home and home .. "/.local/share" end
-  if user then list[#list + 1] = user .. "/penumbra/data" end
+  for one in (os.getenv("PENUMBRA_DATA") or ""):gmatch("[^:]+") do list[#list + 1] = one end
+  list[#list + 1] = places.data()
   -- The sample that comes with the program: installed beside bin/, or in the source tree above build/<variant>/.
-  local prefix = parent(program_folder())
+  local prefix = folder.parent(program_folder())
   list[#list + 1] = prefix .. "/share/penumbra/examples/data"
-  list[#list + 1] = parent(prefix) .. "/examples/data"
+  list[#list + 1] = folder.parent(prefix) .. "/examples/data"
   return list
 end
 
+--- The readers, in the order they are asked; each has recognise(path, options), read(found, options), about and the
+--- options that are its own.
+M.kinds = {
+  idx = require "data.idx", cifar = require "data.cifar", svhn = require "data.svhn", arrays = require "data.arrays",
+  imagenet = require "data.imagenet", folders = require "data.folders",
+}
+M.kinds.tiny = M.kinds.folders
+local order = { "idx", "cifar", "svhn", "arrays", "imagenet", "folders" }
+
 -- Where the archives of the official sets put their files, below the folder that was named.
-local inner = { "", "/cifar-100-binary", "/cifar-10-batches-bin", "/raw", "/MNIST/raw" }
+local inner = {
+  "", "/cifar-100-binary", "/cifar-10-batches-bin", "/raw", "/MNIST/raw", "/FashionMNIST/raw", "/KMNIST/raw", "/gzip",
+  "/CIFAR-10-C", "/CIFAR-100-C", "/tiny-imagenet-200", "/ILSVRC/Data/CLS-LOC", "/imagenet",
+}
 
-local function first_file(folder, names)
-  for _, name in ipairs(names) do
-    for _, ending in ipairs { "", ".gz" } do
-      if is_file(folder .. "/" .. name .. ending) then return folder .. "/" .. name .. ending end
-    end
+-- The one archive in a folder; several are no answer.
+local function archive_in(where)
+  local archives = {}
+  local _, files = folder.list(where)
+  for _, name in ipairs(files) do
+    if unpack.is_archive(where .. "/" .. name) then archives[#archives + 1] = name end
   end
+  if #archives == 1 then return where .. "/" .. archives[1] end
+  return nil, archives
 end
 
-local function idx_files(folder)
-  local files, found, missing = {}, 0, nil
-  for _, part in ipairs { { "train", "train" }, { "test", "t10k" } } do
-    for _, kind in ipairs { { "images", "idx3" }, { "labels", "idx1" } } do
-      local name = part[2] .. "-" .. kind[1] .. "-" .. kind[2] .. "-ubyte"
-      local path = first_file(folder, { name, (name:gsub("%-idx", ".idx")) })
-      files[part[1] .. "_" .. kind[1]] = path
-      if path then found = found + 1 else missing = missing or folder .. "/" .. name end
-    end
-  end
-  if found > 0 then return { kind = "idx", files = files, missing = missing } end
-end
-
-local function cifar_files(folder)
-  if is_file(folder .. "/train.bin") or is_file(folder .. "/test.bin") then
-    local train, test = folder .. "/train.bin", folder .. "/test.bin"
-    return { kind = "cifar", classes = 100, train = { train }, test = { test }, names = "fine_label_names.txt",
-             missing = not is_file(train) and train or not is_file(test) and test or nil }
-  end
-  local train, test = {}, folder .. "/test_batch.bin"
-  for i = 1, 5 do
-    local path = folder .. "/data_batch_" .. i .. ".bin"
-    if is_file(path) then train[#train + 1] = path end
-  end
-  if #train > 0 or is_file(test) then
-    return { kind = "cifar", classes = 10, train = train, test = { test }, names = "batches.meta.txt",
-             missing = #train == 0 and folder .. "/data_batch_1.bin" or not is_file(test) and test or nil }
-  end
-end
-
---- What a folder holds: { kind, folder, ... , missing = a path that should be there }, or nil when it is no data set.
----@param folder string
+--- What a folder or file holds: { kind, folder, ..., missing = a path that should be there, wrong = a message }, or nil.
+---@param path string
+---@param options? table
 ---@return table?
-function M.recognise(folder)
+function M.recognise(path, options)
+  options = options or {}
+  if unpack.is_archive(path) then return { kind = "archive", folder = path, files = { path }, path = path } end
   for _, below in ipairs(inner) do
-    local found = is_folder(folder .. below) and (idx_files(folder .. below) or cifar_files(folder .. below))
-    if found then
-      found.folder = folder .. below
-      return found
+    local where = path .. below
+    if below == "" or folder.is_folder(where) then
+      for _, kind in ipairs(order) do
+        local found = M.kinds[kind].recognise(where, options)
+        if found then
+          found.path = path
+          return found
+        end
+      end
     end
   end
+  local archive = folder.is_folder(path) and archive_in(path)
+  if archive then return { kind = "archive", folder = archive, files = { archive }, path = archive } end
 end
 
-local function add_sizes(found)
-  local bytes = 0
+-- Sizes of files; of folders, when they and those in them were changed.
+local function add_size(found)
+  local bytes, times = 0, {}
   local function add(path) bytes = bytes + (lfs.attributes(path, "size") or 0) end
-  for _, path in pairs(found.files or {}) do add(path) end
-  for _, path in ipairs(found.train or {}) do add(path) end
-  for _, path in ipairs(found.test or {}) do add(path) end
-  found.bytes = bytes
+  local function add_all(list)
+    for _, path in pairs(type(list) == "table" and list or {}) do add(path) end
+  end
+  if found.watch then
+    for _, path in pairs(found.watch) do
+      times[#times + 1] = format("%s %s", path, lfs.attributes(path, "modification"))
+      for _, name in ipairs((folder.list(path))) do
+        times[#times + 1] = format("%s %s", name, lfs.attributes(path .. "/" .. name, "modification"))
+      end
+    end
+    table.sort(times)
+    found.bytes = tonumber(hash.sha256(concat(times, "\n")):sub(1, 12), 16)
+  else
+    add_all(found.files)
+    for _, which in ipairs { "train", "test", "extra" } do
+      if type(found[which]) == "string" then add(found[which]) else add_all(found[which]) end
+    end
+    found.bytes = bytes
+  end
   return found
 end
 
 --- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes = }. A run records
---- it, because a name may stand for other files tomorrow.
+--- it, because a name may stand for other files tomorrow. For a folder of pictures, bytes is a number made of the times
+--- at which its folders changed.
 M.opened = {}
 
 --- Does the name still stand for the same files?
@@ -120,25 +123,45 @@ function M.same(name, was)
   return found ~= nil and found.folder == was.folder and found.bytes == was.bytes
 end
 
+-- What is there instead of a data set.
+local function instead(path)
+  local mode = lfs.attributes(path, "mode")
+  if mode == "file" then return path .. " (a file)" end
+  if mode ~= "directory" then return path end
+  local folders, files = folder.list(path)
+  return format("%s (a folder with %s and %s)", path, folder.some(folders, "folder"), folder.some(files, "file"))
+end
+
 --- The data set of a name or path, or nil and where it was looked for, with what is there instead.
 ---@param name string
+---@param options? table
 ---@return table? found, string[] looked
-function M.locate(name)
+function M.locate(name, options)
   local looked = {}
-  if not name:find("/") then
-    for _, folder in ipairs(M.folders()) do
-      looked[#looked + 1] = folder .. "/" .. name
-    end
-  else
+  if name:find("/") then
     looked[1] = name:gsub("(.)/+$", "%1")
+  else
+    local _, known = cards.find(name)
+    for _, where in ipairs(M.folders()) do
+      looked[#looked + 1] = where .. "/" .. name
+      if known and known ~= name then looked[#looked + 1] = where .. "/" .. known end
+    end
   end
-  for i, folder in ipairs(looked) do
-    local found = M.recognise(folder)
-    if found then return add_sizes(found), looked end
-    if is_folder(folder) then looked[i] = folder .. " (a folder without these files)" end
-    if is_file(folder) then looked[i] = folder .. " (a file)" end
+  for i, path in ipairs(looked) do
+    local found = lfs.attributes(path) and M.recognise(path, options)
+    if found then return add_size(found), looked end
+    looked[i] = instead(path)
   end
   return nil, looked
+end
+
+--- What is expected, one kind a line.
+---@return string
+function M.expected()
+  local lines = {}
+  for i, kind in ipairs(order) do lines[i] = "  " .. M.kinds[kind].about end
+  lines[#lines + 1] = "  or one archive (.tar, .tar.gz, .zip) of these"
+  return concat(lines, "\n")
 end
 
 return M

@@ -430,7 +430,7 @@ static void tinted_digits(void **state) {
   enum { MANY = 5000 };
   nn_tensor *digits = nn_tensor_new(NN_UINT8, 4, (int64_t[]){ MANY, 1, 4, 1 }), *x = NULL, *which = NULL;
   for (int i = 0; i < MANY * 4; i++) ((uint8_t *)nn_tensor_write(digits))[i] = (uint8_t[]){ 0, 255, 100, 1 }[i % 4];
-  assert_int_equal(nn_data_tint(digits, 0.95, 1, 0, &x, &which), NN_OK);
+  assert_int_equal(nn_data_tint(digits, NULL, 2, 0.95, 1, 0, &x, &which), NN_OK);
   static const uint8_t expected[2][12] = { { 255, 0, 0, 255, 255, 255, 255, 100, 100, 255, 1, 1 },
                                            { 0, 0, 255, 255, 255, 255, 100, 100, 255, 1, 1, 255 } };
   int blue = 0;
@@ -442,7 +442,7 @@ static void tinted_digits(void **state) {
   assert_true(abs(blue - MANY / 20) < 5 * 16);  /* five standard deviations */
   nn_tensor_release(x);
   nn_tensor_release(which);
-  ASSERT_FAILED(nn_data_tint(digits, 1.5, 1, 0, &x, &which), NN_EARGUMENT, "bias: 0 to 1 expected, got 1.5");
+  ASSERT_FAILED(nn_data_tint(digits, NULL, 2, 1.5, 1, 0, &x, &which), NN_EARGUMENT, "bias: 0 to 1 expected, got 1.5");
   nn_tensor_release(digits);
 }
 
