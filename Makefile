@@ -45,7 +45,7 @@ NN = $(addprefix nn/, \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
   module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
-  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/fit.c data/channels.c \
+  data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/channels.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
   formats/safetensors.c formats/torch.c \
   formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/unpack.c formats/zip.c \

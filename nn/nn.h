@@ -508,7 +508,8 @@ int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t 
 /* ---- batches of images (data/loader.c) ---------------------------------------------------------------------- */
 
 /* How a picture file becomes an image of height x width x channels (1 or 3): its short side is resized to `resize`, the
- * middle is cut out. A random resized crop that comes first in the augmentation is cut from the picture instead. */
+ * middle is cut out; resize 0: it has this size already, or is an error. A random resized crop that comes first in the
+ * augmentation is cut from the picture instead. */
 typedef struct {
   int64_t height, width, resize;
   int channels;

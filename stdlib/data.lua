@@ -15,7 +15,6 @@ local lfs = require "lfs"
 local nn = require "nn"
 local part = require "data.part"
 local spec = require "spec"
-local text = require "text"
 local unpack = require "data.unpack"
 
 local M = {}
@@ -29,8 +28,8 @@ local format, concat = string.format, table.concat
 ---@field class_names string[]
 ---@field class_ids? string[]      # WordNet ids, of ImageNet's classes
 ---@field coarse_names? string[]
----@field stats { mean: number[], std: number[], images?: integer }  # for models: normalize = set.stats. Computed when it
----                                # is asked for, of pictures in files over `images` of them, and remembered
+---@field stats { mean: number[], std: number[], images?: integer }  # for models: normalize = set.stats. Computed when
+---                                # it is asked for; of pictures in files over `images` of them, and remembered
 ---@field train? Part
 ---@field test? Part
 ---@field validation? Part
@@ -146,7 +145,8 @@ local function set_apart(who, from, share, seed, what, rest)
   return from:split(count, seed, source .. "." .. what, source .. "." .. rest)
 end
 
--- fields: name, classes, class_names, and the parts. Limits are drawn first, then the validation part from what is left.
+-- fields: name, classes, class_names, and the parts. Limits are drawn first, then the validation part from what is
+-- left.
 local function finish(who, fields, options)
   local train = fields.train
   if train then
@@ -214,7 +214,6 @@ local function shape_of(who, raw, options)
   if crop.side then
     return { crop.side, crop.side, channels }, { resize = crop.resize or crop.side }
   end
-  if options.resize then error(who .. ": resize is the short side before the middle is cut out: side = ... is missing", 0) end
   if other then
     error(format("%s: the pictures have different sizes (%s %s, %s %s): side = 224, or another, expected: the short "
       .. "side is resized to it and the middle cut out", who, first.path, sides(first), other.path, sides(other)), 0)
@@ -244,15 +243,13 @@ end
 -- ---- images in memory ----
 
 -- Another size or number of channels, as the options say.
-local function fitted(who, of, options)
+local function fitted(of, options)
   local images = of.images
   if options.side then
     local resize = options.resize or options.side
     if images.shape[2] ~= options.side or images.shape[3] ~= options.side or resize ~= options.side then
       images = image.centre_crop(image.resize(images, { side = resize }), { side = options.side }):clone()
     end
-  elseif options.resize then
-    error(who .. ": resize is the short side before the middle is cut out: side = ... is missing", 0)
   end
   if options.channels and options.channels ~= images.shape[4] then images = core.channels(images, options.channels) end
   if images == of.images then return of end
@@ -306,8 +303,9 @@ local function check_own(who, name, found, options)
         find.kinds[found.kind].about), 0)
     end
   end
-  if options.resize and options.side and options.resize < options.side then
-    error(format("%s: resize expects at least side, %d, got %d", who, options.side, options.resize), 0)
+  if options.resize and options.resize < (options.side or math.huge) then
+    error(format("%s: resize is the short side before side x side are cut out: expected at least side, %s, got %d",
+      who, options.side or "which is missing", options.resize), 0)
   end
 end
 
@@ -320,7 +318,7 @@ local function unpacked(who, found, options)
     inner = #folders == 1 and find.recognise(folder .. "/" .. folders[1], options)
   end
   if not inner or inner.kind == "archive" then
-    error(format("%s: %s: unpacked, it holds no data set; expected\n%s", who, found.folder, find.expected()), 0)
+    error(format("%s: %s: unpacked, it holds no data set: expected %s", who, found.folder, find.expected()), 0)
   end
   inner.path = found.path
   return inner
@@ -329,8 +327,11 @@ end
 local function locate(who, name, options)
   local found, looked = find.locate(name, options)
   if not found then
-    error(format('%s: there is no data set "%s"; looked at\n  %s\nexpected one of\n%s', who, name,
-      concat(looked, "\n  "), find.expected()), 0)
+    if #looked == 1 then
+      error(format("%s: there is no data set at %s: expected %s", who, looked[1], find.expected()), 0)
+    end
+    error(format('%s: there is no data set "%s"; expected %s at\n  %s', who, name, find.expected(),
+      concat(looked, "\n  ")), 0)
   end
   find.opened[name] = { folder = found.folder, bytes = found.bytes }
   if found.kind == "archive" then found = unpacked(who, found, options) end
@@ -370,7 +371,7 @@ local function open(who, name, options)
     load_parts(set, options)
   else
     for _, which in ipairs(part_order) do
-      if rawget(set, which) then set[which] = fitted(who, set[which], options) end
+      if rawget(set, which) then set[which] = fitted(set[which], options) end
     end
   end
   return set
@@ -432,7 +433,7 @@ end
 local function colour_mnist(options)
   local who = "data.colour_mnist"
   local set = open(who, options.source, { limit = options.limit, test_limit = options.test_limit, seed = options.seed,
-                                          memory = options.source:find("/") and true or nil })
+                                          memory = true })
   set.name = "colour_mnist"
   local by_class = options.correlated and options.correlated ~= "half"
   local test_bias = options.test_bias or by_class and 1 / set.classes or 1 - options.bias

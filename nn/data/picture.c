@@ -147,6 +147,9 @@ static int make(nni_maker *m, const char *path, const nn_fit *fit, nni_crop *cro
   crop->done = crop->tree ? nni_perturb_window(crop->tree, crop->key, crop->n, about.height, about.width, &p.from)
                           : NNI_NO_NODE;
   bool window = crop->done != NNI_NO_NODE;
+  if (!window && fit->resize == 0 && (about.height != fit->height || about.width != fit->width))
+    return nn_fail(NN_EFORMAT, "%s: a picture of %lld x %lld, as the others are, expected, found %lld x %lld", path,
+                   (long long)fit->height, (long long)fit->width, (long long)about.height, (long long)about.width);
   if (!window) p = plan_fit(fit, about.height, about.width);
   if (p.height == p.from.height && p.width == p.from.width) { /* the pixels as they are */
     nni_rectangle part = { p.from.top + p.top, p.from.left + p.left, fit->height, fit->width };

@@ -1,8 +1,8 @@
 /* tint.c -- Colour MNIST: grey digits become white digits on a coloured background.
  *
- * Fig. 14 of the paper has red and blue backgrounds, drawn for each image apart from what the digit is. For the variants
- * where the colour tells the class, each image favours a colour of its own. The ten colours of a colour for each class
- * are those of Biased MNIST (Bahng et al.: Learning De-biased Representations with Biased Representations, 2020).
+ * Fig. 14 of the paper has red and blue backgrounds, drawn for each image apart from what the digit is. For variants
+ * where the colour tells the class, each image favours a colour of its own. The ten colours, one for each class, are
+ * those of Biased MNIST (Bahng et al.: Learning De-biased Representations with Biased Representations, 2020).
  */
 #include "tensor/tensor.h"
 

@@ -3,7 +3,7 @@ local cards = require "data.cards"
 local folder = require "data.folder"
 local nn = require "nn"
 
-local M = { about = "NumPy arrays (x_train.npy and y_train.npy, images.npy and labels.npy, an .npz; CIFAR-10-C)",
+local M = { about = "NumPy arrays (x_train.npy and y_train.npy, or their kin)",
             options = { corruption = true, severity = true } }
 
 local format = string.format

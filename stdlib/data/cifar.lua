@@ -3,7 +3,7 @@ local cards = require "data.cards"
 local folder = require "data.folder"
 local nn = require "nn"
 
-local M = { about = "CIFAR's binary files (data_batch_1.bin ..., or train.bin and test.bin)", options = { labels = true } }
+local M = { about = "CIFAR's .bin files", options = { labels = true } }
 
 local COARSE = 20
 
@@ -35,7 +35,8 @@ end
 ---@return table
 function M.read(found, options)
   local classes = found.classes
-  local names = folder.names(found.folder .. (classes == 10 and "/batches.meta.txt" or "/fine_label_names.txt"), classes)
+  local names = folder.names(found.folder .. "/" .. (classes == 10 and "batches.meta" or "fine_label_names") .. ".txt",
+    classes)
   local set = { class_names = names or classes == 10 and cards.list.cifar10.class_names or folder.digits(classes) }
   if classes == 100 then set.coarse_names = folder.names(found.folder .. "/coarse_label_names.txt", COARSE) end
   for _, which in ipairs { "train", "test" } do

@@ -60,7 +60,8 @@ local function archive_in(where)
   return nil, archives
 end
 
---- What a folder or file holds: { kind, folder, ..., missing = a path that should be there, wrong = a message }, or nil.
+--- What a folder or file holds: { kind, folder, ..., missing = a path that should be there, wrong = a message }, or
+--- nil.
 ---@param path string
 ---@param options? table
 ---@return table?
@@ -155,13 +156,12 @@ function M.locate(name, options)
   return nil, looked
 end
 
---- What is expected, one kind a line.
+--- What is expected, in one line.
 ---@return string
 function M.expected()
-  local lines = {}
-  for i, kind in ipairs(order) do lines[i] = "  " .. M.kinds[kind].about end
-  lines[#lines + 1] = "  or one archive (.tar, .tar.gz, .zip) of these"
-  return concat(lines, "\n")
+  local kinds = {}
+  for i, kind in ipairs(order) do kinds[i] = M.kinds[kind].about end
+  return concat(kinds, ", ") .. ", or one archive of these"
 end
 
 return M

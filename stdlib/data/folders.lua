@@ -5,7 +5,7 @@ local index = require "data.index"
 local lfs = require "lfs"
 local nn = require "nn"
 
-local M = { about = "picture folders (train/<class>/*.jpg and test/ or val/, or <class>/*.jpg)", options = { test = true } }
+local M = { about = "a folder of pictures for each class", options = { test = true } }
 
 local format = string.format
 

@@ -3,7 +3,7 @@ local cards = require "data.cards"
 local folder = require "data.folder"
 local nn = require "nn"
 
-local M = { about = "IDX files (train-images-idx3-ubyte and its kin, raw or .gz)", options = { split = true } }
+local M = { about = "IDX files", options = { split = true } }
 
 local format = string.format
 local core = nn.data
@@ -123,7 +123,8 @@ function M.read(found)
   end
   local names
   if found.split then
-    local mapping, first = format("%s/emnist-%s-mapping.txt", found.folder, found.split), nil
+    local first
+    local mapping = format("%s/emnist-%s-mapping.txt", found.folder, found.split)
     if folder.is_file(mapping) then
       names, first = read_mapping(mapping)
     else

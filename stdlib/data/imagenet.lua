@@ -1,5 +1,5 @@
---- ImageNet (ILSVRC 2012): training pictures in folders by WordNet id; validation pictures in such folders too, or flat,
---- as they are published, with the development kit's list of their classes.
+--- ImageNet (ILSVRC 2012): training pictures in folders by WordNet id; validation pictures in such folders too, or
+--- flat, as they are published, with the development kit's list of their classes.
 ---
 --- The kit counts classes in an order of its own. Its meta.mat says which id has which number, and the labels here are
 --- those of the ids in sorted order, as every published network has them.
@@ -7,8 +7,7 @@ local folder = require "data.folder"
 local folders = require "data.folders"
 local nn = require "nn"
 
-local M = { about = "ImageNet (train/n01440764/*.JPEG; val/ in folders, or flat with ILSVRC2012_devkit_t12)",
-            options = { devkit = true, test = true } }
+local M = { about = "ImageNet's folders", options = { devkit = true, test = true } }
 
 local format = string.format
 
@@ -93,8 +92,8 @@ local function read_meta(kit)
   for row, synset in ipairs(folder.must(nn.data.mat_table(path, "synsets"))) do
     local number, id = math.tointeger(tonumber(synset.ILSVRC2012_ID)), synset.WNID
     if not number or not id or not id:find("^n%d%d%d%d%d%d%d%d$") then
-      error(format("%s: synsets(%d): a number ILSVRC2012_ID and a WNID such as n01440764 expected, found %q and %q", path,
-        row, tostring(synset.ILSVRC2012_ID), tostring(id)), 0)
+      error(format("%s: synsets(%d): a number ILSVRC2012_ID and a WNID such as n01440764 expected, found %q and %q",
+        path, row, tostring(synset.ILSVRC2012_ID), tostring(id)), 0)
     end
     -- What follows the 1,000 classes are groups of them.
     if number >= 1 and number <= CLASSES then
@@ -127,7 +126,9 @@ local function read_flat(found, by_number, ids)
           lines[line] and format("%q", lines[line]:sub(1, 40)) or "the end"), 0)
       end
       local id = by_number[number]
-      if not id then error(format("%s/meta.mat has no class number %d (%s: line %d)", found.kit, number, truth, line), 0) end
+      if not id then
+        error(format("%s/meta.mat has no class number %d (%s: line %d)", found.kit, number, truth, line), 0)
+      end
       if label[id] then -- of a part of the classes, when the training folders have only these
         paths[#paths + 1], labels[#labels + 1] = name, label[id]
       end

@@ -2,7 +2,7 @@
 local folder = require "data.folder"
 local nn = require "nn"
 
-local M = { about = "SVHN's train_32x32.mat and test_32x32.mat", options = { extra = true } }
+local M = { about = "SVHN's .mat files", options = { extra = true } }
 
 --- What the folder (or the one file) holds of it, or nil.
 ---@param where string
