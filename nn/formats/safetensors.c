@@ -2,8 +2,9 @@
  *
  * Layout: header length (64 bits, at most 100,000,000), a JSON object, the buffer. The object's fields are tensors,
  * { dtype, shape, data_offsets: [begin, end) in the buffer }, and __metadata__, an object of strings. The tensors tile
- * the buffer: no hole, no overlap, nothing behind the last one. Written as the format's authors do: tensors of larger
- * elements first, then by name, so that each is aligned; the header padded with blanks to a multiple of 8.
+ * the buffer: no hole, no overlap, nothing behind the last one. Written as the format's authors do, byte for byte:
+ * tensors of larger elements first, so that each is aligned, floats before integers, then by name; the header padded
+ * with blanks to a multiple of 8.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -240,6 +241,7 @@ typedef struct {
 static int compare_written(const void *a, const void *b) {
   const written *x = a, *y = b;
   if (x->dtype->bytes != y->dtype->bytes) return x->dtype->bytes > y->dtype->bytes ? -1 : 1;
+  if (x->dtype->type != y->dtype->type) return x->dtype->type == NN_REAL ? -1 : 1;
   return strcmp(x->name, y->name);
 }
 
