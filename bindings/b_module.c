@@ -324,6 +324,72 @@ static int module_initialise(lua_State *L) {
   return 1;
 }
 
+/* model:random_state([{ seed, passes }]) -> the same: what dropout draws from next; with a table sets it */
+static int module_random_state(lua_State *L) {
+  nnl_module *box = check_box(L, 1);
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_getfield(L, 2, "seed");
+    lua_getfield(L, 2, "passes");
+    uint64_t seed = (uint64_t)luaL_checkinteger(L, -2), passes = (uint64_t)luaL_checkinteger(L, -1);
+    box->seed = seed;
+    box->passes = passes;
+  }
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, (lua_Integer)box->seed);
+  lua_setfield(L, -2, "seed");
+  lua_pushinteger(L, (lua_Integer)box->passes);
+  lua_setfield(L, -2, "passes");
+  return 1;
+}
+
+/* ---- the tree ---- */
+
+static int push_layer(void *context, const char *path, nn_module *m) {
+  visit *v = context;
+  const nn_module_class *class = nn_module_class_of(m);
+  lua_createtable(v->L, 0, 4);
+  lua_pushstring(v->L, path);
+  lua_setfield(v->L, -2, "path");
+  lua_pushstring(v->L, nn_module_class_name(class));
+  lua_setfield(v->L, -2, "class");
+  nnl_push_options(v->L, nn_module_class_signature(class), nn_module_params(m));
+  lua_setfield(v->L, -2, "options");
+  lua_newtable(v->L);
+  lua_setfield(v->L, -2, "tensors");
+  lua_rawseti(v->L, v->result, (lua_Integer)lua_rawlen(v->L, v->result) + 1);
+  return NN_OK;
+}
+
+/* Into the list of the layer met last, to which it belongs. */
+static int push_layer_tensor(void *context, const char *path, nn_tensor *t, bool buffer) {
+  visit *v = context;
+  const char *dot = strrchr(path, '.');
+  lua_rawgeti(v->L, v->result, (lua_Integer)lua_rawlen(v->L, v->result));
+  lua_getfield(v->L, -1, "tensors");
+  lua_createtable(v->L, 0, 3);
+  nnl_tensor_box(v->L)->tensor = nn_tensor_retain(t);
+  lua_setfield(v->L, -2, "tensor");
+  lua_pushstring(v->L, dot ? dot + 1 : path);
+  lua_setfield(v->L, -2, "name");
+  lua_pushboolean(v->L, buffer);
+  lua_setfield(v->L, -2, "buffer");
+  lua_rawseti(v->L, -2, (lua_Integer)lua_rawlen(v->L, -2) + 1);
+  lua_pop(v->L, 2);
+  return NN_OK;
+}
+
+/* model:layers() -> list of { path, class, options, tensors = { { name, tensor, buffer }, ... } }, the model itself
+ * first, each before its children; a module that stands in two places is there twice */
+static int module_layers(lua_State *L) {
+  nn_module *m = check_module(L, 1);
+  luaL_checkstack(L, 10, NULL);
+  lua_newtable(L);
+  visit v = { .L = L, .result = lua_gettop(L) };
+  nn_module_visitor visitor = { .context = &v, .module = push_layer, .tensor = push_layer_tensor };
+  return nn_module_walk(m, &visitor) == NN_OK ? 1 : nnl_raise(L);
+}
+
 /* ---- printing ---- */
 
 typedef struct {
@@ -382,10 +448,22 @@ static int module_gc(lua_State *L) {
   return 0;
 }
 
-/* Methods first, then the fields a script hung on the model. */
+/* Methods first, then the fields a script hung on the model. Of a method written in Lua the table holds the name of its
+ * module until it is first asked for. */
 static int module_index(lua_State *L) {
   lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+  int kind = lua_rawget(L, lua_upvalueindex(1));
+  if (kind == LUA_TSTRING) {
+    lua_getglobal(L, "require");
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    lua_pushvalue(L, 2);
+    lua_gettable(L, -2);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, lua_upvalueindex(1));
+  }
+  if (kind != LUA_TNIL) return 1;
   if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) return 0;
   lua_pushvalue(L, 2);
   lua_rawget(L, -2);
@@ -426,11 +504,17 @@ void nnl_open_modules(lua_State *L, int module) {
     { "forward", module_forward }, { "train", module_train }, { "parameters", module_parameters },
     { "named_parameters", module_named_parameters }, { "buffers", module_buffers }, { "state", module_state },
     { "freeze", module_freeze }, { "unfreeze", module_unfreeze }, { "zero_grad", module_zero_grad },
-    { "count", module_count }, { "initialise", module_initialise }, { NULL, NULL },
+    { "count", module_count }, { "initialise", module_initialise }, { "random_state", module_random_state },
+    { "layers", module_layers }, { NULL, NULL },
   };
+  static const char *const in_lua[][2] = { { "load", "checkpoint.weights" }, { "save", "checkpoint.weights" } };
   luaL_newmetatable(L, NNL_MODULE);
   luaL_setfuncs(L, events, 0);
   luaL_newlib(L, methods);
+  for (size_t i = 0; i < sizeof in_lua / sizeof *in_lua; i++) {
+    lua_pushstring(L, in_lua[i][1]);
+    lua_setfield(L, -2, in_lua[i][0]);
+  }
   lua_pushcclosure(L, module_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

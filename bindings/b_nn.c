@@ -73,6 +73,16 @@ static int nearest(lua_State *L) {
   return 1;
 }
 
+/* nn.write_file(path, text) -> true, or nil, message, code; written whole or not at all, and synced */
+static int write_file(lua_State *L) {
+  size_t size;
+  const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &size);
+  int status = nn_file_write(path, text, size);
+  if (status != NN_OK) return nnl_fail(L, status);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 /* nn.peak_flops() -> multiply-adds in registers on all threads, floating-point operations a second, measured now */
 static int peak_flops(lua_State *L) {
   double flops;
@@ -149,7 +159,8 @@ int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "threads", threads }, { "precision", precision }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
     { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive }, { "nearest", nearest },
-    { "info", info }, { "peak_flops", peak_flops }, { NULL, NULL },
+    { "info", info }, { "peak_flops", peak_flops }, { "write_file", write_file },
+    { NULL, NULL },
   };
   static const luaL_Reg memory[] = {
     { "stats", memory_stats }, { "cap", memory_cap }, { "reset_peak", memory_reset_peak }, { "trim", memory_trim },

@@ -108,6 +108,59 @@ static int optimizer_get(lua_State *L) {
   return 1;
 }
 
+/* ---- for checkpoints ---- */
+
+static int check_place(lua_State *L, const nn_optimizer *o) {
+  lua_Integer place = luaL_checkinteger(L, 2);
+  if (place < 1 || place > nn_optimizer_params(o))
+    nnl_error(L, "parameter %d is not in 1..%d", (int)place, nn_optimizer_params(o));
+  return (int)place - 1;
+}
+
+/* opt:options(group) -> all of them by name */
+static int optimizer_options(lua_State *L) {
+  nn_optimizer *o = check_optimizer(L);
+  int group = check_group(L, o);
+  nnl_push_options(L, nn_method_signature(nn_optimizer_method(o)), nn_optimizer_get(o, group));
+  return 1;
+}
+
+/* opt:state(place) -> steps of the parameter added in that place, its state tensors by name (copies) */
+static int optimizer_state(lua_State *L) {
+  nn_optimizer *o = check_optimizer(L);
+  const nn_method *method = nn_optimizer_method(o);
+  int place = check_place(L, o);
+  lua_pushinteger(L, (lua_Integer)nn_optimizer_steps(o, place));
+  lua_newtable(L);
+  for (int s = 0; s < nn_method_states(method); s++) {
+    nn_tensor *state = nn_optimizer_state(o, place, s);
+    if (!state) continue;
+    nnl_tensor *box = nnl_tensor_box(L);
+    box->tensor = nn_tensor_clone(state);
+    if (!box->tensor) return nnl_raise(L);
+    nnl_charge(box->tensor);
+    lua_setfield(L, -2, nn_method_state_name(method, s));
+  }
+  return 2;
+}
+
+/* opt:set_state(place, steps, { name = tensor }): copies them */
+static int optimizer_set_state(lua_State *L) {
+  nn_optimizer *o = check_optimizer(L);
+  const nn_method *method = nn_optimizer_method(o);
+  int place = check_place(L, o);
+  lua_Integer steps = luaL_checkinteger(L, 3);
+  luaL_checktype(L, 4, LUA_TTABLE);
+  for (int s = 0; s < nn_method_states(method); s++) {
+    if (lua_getfield(L, 4, nn_method_state_name(method, s)) != LUA_TNIL &&
+        nn_optimizer_set_state(o, place, s, nnl_check_tensor(L, -1)) != NN_OK)
+      return nnl_raise(L);
+    lua_pop(L, 1);
+  }
+  nn_optimizer_set_steps(o, place, steps);
+  return 0;
+}
+
 static int optimizer_gc(lua_State *L) {
   nnl_optimizer *box = luaL_checkudata(L, 1, NNL_OPTIMIZER);
   nn_optimizer_free(box->optimizer);
@@ -159,7 +212,8 @@ static int method_list(lua_State *L) {
 void nnl_open_optimizers(lua_State *L, int module) {
   static const luaL_Reg methods[] = {
     { "step", optimizer_step }, { "zero_grad", optimizer_zero_grad }, { "add_group", optimizer_add_group },
-    { "set", optimizer_set }, { "get", optimizer_get }, { NULL, NULL },
+    { "set", optimizer_set }, { "get", optimizer_get }, { "options", optimizer_options },
+    { "state", optimizer_state }, { "set_state", optimizer_set_state }, { NULL, NULL },
   };
   static const luaL_Reg functions[] = {
     { "Optimizer", optimizer_new }, { "clip_grad_norm", clip_grad_norm }, { "clip_grad_value", clip_grad_value },

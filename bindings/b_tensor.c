@@ -191,6 +191,25 @@ static int seed(lua_State *L) {
   return 1;
 }
 
+/* nn.random_state([{ seed, draws }]) -> the same: the session's seed and how many draws were made from it; with a table
+ * sets them */
+static int random_state(lua_State *L) {
+  if (!lua_isnoneornil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "seed");
+    lua_getfield(L, 1, "draws");
+    uint64_t seed_given = (uint64_t)luaL_checkinteger(L, -2), draws = (uint64_t)luaL_checkinteger(L, -1);
+    session_seed = seed_given;
+    session_draws = draws;
+  }
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, (lua_Integer)session_seed);
+  lua_setfield(L, -2, "seed");
+  lua_pushinteger(L, (lua_Integer)session_draws);
+  lua_setfield(L, -2, "draws");
+  return 1;
+}
+
 /* nn.next_seed() -> the next derived seed of the session */
 static int next_seed(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)(nn_random_derive(session_seed, 1, session_draws++) >> 1));
@@ -541,7 +560,7 @@ void nnl_open_tensor_functions(lua_State *L, int module) {
   static const luaL_Reg functions[] = {
     { "tensor", tensor_from }, { "full", tensor_full }, { "zeros", tensor_zeros }, { "ones", tensor_ones },
     { "uniform", tensor_uniform }, { "normal", tensor_normal }, { "permutation", tensor_permutation },
-    { "seed", seed }, { "next_seed", next_seed }, { NULL, NULL },
+    { "seed", seed }, { "next_seed", next_seed }, { "random_state", random_state }, { NULL, NULL },
   };
   lua_pushvalue(L, module);
   luaL_setfuncs(L, functions, 0);

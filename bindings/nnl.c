@@ -237,6 +237,36 @@ static bool read_value(lua_State *L, const nn_arg *arg, int index, nn_param *p) 
   }
 }
 
+static void push_choice(lua_State *L, const nn_arg *arg, int64_t place) {
+  const char *word = arg->choices;
+  while (place-- > 0) word = strchr(word, '|') + 1;
+  lua_pushlstring(L, word, strcspn(word, "|?=,} "));
+}
+
+void nnl_push_options(lua_State *L, const nn_signature *s, const nn_param *params) {
+  lua_createtable(L, 0, s->values);
+  for (int a = 0; a < s->args; a++) {
+    const nn_arg *arg = &s->arg[a];
+    if (arg->value < 0 || (arg->optional && !params[arg->value].given)) continue;
+    const nn_param *p = &params[arg->value];
+    switch (arg->kind) {
+      case NN_ARG_NUMBER: lua_pushnumber(L, p->number); break;
+      case NN_ARG_INTEGER: lua_pushinteger(L, p->integer); break;
+      case NN_ARG_BOOLEAN: lua_pushboolean(L, p->integer != 0); break;
+      case NN_ARG_CHOICE: push_choice(L, arg, p->integer); break;
+      case NN_ARG_NUMBERS:
+        lua_createtable(L, p->count, 0);
+        for (int i = 0; i < p->count; i++) {
+          lua_pushnumber(L, p->numbers[i]);
+          lua_rawseti(L, -2, i + 1);
+        }
+        break;
+      default: continue;  /* layers and optimisers have no others */
+    }
+    lua_setfield(L, -2, arg->name);
+  }
+}
+
 static void read_checked(lua_State *L, const char *who, const nn_arg *arg, int index, nn_param *p) {
   if (!read_value(L, arg, index, p)) wrong_kind(L, who, arg, index);
   if (nn_arg_check(arg, p) != NN_OK) nnl_error(L, "%s: %s", who, nn_error());

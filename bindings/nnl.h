@@ -53,6 +53,8 @@ void nnl_read_arguments(lua_State *L, const char *who, const nn_signature *s, in
                         int *input_count, nn_param *params);
 /* An options table (or nil) at index, against a signature of options only; defaults filled in. */
 void nnl_read_options(lua_State *L, const char *who, const nn_signature *s, int index, nn_param *params);
+/* Pushes a table of the numbers, flags and words in params by their names. */
+void nnl_push_options(lua_State *L, const nn_signature *s, const nn_param *params);
 /* The known word nearest to `word`, or NULL when none is near. words: a list separated by spaces. */
 const char *nnl_nearest(const char *word, const char *words, char *text, size_t room);
 

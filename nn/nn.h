@@ -167,6 +167,7 @@ int nn_module_add(nn_module *parent, const char *name, nn_module *child);
 nn_module *nn_module_retain(nn_module *m);
 void nn_module_release(nn_module *m);
 const nn_module_class *nn_module_class_of(const nn_module *m);
+const nn_param *nn_module_params(const nn_module *m);  /* of its constructor, as the class's signature orders them */
 /* torchvision's initialisation: a function of the seed and each parameter's place in the model. */
 int nn_module_initialise(nn_module *m, uint64_t seed);
 
@@ -225,6 +226,8 @@ int nn_mat_table_fields(const nn_mat_table *t);
 const char *nn_mat_table_field(const nn_mat_table *t, int field);
 const char *nn_mat_table_value(const nn_mat_table *t, int64_t row, int field);
 
+/* A file of these bytes, synced, then renamed: whole or not at all, also when the machine stops. */
+int nn_file_write(const char *path, const void *bytes, size_t size);
 /* NumPy's array files: which types, see formats/npy.c; index tensors are written as int32 counting from 0. */
 int nn_npy_read(const char *path, nn_tensor **out);
 int nn_npy_write(const char *path, nn_tensor *t);
@@ -567,6 +570,7 @@ const char *nn_method_doc(const nn_method *m);
 const char *nn_method_signature_text(const nn_method *m);
 const nn_signature *nn_method_signature(const nn_method *m);  /* values only */
 int nn_method_states(const nn_method *m);                     /* tensors it may keep for each parameter */
+const char *nn_method_state_name(const nn_method *m, int state);
 
 nn_optimizer *nn_optimizer_new(const nn_method *method);
 void nn_optimizer_free(nn_optimizer *o);  /* NULL is fine */

@@ -88,6 +88,14 @@ void nni_output_discard(nni_output *output) {
   free(output->temporary);
 }
 
+int nn_file_write(const char *path, const void *bytes, size_t size) {
+  nni_output output;
+  int status = nni_output_open(&output, path);
+  if (status != NN_OK) return status;
+  fwrite(bytes, 1, size, output.stream);  /* commit sees what went wrong */
+  return nni_output_commit(&output);
+}
+
 int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
   struct stat about;
   FILE *file = fopen(path, "rb");

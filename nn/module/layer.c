@@ -215,7 +215,8 @@ const nn_module_class nn_modules_layer[] = {
     .op = "linear", .build = linear_build, .initialise = linear_initialise, .forward = weighted_forward,
     .trace = linear_trace },
   { .name = "BatchNorm2d", .signature = "channels:integer >=1 {eps:number=1e-5 >0, momentum:number=0.1 >=0 <=1}",
-    .doc = "Batch normalisation over the last axis: batch statistics in training, running ones in evaluation.",
+    .doc = "Batch normalisation of the last axis of [N x H x W x C], or of [N x C] as torch's BatchNorm1d: batch "
+           "statistics in training, running ones in evaluation.",
     .op = "batch_norm", .build = batch_norm_build, .initialise = batch_norm_initialise,
     .forward = batch_norm_forward, .trace = batch_norm_trace },
   { .name = "ReLU", .signature = "", .doc = "max(x, 0)", .op = "relu", .trace = relu_trace },

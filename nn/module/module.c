@@ -77,6 +77,7 @@ void nn_module_release(nn_module *m) {
 }
 
 const nn_module_class *nn_module_class_of(const nn_module *m) { return m->class; }
+const nn_param *nn_module_params(const nn_module *m) { return m->param; }
 
 int nni_module_slot(nn_module *m, const char *name, bool buffer, int axes, const int64_t *size) {
   nn_tensor *t = nn_tensor_zeros(NN_REAL, axes, size);

@@ -105,6 +105,8 @@ int nn_method_states(const nn_method *m) {
   return count;
 }
 
+const char *nn_method_state_name(const nn_method *m, int state) { return m->state[state]; }
+
 /* ---- optimisers ---- */
 
 typedef struct {

@@ -60,6 +60,14 @@ for _, layer in ipairs(nn.layers()) do
   end)
 end
 
+it("BatchNorm2d takes rows as well", function()
+  for _, training in ipairs { false, true } do
+    local x = nn.uniform({ 5, 3 }, { low = -1, high = 1, seed = 5 })
+    x.requires_grad = true
+    check(nn.BatchNorm2d(3), x, training)
+  end
+end)
+
 describe("a small residual network", function()
   it("has the right gradient from end to end", function()
     local model = nn.Sequential {
