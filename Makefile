@@ -214,7 +214,7 @@ $(OUT)/lists: FORCE
 # ---- tests ------------------------------------------------------------------------------------------------------
 
 # One command for each C test and each spec: a crash then costs the others nothing.
-SPECS        = $(sort $(wildcard tests/lua/*_spec.lua tests/parity/*_spec.lua tests/cli/*_spec.lua))
+SPECS        = $(sort $(wildcard $(foreach folder,lua parity weights cli,tests/$(folder)/*_spec.lua)))
 DOUBLE_SPECS = $(sort $(wildcard tests/double/*_spec.lua))
 suite        = $(patsubst tests/c/%.c,build/$(1)/tests/%,$(TESTS)) \
                $(foreach name,$(FUZZERS),'build/$(1)/tests/replay_$(name) tests/corpus/$(name)') \

@@ -190,6 +190,8 @@ local function make(kind, options)
   local model = families[kind].build(options)
   model:initialise(options.seed or nn.next_seed())
   model.kind, model.classes = kind, options.classes
+  options.seed = nil
+  model.options = options
   return model
 end
 
@@ -234,6 +236,28 @@ function M.resnet34(options) return make("resnet34", options) end
 ---                 seed?: integer }
 ---@return Model
 function M.resnet50(options) return make("resnet50", options) end
+
+--- The model that a constructor and its options make, for what comes from a file: nil and what is wrong when there is
+--- no such constructor, it does not take these options, or the tensors need more than `room` bytes.
+---@param kind string
+---@param options table
+---@param room? integer
+---@return Model? model, string? problem
+function M.make(kind, options, room)
+  if type(kind) ~= "string" or not families[kind] then
+    return nil, string.format("there is no model %s%s", spec.shown(kind), spec.suggest(tostring(kind), M.names()))
+  end
+  local memory = nn.memory.stats()
+  local limit = room and memory.live + room or 0
+  if room and (memory.cap == 0 or limit < memory.cap) then nn.memory.cap(limit) end
+  local ok, model = pcall(function()
+    local made = make(kind, options)
+    return made
+  end)
+  nn.memory.cap(memory.cap)
+  if not ok then return nil, (tostring(model):gsub("^[^:]*:%d+: ", "")) end
+  return model
+end
 
 --- The names of the models there are, sorted.
 ---@return string[]

@@ -2,6 +2,7 @@
 ---
 --- `optim.adam{ model:parameters(), lr = 1e-3 }` is an optimiser; without parameters the same call is a plan that
 --- `:on(model)` makes one of. A schedule is a value that gives the factor of every group's learning rate for a step.
+local json = require "json"
 local nn = require "nn"
 local spec = require "spec"
 
@@ -134,6 +135,22 @@ function M.cosine(options) return schedule("cosine", options) end
 ---@param options { steps: integer, after?: Schedule, unit?: "step"|"epoch" }
 ---@return Schedule
 function M.warmup(options) return schedule("warmup", options) end
+
+-- A schedule as plain data, and back.
+local function schedule_data(value)
+  local options = {}
+  for name, field in pairs(value.options) do options[name] = M.is_schedule(field) and schedule_data(field) or field end
+  return { kind = value.kind, options = options }
+end
+
+local function schedule_from(data)
+  local options = {}
+  for name, field in pairs(data.options) do
+    options[name] = type(field) == "table" and field.kind and schedule_from(field) or field
+  end
+  if not schedules[data.kind] then error("there is no schedule " .. spec.shown(data.kind), 0) end
+  return schedule(data.kind, options)
+end
 
 -- ---- optimisers ----
 
@@ -357,6 +374,79 @@ end
 --- Forgets the gradients without applying them.
 function Optimizer:zero_grad() self.core:zero_grad() end
 
+-- What an optimiser holds beside its parameters and groups.
+local position = { "steps", "factor", "norm", "clip_norm", "clip_value", "span" }
+
+--- Everything that its next steps depend on, for a checkpoint: plain data, and tensors by name ("3.exp_avg" belongs to
+--- its third parameter).
+---@return table data, table<string, Tensor> tensors
+function Optimizer:state()
+  local data, tensors = { method = self.method, groups = {}, updates = {} }, {}
+  for _, name in ipairs(position) do data[name] = self[name] end
+  data.schedule = self.plan and schedule_data(self.plan)
+  for i, group in ipairs(self.groups) do
+    data.groups[i] = self.core:options(i)
+    data.groups[i].lr = group.lr
+  end
+  for i = 1, #self.parameters do
+    local own
+    data.updates[i], own = self.core:state(i)
+    for name, tensor in pairs(own) do tensors[i .. "." .. name] = tensor end
+  end
+  return data, tensors
+end
+
+-- The places whose tensors are there, checked: { { name = tensor }, ... }.
+local function places_of(self, tensors)
+  local places = {}
+  for i = 1, #self.parameters do places[i] = {} end
+  for key, tensor in pairs(tensors) do
+    local at, name = key:match "^(%d+)%.(.+)$"
+    local place = places[tonumber(at)]
+    if not place then error(string.format("its state \"%s\" belongs to no parameter", key), 0) end
+    local shape, expected = table.concat(tensor.shape, "x"), table.concat(self.parameters[tonumber(at)].shape, "x")
+    if shape ~= expected then
+      error(string.format("its state \"%s\" is [%s], the parameter [%s]", key, shape, expected), 0)
+    end
+    place[name] = tensor
+  end
+  return places
+end
+
+--- The way back: checks that state() of an optimiser like this one gave these, and returns the function that puts them
+--- in place, options and schedule included. Raises when they do not fit; nothing has changed then.
+---@param data table
+---@param tensors table<string, Tensor>
+---@return fun() apply
+function Optimizer:restoring(data, tensors)
+  if data.method ~= self.method then
+    error(string.format("the optimiser is %s, the saved one %s", self.method, tostring(data.method)), 0)
+  elseif #data.groups ~= #self.groups or #data.updates ~= #self.parameters then
+    error(string.format("the optimiser has %d parameters in %d groups, the saved one %d in %d", #self.parameters,
+                        #self.groups, #data.updates, #data.groups), 0)
+  end
+  for _, group in ipairs(data.groups) do nn.Optimizer(self.method, {}, group) end -- which checks the options
+  local places = places_of(self, tensors)
+  local plan = data.schedule and schedule_from(data.schedule)
+  return function()
+    for _, name in ipairs(position) do self[name] = data[name] ~= json.null and data[name] or nil end
+    self.plan = plan
+    local options = { schedule = plan, clip_norm = self.clip_norm, clip_value = self.clip_value }
+    for name in pairs(group_options(methods[self.method])) do options[name] = data.groups[1][name] end
+    self.options = options
+    for i, group in ipairs(data.groups) do
+      self.groups[i].lr = group.lr
+      -- First without: momentum and nesterov are checked against each other.
+      if group.nesterov ~= nil then self.core:set(i, "nesterov", false) end
+      for _, name in ipairs(spec.names(group)) do
+        if name ~= "nesterov" then self.core:set(i, name, group[name]) end
+      end
+      if group.nesterov then self.core:set(i, "nesterov", true) end
+    end
+    for i, place in ipairs(places) do self.core:set_state(i, data.updates[i], place) end
+  end
+end
+
 -- ---- averaged weights ----
 
 ---@class Average
@@ -364,14 +454,17 @@ local Average = {}
 Average.__index = Average
 Average.__name = "Average"
 
--- A model's parameters and running statistics, in a fixed order.
+-- A model's parameters and running statistics, in a fixed order, and their names.
 local function state_list(model)
   local state = model:state()
-  local out = {}
+  local out, names = {}, {}
   for _, name in ipairs(spec.names(state)) do
-    if state[name].type == "float" then out[#out + 1] = state[name] end
+    if state[name].type == "float" then
+      out[#out + 1] = state[name]
+      names[#names + 1] = name
+    end
   end
-  return out
+  return out, names
 end
 
 --- An exponential moving average of a model's weights and running statistics: average = decay * average +
@@ -390,6 +483,35 @@ end
 function Average:update()
   nn.average_update(self.tensors, state_list(self.model), self.decay)
   self.updates = self.updates + 1
+end
+
+--- For a checkpoint: plain data, and the averages by the names of the model's tensors.
+---@return table data, table<string, Tensor> tensors
+function Average:state()
+  local tensors = {}
+  local _, names = state_list(self.model)
+  for i, name in ipairs(names) do tensors[name] = self.tensors[i] end
+  return { decay = self.decay, updates = self.updates }, tensors
+end
+
+--- The way back, as Optimizer:restoring.
+---@param data table
+---@param tensors table<string, Tensor>
+---@return fun() apply
+function Average:restoring(data, tensors)
+  local _, names = state_list(self.model)
+  for i, name in ipairs(names) do
+    local shape = tensors[name] and table.concat(tensors[name].shape, "x")
+    local expected = table.concat(self.tensors[i].shape, "x")
+    if shape ~= expected then
+      error(string.format('its average "%s" is %s, the model\'s tensor [%s]', name, shape and "[" .. shape .. "]"
+                          or "missing", expected), 0)
+    end
+  end
+  return function()
+    self.decay, self.updates = data.decay, data.updates
+    for i, name in ipairs(names) do self.tensors[i]:copy(tensors[name]) end
+  end
 end
 
 local function swap(self)
