@@ -34,6 +34,14 @@ local function place(level)
   return info and info.currentline > 0 and format("%s:%d", info.short_src, info.currentline) or nil
 end
 
+-- What reads or writes files of its own choice: a recipe from a stranger must not reach it. Data sets are the
+-- exception, and the run's own folder is where results go.
+local barred = { ["probe.logits"] = true, load = true, save = true }
+
+local function check_allowed(name, level)
+  if barred[name] then error(name .. ": a recipe has no files; a script has them", level + 1) end
+end
+
 local function node(fields)
   local value = setmetatable({}, Value)
   inside[value] = fields
@@ -83,6 +91,7 @@ Value.__call = function(self, object, ...)
   if this.op ~= "field" or not rawequal(object, this.of) then
     error(format("%s is a plan: only its methods can be called", M.text(self)), 2)
   end
+  check_allowed(this.name, 2)
   return node { op = "method", of = object, name = this.name, arguments = arguments(this.name, ...), place = place(2) }
 end
 
@@ -214,12 +223,13 @@ local function namespace(module)
   return setmetatable({}, {
     __name = module,
     __index = function(_, name)
+      local full = module .. "." .. tostring(name)
+      check_allowed(full, 2)
       -- Where the real module is at hand a misspelt name is an error at once; it is not needed to read a recipe.
       local found, real = pcall(require, module)
       if found and type(real) == "table" and real[name] == nil then
         error(format('%s has no "%s"%s', module, tostring(name), spec.suggest(name, spec.names(real))), 2)
       end
-      local full = module .. "." .. tostring(name)
       return function(...)
         return node { op = "call", module = module, name = name, arguments = arguments(full, ...), place = place(2) }
       end

@@ -118,7 +118,7 @@ function M.batches(part, options) return part:batches { size = options.batch } e
 ---@param model Model
 ---@param x Tensor
 ---@return Tensor
-function M.logits(model, x) return model:forward(x, { training = false }) end
+function M.evaluate(model, x) return model:forward(x, { training = false }) end
 
 -- What every probe may be told.
 local fields = {
@@ -151,5 +151,12 @@ function M.accuracy(options) return require "probe.accuracy"(options) end
 ---                  pairs?: integer }
 ---@return Probe
 function M.continuity(options) return require "probe.continuity"(options) end
+
+--- Logits, image by image, into a file for other programs: `out` ends in .npz (arrays "logits", [N x classes], and
+--- "labels", [N], counted from 0) or in .npy (the logits, and the labels beside it in NAME-labels.npy). Run on
+--- (model, set) it gives a LogitsResult.
+---@param options { out: string, limit?: integer, batch?: integer }
+---@return Probe
+function M.logits(options) return require "probe.logits"(options) end
 
 return M

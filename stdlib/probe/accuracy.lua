@@ -63,7 +63,7 @@ end
 local function measure(model, part, options, tick)
   local right, among, confusion, classes = {}, {}, {}, nil
   for x, y in probe.batches(part, options) do
-    local logits = probe.logits(model, x)
+    local logits = probe.evaluate(model, x)
     if not classes then
       classes = logits:size(2)
       for class = 1, classes do

@@ -114,7 +114,7 @@ local function measure(model, part, options, tick, changes)
   for _, change in ipairs(changes) do change.distances, change.flips, change.right = {}, {}, {} end
   local clean, labels, right = {}, {}, {}
   for x, y, number in probe.batches(part, options) do
-    local logits, truth = probe.logits(model, x), y:tolist()
+    local logits, truth = probe.evaluate(model, x), y:tolist()
     local predicted = logits:argmax(2):tolist()
     clean[#clean + 1] = logits
     table.move(truth, 1, #truth, #labels + 1, labels)
@@ -123,7 +123,7 @@ local function measure(model, part, options, tick, changes)
     for place, change in ipairs(changes) do
       local draw = { seed = nn.derive(options.seed, CHANGE, place), step = number }
       local moved = change.change(x, y, model, draw)
-      local there = probe.logits(model, moved)
+      local there = probe.evaluate(model, moved)
       local now = there:argmax(2):tolist()
       local distances = nn.squared_distance(there, logits, { reduction = "none" }):tolist()
       table.move(distances, 1, #distances, #change.distances + 1, change.distances)

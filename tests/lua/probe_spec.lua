@@ -186,6 +186,32 @@ describe("probe.continuity", function()
   end)
 end)
 
+describe("probe.logits", function()
+  local set = pixels({ red, green, blue, red, green }, { 1, 2, 3, 2, 1 }, 3)
+  local model = linear(identity)
+  local out = os.tmpname()
+  teardown(function() os.remove(out) end)
+
+  it("writes logits and labels as two .npy files", function()
+    local result = probe.logits { out = out .. ".npy", batch = 2 }(model, set, quiet)
+    assert.same({ out .. ".npy", out .. "-labels.npy" }, result.files)
+    assert.equal(("logits  5 images, 3 classes, in %s.npy and %s-labels.npy"):format(out, out), tostring(result))
+    local logits, labels = assert(nn.npy.load(out .. ".npy")), assert(nn.npy.load(out .. "-labels.npy"))
+    local x = set:batches { size = 5 }()
+    assert.same(nn.no_grad(model, x):tolist(), logits:tolist())
+    assert.same({ 0, 1, 2, 1, 0 }, labels:tolist())
+    for _, path in ipairs(result.files) do os.remove(path) end
+  end)
+
+  it("refuses other endings, and says what cannot be written", function()
+    assert.has_error(function() return probe.logits { out = "logits.txt" } end,
+                     'probe.logits: out expects a path that ends in .npy or .npz, got "logits.txt"')
+    local ok, message = pcall(probe.logits { out = out .. "/no/logits.npy" }, model, set, quiet)
+    assert.is_false(ok)
+    assert.matches("no/logits.npy", message)
+  end)
+end)
+
 describe("probes", function()
   it("change no running statistic, record no gradient and leave no tensors behind", function()
     local synthetic = data.synthetic { classes = 3, train = 30, test = 20, seed = 2 }

@@ -170,6 +170,14 @@ describe("recipes and studies", function()
     assert.equal("2 * 1 + 2", bare(2 * a + b))
   end)
 
+  it("has no way to files of its own choice", function()
+    local w = plan.world()
+    local model = w.models.net { width = 2 }
+    assert.error_matches(function() return model:save("/tmp/x") end, "save: a recipe has no files; a script has them")
+    assert.error_matches(function() return model:load("/tmp/x") end, "load: a recipe has no files")
+    assert.error_matches(function() return w.probe.logits end, "probe.logits: a recipe has no files")
+  end)
+
   it("reads nothing but plans", function()
     local cases = {
       { "os.exit()", '"os" is not known in a recipe' },
