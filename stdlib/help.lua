@@ -18,6 +18,8 @@ image also keep the model's answer? Models, perturbations, losses and probes are
   penumbra -e 'code'              run a piece of code
   penumbra run FILE key=value     run a recipe or a study
   penumbra data list              the data sets there are; also info, get, import
+  penumbra model info FILE        what a file of weights holds; convert IN OUT writes it in another format
+  penumbra predict MODEL IMAGE... what a model takes pictures for
   penumbra help TOPIC             more on one of these topics:
 
     command       options, arguments, exit codes
@@ -43,6 +45,9 @@ penumbra [options] [script [args] | command [args]]
   data info NAME           all that is known of one, with its statistics
   data get NAME            download one: --from URL, --accept, --quiet
   data import PATH         copy or unpack one into your data folder: --name NAME, --quiet
+  model info FILE          format, tensors, metadata of a file of weights, and which of our models it fits
+  model convert IN OUT     the same tensors as .safetensors or .npz, as OUT ends
+  predict MODEL IMAGE...   the most likely classes of each picture; --help lists its options
   help [TOPIC]             help
 
 A script gets its arguments in `arg` and `...`, and `require` finds modules beside it. `-` is standard input as a
@@ -88,6 +93,8 @@ local nn_functions = {
   { "nn.derive(seed, stream?, index?)", "A seed made from a seed; other streams are unrelated." },
   { "nn.seed(n?)", "The session's seed; with n sets it and starts its draws again." },
   { "nn.next_seed()", "The session's next derived seed." },
+  { "nn.random_state({seed, draws}?)", "The session's seed and how many draws were made from it; with a table sets "
+    .. "them." },
   { "nn.no_grad(f, ...)", "What f(...) returns; nothing inside is recorded for gradients." },
   { "nn.grad_enabled()", "Whether operations are recorded now." },
   { "nn.Optimizer(method, tensors, options)", "What optim.sgd, adam and adamw stand on; nn.methods() lists its "
@@ -117,6 +124,7 @@ local nn_functions = {
   { "nn.live_tensors()", "How many tensors exist." },
   { "nn.peak_flops()", "Floating-point operations a second that all threads reach on multiply-adds in registers, "
     .. "measured now: what a speed is a share of." },
+  { "nn.write_file(path, text)", "Writes a file whole or not at all, synced; true, or nil, message, code." },
   { "nn.info()", "Version, processor, BLAS, precision, threads." },
   { "nn.ops()", "The rows of the operations: name, signature, doc." },
   { "nn.layers()", "The rows of the layers." },
@@ -131,7 +139,8 @@ value), t:item(), t:tolist(), t:size(axis), t:count(), t:fill(value), t:copy(oth
 t:backward(), t:retain_grad(), t:clear_grad(), t:free(); + - * / ^ and every operation as a method: t:sum(2), t:gt(0).
 
 A model m: m(x), m:forward(x, {training, taps, seed}), m:train(f), m:parameters(prefix), m:named_parameters(prefix),
-m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed).
+m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed),
+m:layers(), m:random_state({seed, passes}), m:load(path, options) and m:save(path, options): `help model:load`.
 
 ]==]
 
@@ -302,8 +311,14 @@ local function find(topic)
   local found = nn_function(topic)
   if found then return found end
   local module, name = topic:match "^(.*)%.([%w_]+)$"
+  local method = topic:match "^model:([%w_]+)$"
+  if method then module, name = "checkpoint.weights", method end
   for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
-    if f.name == name then return function_text(module .. "." .. name, f) end
+    if f.name == name and method then
+      return function_text(topic, { arguments = f.arguments:gsub("^model, ", ""), doc = f.doc })
+    elseif f.name == name then
+      return function_text(module .. "." .. name, f)
+    end
   end
   return module_text(topic)
 end

@@ -11,8 +11,11 @@
 #include "vm.h"
 
 /* A command is a module whose `main` gets the arguments in a table and returns the exit code (none: 0). */
-static const char *const commands[][2] = { { "data", "data.command" }, { "help", "help" }, { "run", "run" } };
-static const char command_names[] = "data help run";
+static const char *const commands[][2] = {
+  { "data", "data.command" }, { "help", "help" }, { "model", "checkpoint.command" }, { "predict", "predict" },
+  { "run", "run" },
+};
+static const char command_names[] = "data help model predict run";
 static const char option_names[] = "--help --version --threads --traceback -e -h";
 
 static int usage(const char *what, const char *word, const char *known) {

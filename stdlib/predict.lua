@@ -1,0 +1,201 @@
+--- `penumbra predict MODEL IMAGE...`: what a model takes pictures for.
+---
+--- A file that model:save or a training's checkpoint wrote says which model it holds, its normalisation, the shape of
+--- its images and the names of its classes; for other files the command line says so. A picture is fitted as in
+--- evaluation: its short side to `resize` pixels, then the middle `size` x `size`.
+local checkpoint = require "checkpoint"
+local command = require "command"
+local file = require "file"
+local image = require "image"
+local models = require "models"
+local nn = require "nn"
+local recognise = require "checkpoint.recognise"
+local spec = require "spec"
+local text = require "text"
+local weights = require "checkpoint.weights"
+
+local M = {}
+
+local format, concat = string.format, table.concat
+
+-- ---- the words ----
+
+local function numbers_of(words)
+  local list = {}
+  for word in words:gmatch "[^,]+" do
+    list[#list + 1] = tonumber(word)
+    if not list[#list] then return nil, format('expected numbers with commas between them, got "%s"', words) end
+  end
+  return list
+end
+
+local function whole(word)
+  local n = math.tointeger(tonumber(word))
+  if not n or n < 1 then return nil, format('expected a number from 1, got "%s"', word) end
+  return n
+end
+
+local function parser_of()
+  local parser, code = command.parser("predict", "The most likely classes of each picture.")
+  if not parser then return nil, code end
+  parser:argument("model", "a file of weights, or a training's checkpoint")
+  parser:argument("images", "PNG or JPEG files"):args "+"
+  parser:option("--top", "how many classes to show", "5"):convert(whole)
+  parser:option("--classes", "names: a file with one a line, or a list with commas; else those in MODEL")
+  parser:option("--size", "side of the square that the model reads"):convert(whole)
+  parser:option("--resize", "length of a picture's short side before the middle is taken"):convert(whole)
+  parser:group("For a MODEL that does not say what it is",
+    parser:option("--arch", "a constructor in models: " .. concat(models.names(), ", ")),
+    parser:option("--mean", "of each channel, of pixels from 0 to 1: 0.485,0.456,0.406"):convert(numbers_of),
+    parser:option("--std", "the standard deviations: 0.229,0.224,0.225"):convert(numbers_of))
+  return parser
+end
+
+-- The names in a file, one a line, or in the words themselves.
+local function class_names(words)
+  local list = {}
+  if words:find(",", 1, true) and not file.exists(words) then
+    for name in words:gmatch "[^,]+" do list[#list + 1] = name:match "^%s*(.-)%s*$" end
+    return list
+  end
+  local content, message = file.read(words)
+  if not content then return nil, message end
+  for line in content:gmatch "[^\r\n]+" do list[#list + 1] = line end
+  return list
+end
+
+-- ---- the model ----
+
+local function known(arch)
+  for _, name in ipairs(models.names()) do
+    if name == arch then return true end
+  end
+  return false
+end
+
+-- The model of the file when the command line names its constructor: the other options are told by the tensors.
+local function model_named(options)
+  if options.arch and not known(options.arch) then
+    return nil, format('--arch: there is no model "%s"%s', options.arch, spec.suggest(options.arch, models.names()))
+  end
+  local tensors <close>, message = nn.checkpoint.read(options.model)
+  if not tensors then return nil, message end
+  local fitting, names = recognise.models(tensors), {}
+  for i, this in ipairs(fitting) do
+    names[i] = this.kind
+    if this.kind == options.arch then
+      if options.mean or options.std then
+        this.options.normalize = { mean = options.mean or {}, std = options.std or {} }
+      end
+      return checkpoint.model(options.model, { arch = this.kind, options = this.options })
+    end
+  end
+  if weights.described(tensors) and not options.arch then return checkpoint.model(options.model) end
+  if not options.arch then
+    return nil, format("%s: does not say which model it holds; %s", options.model, #names > 0
+      and format("its tensors fit --arch %s (and --mean, --std, when it was trained on normalised pixels)",
+                 concat(names, " or --arch "))
+      or "and its tensors fit none of those in models")
+  end
+  return nil, format("%s: its tensors do not fit --arch %s%s", options.model, options.arch,
+                     #names > 0 and "; they fit --arch " .. concat(names, " or --arch ") or "")
+end
+
+-- What the model reads: { side =, resize =, channels = }.
+local function fit_of(model, options)
+  local own = model.options
+  local shape = model.input or own.shape
+  local large = own.stem == "imagenet"
+  local channels = shape and shape[3] or own.channels
+  local side = options.size or shape and shape[1] or own.size or own.inputs and nil or large and 224 or own.stem and 32
+    or own.shortcut and 32
+  if not channels or not side then
+    local pixels = own.inputs and math.tointeger(math.sqrt(own.inputs))
+    if not pixels then return nil, "how large its pictures are is not known; say it with --size" end
+    channels, side = 1, side or pixels
+  end
+  local resize = options.resize or large and not options.size and 256 or side
+  return { side = side, resize = math.max(resize, side), channels = channels }
+end
+
+-- ---- a picture ----
+
+-- [1 x side x side x channels] in [0, 1], and the picture's own height and width; or nil and what is wrong.
+local function read_picture(path, fit)
+  local picture, message = image.load(path, { channels = fit.channels })
+  if not picture then return nil, message end
+  local height, width = picture.shape[1], picture.shape[2]
+  local x = image.centre_crop(image.resize(picture, { side = fit.resize }), { side = fit.side })
+  if x.type == "uint8" then x = x:to "float" * (1 / 255) end
+  return x:reshape { 1, fit.side, fit.side, fit.channels }, height, width
+end
+
+local BAR, EIGHTHS = 20, { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
+
+local function bar(share)
+  local eighths = math.floor(share * BAR * 8 + 0.5)
+  return text.pad(("█"):rep(eighths // 8) .. (EIGHTHS[eighths % 8] or ""), BAR)
+end
+
+local function show(path, height, width, probabilities, names, top)
+  print(format("%s  %d x %d", path, width, height))
+  local order = {}
+  for i in ipairs(probabilities) do order[i] = i end
+  table.sort(order, function(a, b)
+    local p, q = probabilities[a], probabilities[b]
+    return p > q or p == q and a < b
+  end)
+  for i = 1, math.min(top, #order) do
+    local class = order[i]
+    print(format("  %6.2f %%  %s  %s", 100 * probabilities[class], bar(probabilities[class]), names[class]))
+  end
+end
+
+local function names_for(model, options)
+  local names, message = model.class_names, nil
+  if options.classes then names, message = class_names(options.classes) end
+  if message then return nil, message end
+  if names and #names ~= model.classes then
+    return nil, format("%d names of classes, but the model has %d", #names, model.classes)
+  end
+  local list = {}
+  for i = 1, model.classes do list[i] = names and tostring(names[i]) or "class " .. i end
+  return list
+end
+
+local function predict(options)
+  local model, message = model_named(options)
+  if not model then return command.fail("predict", message) end
+  local names, fit
+  names, message = names_for(model, options)
+  if not names then return command.fail("predict", message) end
+  fit, message = fit_of(model, options)
+  if not fit then return command.fail("predict", options.model .. ": " .. message, 2) end
+  local code = 0
+  for i, path in ipairs(options.images) do
+    local x, height, width = read_picture(path, fit)
+    if not x then
+      io.stdout:flush()
+      code = command.fail("predict", height)
+    else
+      local probabilities = nn.no_grad(model, x):softmax(2):tolist()[1]
+      if i > 1 then print() end
+      show(path, height, width, probabilities, names, options.top)
+    end
+  end
+  return code
+end
+
+--- The command.
+---@param words string[]
+---@return integer exit_code
+function M.main(words)
+  local parser, code = parser_of()
+  if not parser then return code end
+  local options
+  options, code = command.parse("predict", parser, words)
+  if not options then return code end
+  return predict(options)
+end
+
+return M
