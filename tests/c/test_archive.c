@@ -1,6 +1,8 @@
 /* test_archive.c -- packed files: what is written is read back, damaged and hostile ones are told. */
 #include "scratch.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "formats/archive.h"
@@ -168,6 +170,386 @@ static void entries_that_are_not_read_are_passed_over(void **state) {
   unlink(path);
 }
 
+/* ---- unpacking ---- */
+
+/* What is below a folder, sorted by name: "a/ a/b=text; ". */
+static void list_folder(const char *path, const char *below, char *text, size_t room) {
+  struct dirent **found;
+  int count = scandir(path, &found, NULL, alphasort);
+  for (int i = 0; i < count; i++) {
+    const char *name = found[i]->d_name;
+    char whole[700], relative[300];
+    if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
+      snprintf(whole, sizeof whole, "%s/%s", path, name);
+      snprintf(relative, sizeof relative, "%s%s%s", below, *below ? "/" : "", name);
+      size_t used = strlen(text), size;
+      struct stat about;
+      assert_int_equal(lstat(whole, &about), 0);
+      if (S_ISDIR(about.st_mode)) {
+        snprintf(text + used, room - used, "%s/ ", relative);
+        list_folder(whole, relative, text, room);
+        assert_int_equal(rmdir(whole), 0);
+      } else {
+        assert_true(S_ISREG(about.st_mode));
+        char *bytes = (char *)scratch_read(whole, &size);
+        snprintf(text + used, room - used, "%s=%.*s; ", relative, (int)size, bytes);
+        free(bytes);
+        assert_int_equal(unlink(whole), 0);
+      }
+    }
+    free(found[i]);
+  }
+  if (count >= 0) free(found);
+}
+
+/* Unpacks and takes the folder away again; what was in it is in text. On failure nothing is there. */
+static int unpack(const char *path, char *text, size_t room) {
+  const char *folder = scratch_path("unpacked");
+  nn_archive_info info;
+  int status = nn_archive_survey(path, &info);
+  if (status == NN_OK) status = nn_archive_unpack(path, folder, &info, NULL, NULL);
+  unlink(path);
+  text[0] = '\0';
+  if (status == NN_OK) {
+    list_folder(folder, "", text, room);
+    assert_int_equal(rmdir(folder), 0);
+  }
+  char rest[512] = "";
+  list_folder(scratch_folder, "", rest, sizeof rest);
+  assert_string_equal(rest, "");
+  return status;
+}
+
+/* The three formats of one archive, made by the same calls: add_file, add_link, ..., write_made. */
+typedef enum { ZIP, TAR, TAR_GZ, FORMATS } format;
+static const char *const endings[FORMATS] = { "zip", "tar", "tar.gz" };
+static uint8_t contents[1 << 14];  /* of the zip file */
+static size_t contents_size, entries;
+
+static void put(uint8_t **at, uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; i++) *(*at)++ = (uint8_t)(value >> 8 * i);
+}
+
+/* An entry of a zip file with a Unix mode; `declared` bytes are promised. */
+static void zip_add(const char *name, unsigned mode, const char *text, uint32_t declared) {
+  size_t size = strlen(text), length = strlen(name);
+  uint32_t crc = (uint32_t)crc32_z(0, (const uint8_t *)text, size), offset = (uint32_t)made_size;
+  for (int central = 0; central < 2; central++) {
+    uint8_t *at = central ? contents + contents_size : made + made_size, *start = at;
+    put(&at, central ? 0x02014b50 : 0x04034b50, 4);
+    if (central) put(&at, 20 | 3 << 8, 2);
+    put(&at, 20, 2);
+    put(&at, 0, 4);
+    put(&at, 33 << 16, 4);
+    put(&at, crc, 4);
+    put(&at, declared, 4);
+    put(&at, declared, 4);
+    put(&at, length, 2);
+    put(&at, 0, 2);
+    if (central) {
+      put(&at, 0, 6);
+      put(&at, (uint64_t)mode << 16, 4);
+      put(&at, offset, 4);
+    }
+    memcpy(at, name, length);
+    at += length;
+    if (central) {
+      contents_size += (size_t)(at - start);
+    } else {
+      memcpy(at, text, size);
+      made_size += (size_t)(at - start) + size;
+    }
+  }
+  entries++;
+}
+
+static void start(void) { made_size = contents_size = entries = 0; }
+
+static void add(format f, const char *name, const char *text) {
+  if (f == ZIP) zip_add(name, 0100644, text, (uint32_t)strlen(text));
+  else tar_file(name, text);
+}
+
+static void finish(format f) {
+  if (f == ZIP) {
+    size_t offset = made_size;
+    memcpy(made + made_size, contents, contents_size);
+    uint8_t *at = made + made_size + contents_size, *begin = at;
+    put(&at, 0x06054b50, 4);
+    put(&at, 0, 4);
+    put(&at, entries, 2);
+    put(&at, entries, 2);
+    put(&at, contents_size, 4);
+    put(&at, offset, 4);
+    put(&at, 0, 2);
+    made_size += contents_size + (size_t)(at - begin);
+  } else {
+    tar_end();
+  }
+}
+
+/* Writes the first `size` bytes of what was made. */
+static const char *write_part(format f, size_t size) {
+  static char name[32];
+  snprintf(name, sizeof name, "made.%s", endings[f]);
+  const char *path = scratch_path(name);
+  if (f == TAR_GZ) write_packed(path, made, size);
+  else scratch_write(path, made, size);
+  return path;
+}
+
+static const char *write_made(format f) { return write_part(f, made_size); }
+
+/* A file cut in its own bytes, also when it is compressed. */
+static const char *write_cut(format f, size_t lost) {
+  const char *path = write_made(f);
+  size_t size;
+  uint8_t *bytes = scratch_read(path, &size);
+  scratch_write(path, bytes, size - lost);
+  free(bytes);
+  return path;
+}
+
+static char text[4096];
+
+#define EACH_FORMAT(f) for (format f = ZIP; f < FORMATS; f++)
+
+static void unpacked_folders_are_as_packed(void **state) {
+  (void)state;
+  EACH_FORMAT(f) {
+    start();
+    add(f, "./a/b/deep", "1");
+    add(f, "a/c", "22");
+    add(f, "empty", "");
+    add(f, "with \xc3\xa9 and blanks", "333");
+    finish(f);
+    assert_int_equal(unpack(write_made(f), text, sizeof text), NN_OK);
+    assert_string_equal(text, "a/ a/b/ a/b/deep=1; a/c=22; empty=; with \xc3\xa9 and blanks=333; ");
+  }
+}
+
+/* Does unpacking one more entry of that name after a good one fail with these words? */
+static void refuses_name(const char *name, const char *words) {
+  EACH_FORMAT(f) {
+    start();
+    add(f, "good", "1");
+    add(f, name, "2");
+    finish(f);
+    ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, endings[f], words);
+  }
+}
+
+static void names_stay_below_the_folder(void **state) {
+  (void)state;
+  refuses_name("/etc/passwd", "/etc/passwd: an absolute name; only names below the folder are unpacked");
+  refuses_name("../x", "../x: \"..\" in a name");
+  refuses_name("a/../../x", "a/../../x: \"..\" in a name");
+  refuses_name("a/..", "a/..: \"..\" in a name");
+  refuses_name("line\nbreak", "line?break: a control character in a name");
+  char deep[200] = "";
+  for (int i = 0; i < 70; i++) strcat(deep, "a/");
+  start();
+  zip_add(strcat(deep, "x"), 0100644, "1", 1);
+  finish(ZIP);
+  ASSERT_FAILED(unpack(write_made(ZIP), text, sizeof text), NN_EFORMAT, "a/x: folders nested more than 64 deep");
+}
+
+static void names_are_there_once(void **state) {
+  (void)state;
+  refuses_name("good", "good: the name is there twice");
+  refuses_name("./good", "./good: the name is there twice");
+  refuses_name("good/below", "good/below: its folder is a file elsewhere in the archive");
+}
+
+static void links_and_devices_are_refused(void **state) {
+  (void)state;
+  static const char links[] = "12", devices[] = "346";
+  static const unsigned modes[] = { 0120777, 0020666, 0060666, 0140777 };
+  EACH_FORMAT(f) {
+    for (const char *type = links; f != ZIP && *type; type++) {
+      start();
+      tar_add("out", *type, "/etc/passwd", "", 0);
+      finish(f);
+      ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, "out: a link; only files and folders");
+    }
+    for (const char *type = devices; f != ZIP && *type; type++) {
+      start();
+      tar_add("out", *type, "", "", 0);
+      finish(f);
+      ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, "out: a device or pipe; only files");
+    }
+
+    for (size_t i = 0; f == ZIP && i < sizeof modes / sizeof *modes; i++) {
+      start();
+
+      zip_add("out", modes[i], "/etc/passwd", 11);
+      finish(f);
+      ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, "out: a ", "only files and folders");
+    }
+  }
+  /* a link in one entry, a file through it in the next */
+  start();
+  tar_add("out", '2', "/tmp", "", 0);
+  tar_file("out/x", "1");
+  finish(TAR);
+  ASSERT_FAILED(unpack(write_made(TAR), text, sizeof text), NN_EFORMAT, "out: a link");
+}
+
+static void cut_files_are_told(void **state) {
+  (void)state;
+  EACH_FORMAT(f) {
+    start();
+    add(f, "first", "some bytes that are long enough to be cut in their middle");
+    size_t first = made_size;
+    add(f, "second", "more of them");
+    finish(f);
+    for (size_t lost = 1; lost < made_size; lost += lost < 40 ? 1 : 97) {
+      if (f == TAR && lost <= 512) continue;  /* one of the two blocks at the end is enough */
+      const char *path = write_cut(f, 0);
+      size_t size;
+      free(scratch_read(path, &size));
+      if (lost >= size) break;
+      path = write_cut(f, lost);
+      assert_int_equal(unpack(path, text, sizeof text), NN_EFORMAT);
+    }
+    if (f != ZIP) {  /* between two entries, and without the end mark */
+      ASSERT_FAILED(unpack(write_part(f, first), text, sizeof text), NN_EFORMAT, "has no end mark; it was cut short");
+      ASSERT_FAILED(unpack(write_part(f, first - 512), text, sizeof text), NN_EFORMAT, "first", "runcated");
+    }
+  }
+}
+
+static void what_is_no_archive_is_told(void **state) {
+  (void)state;
+  EACH_FORMAT(f) {
+    char name[32], words[64];
+    snprintf(name, sizeof name, "none.%s", endings[f]);
+    const char *path = scratch_path(name);
+    ASSERT_FAILED(unpack(path, text, sizeof text), NN_EIO, endings[f], "No such file");
+    scratch_write(path, "", 0);
+    snprintf(words, sizeof words, "none.%s: an archive expected, the file is empty", endings[f]);
+    ASSERT_FAILED(unpack(path, text, sizeof text), NN_EFORMAT, words);
+    scratch_write(path, "This is a text.\n", 16);
+    ASSERT_FAILED(unpack(path, text, sizeof text), NN_EFORMAT, "not a .zip, .tar or .tar.gz archive");
+    assert_int_equal(mkdir(path, 0700), 0);
+    nn_archive_info info;
+    ASSERT_FAILED(nn_archive_survey(path, &info), NN_EIO, "not a regular file");
+    assert_int_equal(rmdir(path), 0);
+    if (geteuid() != 0) {
+      scratch_write(path, "x", 1);
+      assert_int_equal(chmod(path, 0), 0);
+      ASSERT_FAILED(unpack(path, text, sizeof text), NN_EIO, "Permission denied");
+    }
+    start();
+    finish(f);
+    ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, "");
+  }
+}
+
+static void changed_bytes_are_noticed(void **state) {
+  (void)state;
+  EACH_FORMAT(f) {
+    start();
+    add(f, "first", "some bytes that are protected by a checksum");
+    finish(f);
+    const char *path = write_made(f);
+    size_t size;
+    uint8_t *bytes = scratch_read(path, &size);
+    if (f == ZIP) bytes[40] ^= 1;            /* its contents */
+    else if (f == TAR) bytes[3] ^= 1;        /* its name */
+    else bytes[size - 6] ^= 1;               /* the length after the compressed data */
+    scratch_write(path, bytes, size);
+    free(bytes);
+    ASSERT_FAILED(unpack(path, text, sizeof text), NN_EFORMAT, endings[f]);
+  }
+}
+
+static void absurd_sizes_take_no_memory(void **state) {
+  (void)state;
+  EACH_FORMAT(f) {
+    start();
+    if (f == ZIP) zip_add("huge", 0100644, "few", 0xfffffff0);
+    else tar_add("huge", '0', "", "few", UINT64_C(0777777777777));
+    finish(f);
+    ASSERT_FAILED(unpack(write_made(f), text, sizeof text), NN_EFORMAT, "huge: declares ",
+                  " bytes, more than an archive of this length can hold");
+    start();
+    add(f, "good", "1");
+    if (f == ZIP) zip_add("longer", 0100644, "few", 300);
+    else tar_add("longer", '0', "", "few", 2000);
+    finish(f);
+    assert_int_equal(unpack(write_made(f), text, sizeof text), NN_EFORMAT);
+  }
+}
+
+/* Zeros that compress a thousandfold. */
+static void bombs_are_not_unpacked(void **state) {
+  (void)state;
+  enum { ZEROS = 80 << 20 };
+  const char *path = scratch_path("bomb.tar.gz");
+  gzFile stream = gzopen(path, "wb9");
+  static const uint8_t zeros[1 << 16];
+  start();
+  tar_add("zeros", '0', "", "", ZEROS);
+  assert_int_equal(gzwrite(stream, made, 512), 512);
+  for (int i = 0; i < ZEROS + 1024; i += 1 << 16) gzwrite(stream, zeros, i < ZEROS ? 1 << 16 : 1024);
+  assert_int_equal(gzclose(stream), Z_OK);
+  ASSERT_FAILED(unpack(path, text, sizeof text), NN_EFORMAT, "bomb.tar.gz: zeros: unpacks to more than 200 times",
+                "as a bomb does");
+}
+
+static int stop_after_one(void *context, uint64_t done, uint64_t total) {
+  (void)total;
+  *(uint64_t *)context = done;
+  return nn_fail(NN_EINTERRUPT, "enough");
+}
+
+static void a_stopped_unpacking_leaves_nothing(void **state) {
+  (void)state;
+  nn_archive_info info;
+  uint64_t done = 0;
+  start();
+  add(TAR, "a/b", "12");
+  add(TAR, "a/c", "345");
+  finish(TAR);
+  const char *path = write_made(TAR), *folder = scratch_path("unpacked");
+  assert_int_equal(nn_archive_survey(path, &info), NN_OK);
+  assert_int_equal(info.bytes, 5);
+  assert_int_equal(info.files, 2);
+  assert_int_equal(info.packed, made_size);
+  ASSERT_FAILED(nn_archive_unpack(path, folder, &info, stop_after_one, &done), NN_EINTERRUPT, "enough");
+  assert_int_equal(done, 2);
+  nn_interrupt();
+  ASSERT_FAILED(nn_archive_unpack(path, folder, &info, NULL, NULL), NN_EINTERRUPT, "interrupted");
+  nn_interrupt_clear();
+  /* an archive that grew since it was looked at */
+  nn_archive_info less = { .packed = info.packed, .bytes = 4, .files = 2 };
+  ASSERT_FAILED(nn_archive_unpack(path, folder, &less, NULL, NULL), NN_EFORMAT, "more than 4 would be unpacked");
+  less = (nn_archive_info){ .packed = info.packed, .bytes = 5, .files = 1 };
+  ASSERT_FAILED(nn_archive_unpack(path, folder, &less, NULL, NULL), NN_EFORMAT, "a/c: more than 1 entries");
+  assert_int_equal(mkdir(folder, 0700), 0);
+  ASSERT_FAILED(nn_archive_unpack(path, folder, &info, NULL, NULL), NN_EIO, "unpacked: is there already");
+  assert_int_equal(rmdir(folder), 0);
+  /* what a killed process left */
+  char part[300];
+  snprintf(part, sizeof part, "%s.part-%d-0", folder, 0x3ffffffe);
+  assert_int_equal(mkdir(part, 0700), 0);
+  assert_int_equal(unpack(path, text, sizeof text), NN_OK);
+  assert_string_equal(text, "a/ a/b=12; a/c=345; ");
+}
+
+static void no_space_is_told_before_a_byte_is_written(void **state) {
+  (void)state;
+  start();
+  add(TAR, "a", "1");
+  finish(TAR);
+  const char *path = write_made(TAR);
+  const nn_archive_info info = { .packed = made_size, .bytes = UINT64_C(1) << 60, .files = 1 };
+  ASSERT_FAILED(nn_archive_unpack(path, scratch_path("unpacked"), &info, NULL, NULL), NN_EIO,
+                "unpacked: no space: 1,152,921,504,606,851,072", " bytes are needed, ", " are free");
+  unlink(path);
+}
+
 int main(void) {
 #ifndef NN_HAVE_ARCHIVE
   puts("built without libarchive: skipped");
@@ -178,6 +560,17 @@ int main(void) {
     cmocka_unit_test(a_zip_is_written_as_promised_or_not_at_all),
     cmocka_unit_test(tar_files_plain_and_packed),
     cmocka_unit_test(entries_that_are_not_read_are_passed_over),
+    cmocka_unit_test(unpacked_folders_are_as_packed),
+    cmocka_unit_test(names_stay_below_the_folder),
+    cmocka_unit_test(names_are_there_once),
+    cmocka_unit_test(links_and_devices_are_refused),
+    cmocka_unit_test(cut_files_are_told),
+    cmocka_unit_test(what_is_no_archive_is_told),
+    cmocka_unit_test(changed_bytes_are_noticed),
+    cmocka_unit_test(absurd_sizes_take_no_memory),
+    cmocka_unit_test(bombs_are_not_unpacked),
+    cmocka_unit_test(a_stopped_unpacking_leaves_nothing),
+    cmocka_unit_test(no_space_is_told_before_a_byte_is_written),
   };
   return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
