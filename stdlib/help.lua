@@ -113,7 +113,7 @@ local nn_functions = {
     .. "message, code." },
   { "nn.archive.unpack(path, folder, info, progress?)", "Makes the folder of the files that the survey found; true, or "
     .. "nil, message, code and no folder. progress(done, total) is called with bytes." },
-  { "nn.fetch{url, target, sha256, size, progress}", "Downloads a file, or goes on where an earlier call ended; "
+  { "nn.fetch({url, target, sha256, size, progress})", "Downloads a file, or goes on where an earlier call ended; "
     .. "{ bytes, resumed, sha256 }, or nil, message, code." },
   { "nn.threads(n?)", "How many threads compute; with n sets it." },
   { "nn.precision(name?)", 'How convolutions round: "fast" (the default; some go through Winograd\'s transforms) or '
