@@ -101,33 +101,38 @@ local function model_named(options)
                      #names > 0 and "; they fit --arch " .. concat(names, " or --arch ") or "")
 end
 
--- What the model reads: { side =, resize =, channels = }.
-local function fit_of(model, options)
+-- The shape of an image, where the model or its constructor knows it: { height, width, channels }.
+local function shape_of(model)
   local own = model.options
   local shape = model.input or own.shape
-  local large = own.stem == "imagenet"
-  local channels = shape and shape[3] or own.channels
-  local side = options.size or shape and shape[1] or own.size or own.inputs and nil or large and 224 or own.stem and 32
-    or own.shortcut and 32
-  if not channels or not side then
-    local pixels = own.inputs and math.tointeger(math.sqrt(own.inputs))
-    if not pixels then return nil, "how large its pictures are is not known; say it with --size" end
-    channels, side = 1, side or pixels
-  end
-  local resize = options.resize or large and not options.size and 256 or side
-  return { side = side, resize = math.max(resize, side), channels = channels }
+  if shape then return #shape == 3 and shape or nil end
+  local side = own.size or own.stem == "imagenet" and 224 or (own.stem or own.shortcut) and 32
+  if side then return { side, side, own.channels } end
+  side = own.inputs and math.tointeger(math.sqrt(own.inputs))
+  return side and { side, side, 1 }
+end
+
+-- What the model reads: { height =, width =, channels =, resize = }.
+local function fit_of(model, options)
+  local shape = shape_of(model)
+  if not shape then return nil, "how large its pictures are is not known: it was made for rows of numbers" end
+  local height, width = options.size or shape[1], options.size or shape[2]
+  local resize = options.resize or not options.size and model.resize
+    or not options.size and model.options.stem == "imagenet" and not model.input and 256 or 1
+  return { height = height, width = width, channels = shape[3], resize = math.max(resize, height, width) }
 end
 
 -- ---- a picture ----
 
--- [1 x side x side x channels] in [0, 1], and the picture's own height and width; or nil and what is wrong.
+-- [1 x height x width x channels] in [0, 1], and the picture's own height and width; or nil and what is wrong.
 local function read_picture(path, fit)
   local picture, message = image.load(path, { channels = fit.channels })
   if not picture then return nil, message end
   local height, width = picture.shape[1], picture.shape[2]
-  local x = image.centre_crop(image.resize(picture, { side = fit.resize }), { side = fit.side })
-  if x.type == "uint8" then x = x:to "float" * (1 / 255) end
-  return x:reshape { 1, fit.side, fit.side, fit.channels }, height, width
+  local resized = image.resize(picture, { side = fit.resize })
+  local x = image.centre_crop(resized, { height = fit.height, width = fit.width })
+  if x.type == "uint8" then x = x:to "float" / 255 end
+  return x:reshape { 1, fit.height, fit.width, fit.channels }, height, width
 end
 
 local BAR, EIGHTHS = 20, { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }

@@ -44,8 +44,11 @@ end
 
 local SHOWN_VALUES = 12
 
+-- Names with few dots first: "epoch" before "optimizer.param_groups.0.lr".
 local function add_pairs(lines, title, values)
-  local names = spec.names(values)
+  local names, depth = spec.names(values), {}
+  for _, name in ipairs(names) do depth[name] = select(2, name:gsub("%.", "")) end
+  table.sort(names, function(a, b) return depth[a] < depth[b] or depth[a] == depth[b] and a < b end)
   for i = 1, math.min(#names, SHOWN_VALUES) do
     lines[#lines + 1] = { i == 1 and title or "", tame(names[i] .. " = " .. tostring(values[names[i]]), 100) }
   end

@@ -330,8 +330,9 @@ local save_fields = {
 ---@return table?
 function M.description(model)
   if not model.kind then return nil end
-  return { model = model.kind, options = model.options, class_names = model.class_names, input = model.input,
-           resize = model.resize }
+  local names = model.class_names
+  return { model = model.kind, options = model.options, input = model.input, resize = model.resize,
+           class_names = names and #names == model.classes and names or nil }
 end
 
 local about_fields = {

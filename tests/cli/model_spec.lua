@@ -125,6 +125,15 @@ describe("penumbra model convert", function()
     contains("made by   models.lenet{", run({ "model", "info", at "again.safetensors" }).out)
   end)
 
+  it("writes .npz, which is read again", function()
+    local r = run { "model", "convert", at "told.safetensors", at "arrays.npz" }
+    assert.same({ code = 0, out = at "arrays.npz" .. ": 10 tensors\n", err = "" }, r)
+    same("told.safetensors", "arrays.npz")
+    contains("format    npz\n", run({ "model", "info", at "arrays.npz" }).out)
+    contains("  cat\n", run({ "predict", at "arrays.npz", at "one.png", "--arch", "lenet", "--mean", ".5", "--std", ".25",
+                              "--classes", "cat,dog,ship" }).out)
+  end)
+
   it("takes a training's model out of its checkpoint", function()
     local r = run { "model", "convert", at "run/checkpoint-1.safetensors", at "again.safetensors" }
     assert.same({ 0, "" }, { r.code, r.err })

@@ -203,6 +203,15 @@ describe("probe.logits", function()
     for _, path in ipairs(result.files) do os.remove(path) end
   end)
 
+  it("or as the arrays of an .npz file", function()
+    local result = probe.logits { out = out .. ".npz", limit = 3 }(model, set, quiet)
+    assert.same({ out .. ".npz" }, result.files)
+    local arrays = assert(nn.npz.load(out .. ".npz"))
+    os.remove(out .. ".npz")
+    assert.same({ 3, 3 }, arrays.logits.shape)
+    assert.same({ 0, 1, 2 }, arrays.labels:tolist())
+  end)
+
   it("refuses other endings, and says what cannot be written", function()
     assert.has_error(function() return probe.logits { out = "logits.txt" } end,
                      'probe.logits: out expects a path that ends in .npy or .npz, got "logits.txt"')

@@ -209,6 +209,15 @@ describe("train", function()
     assert.same({ 60, 8, 4 }, { found.accuracy.count, found.accuracy_2.count, found.own.count })
   end)
 
+  it("notes in the model what it was trained on", function()
+    local model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }
+    local set = data.synthetic()
+    train { model = model, data = set, loss = loss.cross_entropy(), optimizer = optim.sgd { lr = 0.1 }, epochs = 0,
+            quiet = true }
+    assert.same({ 8, 8, 3 }, model.input)
+    assert.same(set.class_names, model.class_names)
+  end)
+
   it("leaves no tensors behind", function()
     local options = task { epochs = 2 }
     local function once()
