@@ -105,6 +105,11 @@ local nn_functions = {
   { "nn.average_update(averages, tensors, decay)", "average = decay * average + (1 - decay) * tensor, for each pair." },
   { "nn.npy.load(path)", "A tensor from an .npy file, or nil, message, code." },
   { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
+  { "nn.files.new(root, paths, labels)", "A list of picture files below a folder, with labels: #files, files:path(i), "
+    .. "files:label(i), files:labels(), files:select(rows), files:survey()." },
+  { "nn.files.scan(root, classes?)", "The picture files of a folder that has a folder for each class, or nil, message, "
+    .. "code; files:write(path) keeps the list." },
+  { "nn.files.read(path, root)", "A list that was kept; nil, message, code when a folder has changed since." },
   { "nn.sha256(text)", "SHA-256 of a text, as 64 hexadecimal digits." },
   { "nn.sha256_file(path)", "The same of a file, or nil, message, code." },
   { "nn.file_stamp(path)", "A text that changes when the file does, or nil, message, code." },

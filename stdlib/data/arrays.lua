@@ -130,6 +130,7 @@ end
 local function number_classes(set, card)
   local classes = 0
   local first = set.train or set.test
+  local where = first.path
   for _, label in ipairs(first.list) do classes = math.max(classes, label + 1) end
   if card and card.class_names and #card.class_names >= classes then classes = #card.class_names end
   for _, which in ipairs { "train", "validation", "test" } do
@@ -138,7 +139,7 @@ local function number_classes(set, card)
       local labels = {}
       for i, label in ipairs(part.list) do
         if label >= classes then
-          error(format("%s: label %d: 0 to %d expected, as in %s, found %d", part.path, i - 1, classes - 1, first.path,
+          error(format("%s: label %d: 0 to %d expected, as in %s, found %d", part.path, i - 1, classes - 1, where,
             label), 0)
         end
         labels[i] = label + 1
@@ -154,7 +155,7 @@ end
 -- <corruption>.npy holds five severities, one after the other, of the same images.
 local function read_corrupted(found, options)
   local part = load_part(options.corruption, found.files[2], found.files[1], nn.npy.load)
-  local card = cards.of(found.path)
+  local card = cards.of(found.folder) or cards.of(found.path)
   local severity, count = options.severity, #part.list
   if severity then
     if count % SEVERITIES ~= 0 then
@@ -198,7 +199,7 @@ function M.read(found, options)
     load = function(path) return arrays[path:sub(#found.archive + 3)] end
   end
   for which, pair in pairs(parts) do set[which] = load_part(which, where(pair[1]), where(pair[2]), load) end
-  return number_classes(set, cards.of(found.path))
+  return number_classes(set, cards.of(found.folder) or cards.of(found.path))
 end
 
 return M

@@ -20,10 +20,11 @@ function M.path(folder, key, ending)
   return where .. "/" .. hash.sha256(key):sub(1, 32) .. ending
 end
 
---- A whole path, so that a key names one folder from wherever it is asked for.
+--- A whole path without slashes at its end, so that a key names one folder from wherever it is asked for.
 ---@param path string
 ---@return string
 function M.whole(path)
+  path = path:gsub("(.)/+$", "%1")
   return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
 end
 

@@ -154,11 +154,11 @@ function M.find(name)
   end
 end
 
---- The card of what lies at a path: by its last part, or by those above it.
+--- The card of what lies at a path: by its last part, or by the one above it.
 ---@param path string
 ---@return Card? card, string? known_name
 function M.of(path)
-  for _ = 1, 3 do
+  for _ = 1, 2 do
     local card, known = M.find(folder.name(path))
     if card then return card, known end
     path = folder.parent(path:gsub("/+$", ""))

@@ -70,7 +70,8 @@ local function recognise_tiny(where)
   local train, annotations = where .. "/train", where .. "/val/val_annotations.txt"
   if not folder.is_file(where .. "/wnids.txt") then return nil end
   if not folder.is_folder(train) and not folder.is_folder(where .. "/val") then return nil end
-  local foldered = not folder.is_file(annotations) and M.classes_in(where .. "/val")
+  local foldered = not folder.is_file(annotations) and not folder.is_folder(where .. "/val/images")
+    and M.classes_in(where .. "/val")
   return { kind = "tiny", folder = where, train = train, test = foldered and where .. "/val" or where .. "/val/images",
            annotations = not foldered and annotations or nil, watch = { train, where .. "/val" },
            missing = not folder.is_folder(train) and train

@@ -134,7 +134,7 @@ function M.read(found)
     as_emnist(found, train, names, first)
     as_emnist(found, test, names, first)
   end
-  local card = cards.of(found.path)
+  local card = cards.of(found.folder) or cards.of(found.path)
   if not names then names = card and card.class_names and #card.class_names == classes and card.class_names end
   return { train = train, test = test, class_names = names or folder.digits(classes) }
 end

@@ -440,4 +440,51 @@ describe("data.colour_mnist", function()
     assert.error_matches(function() data.colour_mnist { bais = 0.5 } end, 'did you mean "bias"')
     assert.error_matches(function() data.colour_mnist { bias = 2 } end, "bias expects a number from 0 to 1, got 2")
   end)
+
+  -- How often each class is on each colour, among the part's images of that class.
+  local function shares(part, colours)
+    local count, of = {}, {}
+    for c = 1, part.classes do
+      count[c], of[c] = {}, 0
+      for colour = 1, colours do count[c][colour] = 0 end
+    end
+    local background = part.background:tolist()
+    for n, label in ipairs(part.labels:tolist()) do
+      count[label][background[n]] = count[label][background[n]] + 1
+      of[label] = of[label] + 1
+    end
+    for c = 1, part.classes do
+      for colour = 1, colours do count[c][colour] = count[c][colour] / of[c] end
+    end
+    return count
+  end
+
+  it("lets the colour tell the half of the classes, the other way round in the test", function()
+    local set = data.colour_mnist { correlated = "half", bias = 0.9, limit = 4000, test_limit = 2000 }
+    local train, test = shares(set.train, 2), shares(set.test, 2)
+    for c = 1, 10 do
+      assert.is_true(math.abs(train[c][1] - (c <= 5 and 0.9 or 0.1)) < 0.08)
+      assert.is_true(math.abs(test[c][1] - (c <= 5 and 0.1 or 0.9)) < 0.12)
+    end
+    assert.matches("colour%(mnist.train:take%(4000, 1%), 0.9, 1, half%)", set.train.name)
+    local independent = data.colour_mnist { correlated = "half", test_bias = 0.5, limit = 500, test_limit = 2000 }
+    for c, share in ipairs(shares(independent.test, 2)) do assert.is_true(math.abs(share[1] - 0.5) < 0.18, c) end
+  end)
+
+  it("lets the colour tell the class, and nothing in the test", function()
+    local set = data.colour_mnist { correlated = true, bias = 0.9, limit = 4000, test_limit = 3000 }
+    local train, test = shares(set.train, 10), shares(set.test, 10)
+    for c = 1, 10 do
+      for colour = 1, 10 do
+        assert.is_true(math.abs(train[c][colour] - (c == colour and 0.9 or 0.1 / 9)) < 0.08)
+        assert.is_true(math.abs(test[c][colour] - 0.1) < 0.1)
+      end
+    end
+    local n = 1
+    while set.train.background:get(n) ~= 7 do n = n + 1 end
+    assert.same({ 255, 128, 0 }, set.train.images[n][1][1]:tolist())
+    assert.same(set.train.background:tolist(),
+      data.colour_mnist({ correlated = "class", bias = 0.9, limit = 4000 }).train.background:tolist())
+    assert.error_matches(function() data.colour_mnist { correlated = "clas" } end, "correlated expects")
+  end)
 end)
