@@ -66,7 +66,8 @@ describe("SVHN", function()
     damaged(sets.mat(sets.mat_images { 1 }, sets.mat_labels { 1, 2 }), "X holds 1 images, y 2 labels")
     damaged(sets.mat(sets.mat_images { 1 }, sets.mat_labels { 11 }), "label of image 1: 1 to 10 expected.*found 11")
     damaged(sets.mat(sets.mat_images { 1 }, sets.mat_labels { 0.5 }), "label of image 1: 1 to 10 expected.*found 0.5")
-    damaged((train:gsub("\3\0\0\0\3\0\0\0", "\3\0\0\0\255\255\255\127", 1)), "sizes 32 x 32 x 3 x 2147483647, but 9,216")
+    damaged((train:gsub("\3\0\0\0\3\0\0\0", "\3\0\0\0\255\255\255\127", 1)),
+      "sizes 32 x 32 x 3 x 2147483647, but 9,216 bytes")
     damaged((train:gsub("\32\0\0\0\32\0\0\0", "\28\0\0\0\32\0\0\0", 1)), "32 x 32 x 3 x N expected, found 28 x 32")
     os.remove(path)
     assert(lfs.mkdir(path))
@@ -78,8 +79,9 @@ describe("EMNIST", function()
   local pixels = string.char(1, 2, 3, 4, 5, 6)
   local function write_split(split, labels)
     for _, part in ipairs { "train", "test" } do
-      write(("emnist-%s-%s-images-idx3-ubyte"):format(split, part), sets.idx({ #labels, 2, 3 }, pixels:rep(#labels)))
-      write(("emnist-%s-%s-labels-idx1-ubyte"):format(split, part), sets.idx({ #labels }, string.char(table.unpack(labels))))
+      local start = ("emnist-%s-%s"):format(split, part)
+      write(start .. "-images-idx3-ubyte", sets.idx({ #labels, 2, 3 }, pixels:rep(#labels)))
+      write(start .. "-labels-idx1-ubyte", sets.idx({ #labels }, string.char(table.unpack(labels))))
     end
   end
 
@@ -156,8 +158,9 @@ describe("NumPy arrays", function()
   end)
 
   it("may lie in one .npz", function()
-    local arrays = { train_images = nn.tensor(grey, { type = "uint8" }), train_labels = nn.tensor({ 0, 1 }, { type = "uint8" }),
-                     val_images = nn.tensor(grey, { type = "uint8" }), val_labels = nn.tensor({ 1, 1 }, { type = "uint8" }) }
+    local function bytes(list) return nn.tensor(list, { type = "uint8" }) end
+    local arrays = { train_images = bytes(grey), train_labels = bytes { 0, 1 },
+                     val_images = bytes(grey), val_labels = bytes { 1, 1 } }
     assert(nn.npz.save(folder .. "/set.npz", arrays))
     local set = data.open(folder .. "/set.npz")
     assert.equal(2, #set.train)

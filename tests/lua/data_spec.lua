@@ -91,7 +91,8 @@ describe("data.open", function()
   it("names what is missing or damaged", function()
     assert.error_matches(function() data.open("no-such-set") end,
       'data.open: there is no data set "no%-such%-set"; expected .*/penumbra/data/no%-such.*/examples/data/no%-')
-    assert.error_matches(function() data.open(folder) end, "there is no data set at .* %(a folder with no folder and no file%)")
+    assert.error_matches(function() data.open(folder) end,
+      "there is no data set at .* %(a folder with no folder and no file%)")
     assert.error_matches(function() data.open "./Makefile" end, "%./Makefile %(a file%)")
     assert.error_matches(function() data.synthetic().train.batches { size = 3 } end,
       "batches: expected a part of a data set before a colon, as in part:batches%(...%), got a table")
