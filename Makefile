@@ -73,7 +73,7 @@ TESTS = $(addprefix tests/c/, \
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
 FUZZERS = \
-  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg json npy png safetensors
+  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg json mat npy png safetensors
 FUZZER = $(addprefix $(OUT)/tests/fuzz/, checkpoint.o fuzz.o picture.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

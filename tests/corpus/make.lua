@@ -5,8 +5,8 @@ local here = arg[0]:match "^(.*)/" or "."
 package.path = here .. "/?.lua;" .. package.path
 local file = require "file"
 
-for _, name in ipairs { "archive", "cifar", "files", "idx", "jpeg", "json", "npy", "png",
-                       "safetensors" } do
+for _, name in ipairs { "archive", "cifar", "files", "idx", "jpeg", "json", "mat", "npy",
+                       "png", "safetensors" } do
   for seed, bytes in pairs(require("seeds." .. name)) do
     assert(#bytes < 4096, seed)
     assert(file.make_folder(here .. "/" .. name))

@@ -44,6 +44,8 @@ int fuzz_checkpoint(const uint8_t *bytes, size_t size);
 /* ---- repairs (repair.c) ---- */
 
 void fuzz_repair_archive(uint8_t *bytes, size_t size);  /* headers of .tar; stored entries of .zip */
+void fuzz_repair_gzip(uint8_t *bytes, size_t size);
+void fuzz_repair_mat(uint8_t *bytes, size_t size);      /* its compressed variables */
 void fuzz_repair_png(uint8_t *bytes, size_t size);
 
 #endif

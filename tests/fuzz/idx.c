@@ -13,4 +13,4 @@ static int parse(const uint8_t *bytes, size_t size) {
   return status;
 }
 
-const fuzz_target fuzz_tested = { parse, NULL };
+const fuzz_target fuzz_tested = { parse, fuzz_repair_gzip };

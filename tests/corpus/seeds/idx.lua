@@ -8,7 +8,7 @@ return {
   ["valid-labels"] = labels,
   ["valid-images"] = images,
   ["valid-colour"] = colour,
-  ["valid-labels.gz"] = pack.gzip(labels),
+  ["valid-labels.gz"] = pack.gzip(labels, true),
   ["valid-images.gz"] = pack.gzip(images),
   ["damaged-empty"] = "",
   ["damaged-float"] = string.pack(">I2BBI4", 0, 13, 1, 1) .. "\0\0\0\0",

@@ -1,4 +1,4 @@
---- Containers around bytes: gzip, zlib, tar, zip. Nothing is compressed, so that the bytes are the same from any zlib.
+--- Containers around bytes: gzip, zlib, tar, zip. Nothing goes through zlib, so that the bytes are always the same.
 local M = {}
 
 --- CRC-32 as gzip, PNG and zip use it.
@@ -27,17 +27,46 @@ end
 ---@return string
 function M.stored(bytes) return string.pack("<BI2I2", 1, #bytes, ~#bytes & 0xffff) .. bytes end
 
---- A gzip file.
+--- A deflate stream in which a run of equal bytes takes 13 bits for each 258 of them, and other bytes 8 or 9.
 ---@param bytes string
 ---@return string
-function M.gzip(bytes)
-  return "\x1f\x8b\8\0\0\0\0\0\0\3" .. M.stored(bytes) .. string.pack("<I4I4", M.crc32(bytes), #bytes)
+function M.runs(bytes)
+  local bits = {}
+  local function add(value, count) -- the highest bit first, as codes are stored
+    for i = count - 1, 0, -1 do bits[#bits + 1] = value >> i & 1 end
+  end
+  add(6, 3) -- the last block, fixed codes: 1, then 01 from its lower bit
+  local at = 1
+  while at <= #bytes do
+    local byte = bytes:byte(at)
+    if byte < 144 then add(0x30 + byte, 8) else add(0x190 + byte - 144, 9) end
+    at = at + 1
+    while bytes:sub(at, at + 257) == string.char(byte):rep(258) do
+      add(0xc5, 8) -- 258 bytes
+      add(0, 5)    -- from one byte back
+      at = at + 258
+    end
+  end
+  add(0, 7)
+  local text = table.concat(bits) .. ("0"):rep(-#bits % 8)
+  return (text:gsub("........", function(eight) return string.char(tonumber(eight:reverse(), 2)) end))
+end
+
+--- A gzip file.
+---@param bytes string
+---@param runs? boolean  # shorten runs
+---@return string
+function M.gzip(bytes, runs)
+  return "\x1f\x8b\8\0\0\0\0\0\0\3" .. (runs and M.runs or M.stored)(bytes) .. string.pack("<I4I4", M.crc32(bytes), #bytes)
 end
 
 --- A zlib stream.
 ---@param bytes string
+---@param runs? boolean  # shorten runs
 ---@return string
-function M.zlib(bytes) return "\x78\x01" .. M.stored(bytes) .. string.pack(">I4", adler32(bytes)) end
+function M.zlib(bytes, runs)
+  return "\x78\x01" .. (runs and M.runs or M.stored)(bytes) .. string.pack(">I4", adler32(bytes))
+end
 
 --- A tar entry as POSIX has it. `size` is what it declares, if that is not its length.
 ---@param name string
