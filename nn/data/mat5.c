@@ -562,15 +562,17 @@ static int add_character(nn_mat_table *t, const char *path, uint32_t code) {
   return add_text(t, path, bytes, size);
 }
 
-/* Text of 16-bit units, in pairs beyond the first 65,536 characters; other widths are single characters. */
+/* Text of 16-bit units, in pairs beyond the first 65,536 characters; other widths are single characters. Characters
+ * have no sign, whatever the file says. */
 static int add_characters(mat_file *m, nn_mat_table *t, const mat_tag *tag, const uint8_t *bytes) {
   size_t each = number_bytes(tag->type);
+  uint32_t type = each == 1 ? MI_UINT8 : MI_UINT16;
   int status = NN_OK;
   if (tag->type == MI_UTF8) return add_text(t, m->path, (const char *)bytes, tag->size);
   for (size_t at = 0; at + each <= tag->size && status == NN_OK; at += each) {
-    uint32_t code = (uint32_t)number_at(m, tag->type == MI_INT8 ? MI_UINT8 : tag->type, bytes + at);
+    uint32_t code = (uint32_t)number_at(m, type, bytes + at);
     if (each == 2 && (code & 0xfc00) == 0xd800 && at + 2 * each <= tag->size) {
-      uint32_t low = (uint32_t)number_at(m, tag->type, bytes + at + each);
+      uint32_t low = (uint32_t)number_at(m, type, bytes + at + each);
       if ((low & 0xfc00) == 0xdc00) {
         code = 0x10000 + ((code & 0x3ff) << 10 | (low & 0x3ff));
         at += each;

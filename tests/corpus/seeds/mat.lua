@@ -1,6 +1,6 @@
 local pack = require "seeds.pack"
 
-local INT8, UINT8, UINT16, INT32, UINT32, DOUBLE, MATRIX, COMPRESSED = 1, 2, 4, 5, 6, 9, 14, 15
+local INT8, UINT8, INT16, UINT16, INT32, UINT32, DOUBLE, MATRIX, COMPRESSED = 1, 2, 3, 4, 5, 6, 9, 14, 15
 local STRUCT, CHAR, DOUBLES, BYTES = 2, 4, 6, 9
 
 local function file(...)
@@ -42,6 +42,8 @@ return {
   ["valid-two-double"] = file(packed(y_double), packed(two)),
   ["valid-table"] = file(synsets(table_cells, 2)),
   ["valid-table-packed"] = file(packed(synsets(table_cells, 2))),
+  ["valid-negative-text"] = file(synsets({ number(1), text "n",
+    array(CHAR, { 1, 2 }, "", small(INT16, "\xff\xff\0\x80")) }, 1)),
   ["damaged-short-x"] = file(packed(two)):sub(1, -60),
   ["damaged-counts"] = file(packed(two), packed(y)),
   ["damaged-sizes"] = file(array(BYTES, { 32, 32, 3, 0x7fffffff }, "X", "")),

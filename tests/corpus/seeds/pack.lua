@@ -57,7 +57,8 @@ end
 ---@param runs? boolean  # shorten runs
 ---@return string
 function M.gzip(bytes, runs)
-  return "\x1f\x8b\8\0\0\0\0\0\0\3" .. (runs and M.runs or M.stored)(bytes) .. string.pack("<I4I4", M.crc32(bytes), #bytes)
+  local stream = (runs and M.runs or M.stored)(bytes)
+  return "\x1f\x8b\8\0\0\0\0\0\0\3" .. stream .. string.pack("<I4I4", M.crc32(bytes), #bytes)
 end
 
 --- A zlib stream.
