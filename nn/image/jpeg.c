@@ -175,9 +175,20 @@ static void choose_output(struct jpeg_decompress_struct *info, const nni_stored_
   else info->out_color_space = how->channels == 4 ? JCS_EXT_RGBA : JCS_RGB;
 }
 
+/* Where a progressive file ends before it gave the lowest waves, libjpeg makes them up from the blocks around, and
+ * would take a crop's edge for the picture's. */
+static bool smoothed(const struct jpeg_decompress_struct *info) {
+  enum { LOWEST = 10 };
+  for (int c = 0; info->coef_bits && c < info->num_components; c++)
+    for (int k = 1; k < LOWEST; k++)
+      if (info->coef_bits[c][k] != 0) return true;
+  return false;
+}
+
 /* The columns that libjpeg is to make: `left` is the first of them. */
 static JDIMENSION crop(struct jpeg_decompress_struct *info, const nni_stored_decode *how) {
   JDIMENSION left = 0, end = info->output_width;
+  if (smoothed(info)) return left;
   if (how->left > MARGIN) left = (JDIMENSION)how->left - MARGIN;
   if (how->left + how->width + MARGIN < (int64_t)end) end = (JDIMENSION)(how->left + how->width) + MARGIN;
   JDIMENSION width = end - left;
@@ -204,11 +215,12 @@ static int read_pixels(jpeg_reader *r, const nni_stored_decode *how, nni_picture
   int64_t first = how->left - crop(info, how);
   int status = nni_picture_shape(out, how->height, how->width, channels, 8);
   if (status != NN_OK) return nn_fail_prefix(status, r->source->name);
-  bool straight = !inks && info->output_width == how->width;
+  bool whole_rows = smoothed(info), straight = !inks && info->output_width == how->width && !whole_rows;
   if (!straight && !(r->line = nn_memory_get((size_t)info->output_width * (size_t)info->output_components)))
     return nn_fail(NN_EMEMORY, "%s: out of memory", r->source->name);
 
-  if (how->top > 0) jpeg_skip_scanlines(info, (JDIMENSION)how->top);
+  for (int64_t y = 0; y < how->top && whole_rows; y++) jpeg_read_scanlines(info, &r->line, 1);
+  if (how->top > 0 && !whole_rows) jpeg_skip_scanlines(info, (JDIMENSION)how->top);
   int64_t pitch = how->width * channels;
   for (int64_t y = 0; y < how->height; y++) {
     uint8_t *row = out->pixels + y * pitch, *to = straight ? row : r->line;
