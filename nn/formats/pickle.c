@@ -358,7 +358,7 @@ static int make_tensor(nni_pickle *p, size_t offset, global what, const nni_obje
   size_t count = 0;
   for (const nni_item *item = arguments->first; item; item = item->next) argument[count++] = item->value;
   nni_view_of t = { .storage = argument[0]->storage };
-  if (argument[0]->kind == NNI_TUPLE) {
+  if (argument[0]->kind == NNI_TUPLE && p->persistent) {
     nni_object *storage;
     int status = p->persistent(p, argument[0], &storage);
     if (status != NN_OK) return status;
