@@ -73,7 +73,8 @@ TESTS = $(addprefix tests/c/, \
 
 # Each is a fuzzer of one parser, and a test that replays tests/corpus/NAME.
 FUZZERS = \
-  $(if $(filter libarchive,$(OPTIONAL)),archive) cifar files idx jpeg json mat npy png safetensors
+  cifar files idx jpeg json mat npy pickle png safetensors \
+  $(if $(filter libarchive,$(OPTIONAL)),archive npz torch unpack)
 FUZZER = $(addprefix $(OUT)/tests/fuzz/, checkpoint.o fuzz.o picture.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))

@@ -5,10 +5,10 @@ local here = arg[0]:match "^(.*)/" or "."
 package.path = here .. "/?.lua;" .. package.path
 local file = require "file"
 
-for _, name in ipairs { "archive", "cifar", "files", "idx", "jpeg", "json", "mat", "npy",
-                       "png", "safetensors" } do
+for _, name in ipairs { "archive", "cifar", "files", "idx", "jpeg", "json", "mat", "npy", "npz", "pickle", "png",
+                       "safetensors", "torch", "unpack" } do
   for seed, bytes in pairs(require("seeds." .. name)) do
-    assert(#bytes < 4096, seed)
+    assert(#bytes < 8192, seed)
     assert(file.make_folder(here .. "/" .. name))
     assert(file.write(("%s/%s/%s"):format(here, name, seed), bytes))
   end
