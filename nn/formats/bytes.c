@@ -8,7 +8,7 @@
 
 #include "formats/file.h"
 
-enum { SMALLEST = 1 << 12 };
+enum { SMALLEST = 1 << 12, READ_STEP = 1 << 23 };
 
 /* Room for `room` bytes; the first b->size of them stay. */
 static int grow(nni_bytes *b, size_t room) {
@@ -39,10 +39,14 @@ static int read_stream(nni_bytes *b, FILE *stream, const char *path, uint64_t si
   b->size = 0;
   int status = size > b->room ? grow(b, (size_t)size) : NN_OK;
   if (status != NN_OK) return status;
-  if (size && fread(b->data, 1, (size_t)size, stream) != size)
-    return nn_fail(NN_EIO, "%s: %s", path, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
-  b->size = (size_t)size;
-  return NN_OK;
+  for (size_t done = 0; done < size && status == NN_OK; done += READ_STEP) {
+    size_t now = size - done < READ_STEP ? (size_t)size - done : READ_STEP;
+    if (fread(b->data + done, 1, now, stream) != now)
+      return nn_fail(NN_EIO, "%s: %s", path, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
+    status = nn_interrupt_check();
+  }
+  if (status == NN_OK) b->size = (size_t)size;
+  return status;
 }
 
 int nni_bytes_read(nni_bytes *b, const char *path, uint64_t most) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/archive.h"
+#include "formats/bytes.h"
 #include "formats/file.h"
 #include "tensor/tensor.h"
 
@@ -86,10 +87,10 @@ int nni_checkpoint_add_block(nn_checkpoint *c, const char *name, uint8_t *bytes,
 }
 
 int nni_checkpoint_add_file(nn_checkpoint *c, const nni_block **block) {
-  uint8_t *bytes;
-  size_t size;
-  int status = nni_input_read(c->path, &bytes, &size);
-  if (status == NN_OK) status = nni_checkpoint_add_block(c, NULL, bytes, size);
+  nni_bytes file = { 0 };
+  int status = nni_bytes_read(&file, c->path, SIZE_MAX / 2);
+  if (status == NN_OK) status = nni_checkpoint_add_block(c, NULL, file.data, file.size);
+  else nni_bytes_free(&file);
   if (status == NN_OK) *block = &c->blocks[c->block_count - 1];
   return status;
 }

@@ -1,4 +1,4 @@
-/* file.c -- files read and written whole or not at all; numbers and names in messages. */
+/* file.c -- files written whole or not at all; numbers and names in messages. */
 #include "formats/file.h"
 
 #include <errno.h>
@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-enum { READ_STEP = 1 << 22 };
 
 int nni_output_open(nni_output *output, const char *path) {
   static atomic_uint serial;
@@ -134,31 +132,6 @@ int nn_file_stamp(const char *path, char *text, size_t size) {
   if (stat(path, &about) != 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
   snprintf(text, size, "%jd %jd.%09ld %ju", (intmax_t)about.st_size, (intmax_t)about.st_mtim.tv_sec,
            about.st_mtim.tv_nsec, (uintmax_t)about.st_ino);
-  return NN_OK;
-}
-
-int nni_input_read(const char *path, uint8_t **bytes, size_t *size) {
-  FILE *stream;
-  uint64_t length;
-  int status = nni_input_open(path, &stream, &length);
-  if (status != NN_OK) return status;
-  uint8_t *block = length < SIZE_MAX / 2 ? nn_memory_get((size_t)length + 1) : NULL;
-  if (!block) status = nn_fail(NN_EMEMORY, "%s: out of memory", path);
-  for (size_t done = 0; done < length && status == NN_OK;) {
-    size_t now = length - done < READ_STEP ? (size_t)length - done : READ_STEP;
-    if (fread(block + done, 1, now, stream) != now)
-      status = nn_fail(NN_EIO, "%s: %s", path, ferror(stream) ? strerror(errno) : "the file shrank meanwhile");
-    else status = nn_interrupt_check();
-    done += now;
-  }
-  fclose(stream);
-  if (status != NN_OK) {
-    nn_memory_put(block);
-    return status;
-  }
-  block[length] = '\0';
-  *bytes = block;
-  *size = (size_t)length;
   return NN_OK;
 }
 

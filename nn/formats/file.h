@@ -1,4 +1,4 @@
-/* file.h -- files read and written whole or not at all; numbers and names in messages. */
+/* file.h -- files written whole or not at all; numbers and names in messages. */
 #ifndef NN_FILE_H
 #define NN_FILE_H
 
@@ -21,9 +21,6 @@ void nni_output_discard(nni_output *output);
 
 /* Opens a regular file for reading and tells its size. */
 int nni_input_open(const char *path, FILE **stream, uint64_t *bytes);
-
-/* A whole regular file: nn_memory_put(*bytes). A zero byte that is not counted stands behind the last one. */
-int nni_input_read(const char *path, uint8_t **bytes, size_t *size);
 /* Are `needed` bytes free where a file of this name would be? NN_EIO says how many are needed and free. */
 int nni_check_space(const char *path, uint64_t needed);
 

@@ -214,16 +214,22 @@ int nni_safetensors_read(nn_checkpoint *c) {
   int status = nni_checkpoint_add_file(c, &file);
   if (status == NN_OK) status = read_length(c, file, &length);
   if (status != NN_OK) return status;
-  uint8_t *end = file->bytes + PREFIX + length, kept = *end;
-  header h = { .c = c, .buffer = end, .size = file->size - PREFIX - (size_t)length,
-               .name = nn_memory_get((size_t)length + 1), .text = nn_memory_get((size_t)length + 1) };
-  if (!h.name || !h.text) status = nn_fail(NN_EMEMORY, "%s: out of memory", c->path);
-  *end = '\0';  /* as the reader of JSON wants it; offsets are those in the file */
-  nn_json_start(&h.json, c->path, (const char *)file->bytes, PREFIX + (size_t)length);
-  h.json.at = PREFIX;
-  if (status == NN_OK) status = read_fields(&h);
-  *end = kept;
+  size_t size = PREFIX + (size_t)length;
+  /* the text goes on where the file starts, so that its offsets are the file's, and ends with a zero */
+  char *text = nn_memory_get(size + 1);
+  header h = { .c = c, .buffer = file->bytes + size, .size = file->size - size, .name = nn_memory_get(size),
+               .text = nn_memory_get(size) };
+  if (text && h.name && h.text) {
+    memcpy(text, file->bytes, size);
+    text[size] = '\0';
+    nn_json_start(&h.json, c->path, text, size);
+    h.json.at = PREFIX;
+    status = read_fields(&h);
+  } else {
+    status = nn_fail(NN_EMEMORY, "%s: out of memory", c->path);
+  }
   if (status == NN_OK) status = check_tiling(&h);
+  nn_memory_put(text);
   nn_memory_put(h.name);
   nn_memory_put(h.text);
   nn_memory_put(h.extents);

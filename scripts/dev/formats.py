@@ -4,8 +4,8 @@
 usage: scripts/dev/formats.py WEIGHTS     WEIGHTS: the folder `weights` of the data sets from outside
        scripts/dev/formats.py --files NAME
 
-Run with a Python that has torch 2 (2.15.0 was used), numpy (2.4.6) and safetensors (0.8.0); the second form, run with an
-older torch (Debian's 1.13), writes NAME.pt and NAME-stream.pt only. Writes tests/formats/* and
+Run with a Python that has torch 2 (2.15.0 was used), numpy (2.4.6) and safetensors (0.8.0); the second form, run with
+an older torch (Debian's 1.13), writes NAME.pt and NAME-stream.pt only: the committed torch1*.pt. Writes tests/formats/* and
 tests/formats/expected.json: for each file its format, the name, dtype and shape of each tensor in order, and of its
 values, converted as Penumbra does, how many are not finite, the sum, and the sum of each times its place (from 1), both
 added one after the other in double precision; or the words that its refusal says. Files from outside stand there as
@@ -88,7 +88,8 @@ def load_safetensors(path):
         if name != "__metadata__":
             begin, end = about["data_offsets"]
             raw = bytearray(data[8 + length + begin:8 + length + end])
-            t = torch.frombuffer(raw, dtype=types[about["dtype"]]) if raw else torch.empty(0, dtype=types[about["dtype"]])
+            dtype = types[about["dtype"]]
+            t = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
             out[name] = t.reshape(about["shape"])
     return out
 
@@ -154,11 +155,13 @@ def sample():
             "double": torch.tensor([0.1, 1e-300, 1e300], dtype=torch.float64),
             "bytes": torch.tensor([0, 255, 7], dtype=torch.uint8), "flags": torch.tensor([True, False]),
             "i8": torch.tensor([-128, 127], dtype=torch.int8), "i16": torch.tensor([-32768, 5], dtype=torch.int16),
-            "i32": torch.tensor([[-2 ** 31], [2 ** 31 - 1]], dtype=torch.int32), "num_batches_tracked": torch.tensor(99),
+            "i32": torch.tensor([[-2 ** 31], [2 ** 31 - 1]], dtype=torch.int32),
+            "num_batches_tracked": torch.tensor(99),
             "empty": torch.zeros(3, 0, 2), "complex": torch.tensor([1 + 2j]),
             "parameter": torch.nn.Parameter(torch.ones(2)),
         },
-        "optimizer": {"state": {0: {"exp_avg": torch.full((2,), 0.5)}}, "param_groups": [{"lr": 0.1, "params": [0, 1]}]},
+        "optimizer": {"state": {0: {"exp_avg": torch.full((2,), 0.5)}},
+                      "param_groups": [{"lr": 0.1, "params": [0, 1]}]},
         "about": (torch.Size([2, 3]), torch.device("cpu"), torch.float16),
     }
 
@@ -181,7 +184,8 @@ def write_more():
     for protocol in (1, 3, 4, 5):
         save("protocol%d.pt" % protocol, protocols, pickle_protocol=protocol)
     save("protocol4-stream.pt", protocols, pickle_protocol=4, _use_new_zipfile_serialization=False)
-    save("new-types.pt", {"u16": torch.tensor([65535], dtype=torch.uint16), "f8": torch.zeros(2, dtype=torch.float8_e5m2),
+    save("new-types.pt", {"u16": torch.tensor([65535], dtype=torch.uint16),
+                          "f8": torch.zeros(2, dtype=torch.float8_e5m2),
                           "quantised": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)})
     save("tensor.pt", torch.tensor([3.0, 4.0]))
     torch.save(torch.tensor([1, 2 ** 31]), os.path.join(OUT, "large-integer.pt"))
@@ -248,7 +252,8 @@ def arrays():
 
 def write_numpy():
     out = {}
-    named = {name: torch.from_numpy(a.astype(a.dtype.newbyteorder("=")).copy(order="C")) for name, a in arrays().items()}
+    named = {name: torch.from_numpy(a.astype(a.dtype.newbyteorder("=")).copy(order="C"))
+             for name, a in arrays().items()}
     np.savez(os.path.join(OUT, "arrays.npz"), **arrays())
     np.savez_compressed(os.path.join(OUT, "packed.npz"), **arrays())
     out["arrays.npz"] = out["packed.npz"] = expect("npz", named)
@@ -284,7 +289,8 @@ def main():
     for form in ("", "-stream"):
         expected["torch1%s.pt" % form] = expected["torch2%s.pt" % form]
     with open(os.path.join(OUT, "expected.json"), "w") as out:  # a line for each file
-        lines = ["%s:%s" % (json.dumps(name), json.dumps(expected[name], separators=(",", ":"))) for name in sorted(expected)]
+        lines = ["%s:%s" % (json.dumps(name), json.dumps(expected[name], separators=(",", ":")))
+                 for name in sorted(expected)]
         out.write("{%s}\n" % ",\n".join(lines))
 
 

@@ -194,6 +194,28 @@ end)
 
 -- ---- damage ----
 
+describe("a lack of memory", function()
+  for _, name in ipairs { "torch2.pt", "torch2-stream.pt", "oldest.tar", "packed.npz", "authors.safetensors" } do
+    it("leaves nothing of " .. name, function()
+      collectgarbage()
+      collectgarbage()
+      local blocks, n = nn.memory.stats().blocks, 0
+      local ok, message
+      repeat -- each allocation fails in turn
+        n = n + 1
+        nn.memory.fail_at(n)
+        ok, message = pcall(nn.checkpoint.read, FOLDER .. name)
+        nn.memory.fail_at(0)
+        if not ok then assert.matches("memory", message, 1, true) end
+        collectgarbage()
+        if not ok then assert.equal(blocks, nn.memory.stats().blocks) end
+      until ok
+      message:close()
+      assert.is_true(n > 5)
+    end)
+  end
+end)
+
 --- Reads bytes as a file: what it says, which must be one line that names the file and leaves nothing behind.
 local function problem(bytes, name)
   local path = SCRATCH .. (name or "")
