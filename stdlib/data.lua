@@ -94,7 +94,11 @@ local function measure_files(of)
     local about = lfs.attributes(path)
     key[#key + 1] = format("%s %s %s", path, about and about.size, about and about.modification)
   end
-  return cache.remember("stats", concat(key, "\n"), function()
+  local function good(kept)
+    return type(kept.mean) == "table" and type(kept.std) == "table" and math.type(kept.images) == "integer"
+      and #kept.mean == of.shape[3] and #kept.std == of.shape[3]
+  end
+  return cache.remember("stats", concat(key, "\n"), good, function()
     local some = part.new { name = of.name, files = files, labels = files:labels(), shape = of.shape, fit = of.fit,
                             classes = of.classes, class_names = of.class_names }
     local loaded = must(some:load { on_error = "skip" })
@@ -151,7 +155,9 @@ local function finish(who, fields, options)
   local train = fields.train
   if train then
     train = limited(who, train, options.limit, options.seed)
-    if options.validation then
+    if options.validation and fields.validation then
+      error(format("%s: %s has a validation part of its own, %s", who, fields.name, fields.validation.name), 0)
+    elseif options.validation then
       fields.validation, train = set_apart(who, train, options.validation, options.seed, "validation", "train")
     end
   elseif options.limit or options.validation then

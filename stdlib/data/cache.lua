@@ -28,17 +28,18 @@ function M.whole(path)
   return path:sub(1, 1) == "/" and path or lfs.currentdir() .. "/" .. path
 end
 
---- The value kept under a key, or the one that `make` gives, which is kept.
+--- The value kept under a key, if it is `good`; else the one that `make` gives, which is kept.
 ---@param folder string
 ---@param key string
+---@param good fun(value: table): boolean
 ---@param make fun(): table
 ---@return table
-function M.remember(folder, key, make)
+function M.remember(folder, key, good, make)
   local path = M.path(folder, key, ".json")
   local text = path and file.read(path)
   if text then
     local ok, kept = pcall(json.decode, text)
-    if ok and type(kept) == "table" then return kept end
+    if ok and type(kept) == "table" and good(kept) then return kept end
   end
   local value = make()
   if path then file.write(path, json.encode(value) .. "\n") end

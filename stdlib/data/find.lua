@@ -60,6 +60,26 @@ local function archive_in(where)
   return nil, archives
 end
 
+-- What lies in this very folder. Of several kinds the one that is there whole; two whole ones are no answer. (ImageNet's
+-- folders are folders of pictures too.)
+local function recognise_here(where, options)
+  local first, whole, imagenet
+  for _, kind in ipairs(order) do
+    local found = not imagenet and M.kinds[kind].recognise(where, options)
+    if found then
+      imagenet = kind == "imagenet"
+      first = first or found
+      if not found.missing and whole then
+        whole.wrong = format("%s holds %s and %s: a folder with one set expected", where, M.kinds[whole.kind].about,
+          M.kinds[found.kind].about)
+      elseif not found.missing then
+        whole = found
+      end
+    end
+  end
+  return whole or first
+end
+
 --- What a folder or file holds: { kind, folder, ..., missing = a path that should be there, wrong = a message }, or
 --- nil.
 ---@param path string
@@ -70,14 +90,10 @@ function M.recognise(path, options)
   if unpack.is_archive(path) then return { kind = "archive", folder = path, files = { path }, path = path } end
   for _, below in ipairs(inner) do
     local where = path .. below
-    if below == "" or folder.is_folder(where) then
-      for _, kind in ipairs(order) do
-        local found = M.kinds[kind].recognise(where, options)
-        if found then
-          found.path = path
-          return found
-        end
-      end
+    local found = (below == "" or folder.is_folder(where)) and recognise_here(where, options)
+    if found then
+      found.path = path
+      return found
     end
   end
   local archive = folder.is_folder(path) and archive_in(path)
@@ -129,6 +145,7 @@ local function instead(path)
   local mode = lfs.attributes(path, "mode")
   if mode == "file" then return path .. " (a file)" end
   if mode ~= "directory" then return path end
+  if not pcall(lfs.dir, path) then return path .. " (a folder that cannot be read)" end
   local folders, files = folder.list(path)
   return format("%s (a folder with %s and %s)", path, folder.some(folders, "folder"), folder.some(files, "file"))
 end

@@ -443,6 +443,25 @@ static void tinted_digits(void **state) {
   nn_tensor_release(x);
   nn_tensor_release(which);
   ASSERT_FAILED(nn_data_tint(digits, NULL, 2, 1.5, 1, 0, &x, &which), NN_EARGUMENT, "bias: 0 to 1 expected, got 1.5");
+  ASSERT_FAILED(nn_data_tint(digits, NULL, 11, 0.5, 1, 0, &x, &which), NN_EARGUMENT, "2 to 10 expected, got 11");
+  ASSERT_FAILED(nn_data_tint(digits, digits, 3, 0.5, 1, 0, &x, &which), NN_ESHAPE, "favoured: index [5000] expected");
+
+  nn_tensor *favoured = nn_tensor_new(NN_INDEX, 1, (int64_t[]){ MANY });
+  for (int i = 0; i < MANY; i++) ((int32_t *)nn_tensor_write(favoured))[i] = i % 3;
+  assert_int_equal(nn_data_tint(digits, favoured, 3, 0.7, 1, 0, &x, &which), NN_OK);
+  int on[3][3] = { { 0 } };
+  for (int n = 0; n < MANY; n++) on[n % 3][((const int32_t *)nn_tensor_data(which))[n]]++;
+  for (int f = 0; f < 3; f++)
+    for (int c = 0; c < 3; c++) {
+      double mean = MANY / 3.0 * (f == c ? 0.7 : 0.15);
+      assert_true(fabs(on[f][c] - mean) < 5 * sqrt(mean));
+    }
+  nn_tensor_release(x);
+  nn_tensor_release(which);
+  ((int32_t *)nn_tensor_write(favoured))[7] = 3;
+  ASSERT_FAILED(nn_data_tint(digits, favoured, 3, 0.7, 1, 0, &x, &which), NN_EARGUMENT,
+                "colour 4 of image 8 is outside 1 .. 3");
+  nn_tensor_release(favoured);
   nn_tensor_release(digits);
 }
 

@@ -3,6 +3,7 @@ package.path = "tests/?.lua;" .. package.path
 local data = require "data"
 local lfs = require "lfs"
 local nn = require "nn"
+local part = require "data.part"
 local places = require "data.places"
 local sets = require "sets"
 
@@ -58,6 +59,7 @@ describe("class folders", function()
     assert.equal(2, #data.open(folder).test)
     assert.is_nil(data.open(folder).validation)
     picture("test/bee/z.png", 4, 6, 1, 2, 3)
+    refused(folder, { validation = 0.5 }, "has a validation part of its own, .*%.validation")
     local set = data.open(folder)
     assert.equal(1, #set.test)
     assert.same({ 2 }, set.test.labels:tolist())
@@ -98,6 +100,36 @@ describe("class folders", function()
     assert.equal(6, set.stats.images)
     assert.equal(2, #data.open(folder, { side = 5, memory = false, limit = 2 }).train)
     assert.equal(2, #data.open(folder, { side = 5, memory = false, validation = 0.4 }).validation)
+  end)
+
+  it("remember what their pixels measure", function()
+    write_folders()
+    local function stats() return data.open(folder, { side = 4, memory = false }).stats end
+    local first = stats()
+    local kept
+    for name in lfs.dir(folder .. "/.cache/stats") do
+      if name:find("%.json$") then kept = folder .. "/.cache/stats/" .. name end
+    end
+    write(kept:sub(#folder + 2), '{"images": 5, "mean": [0.5, 0.5, 0.25], "std": [1, 1, 1]}')
+    assert.same({ 0.5, 0.5, 0.25 }, stats().mean)
+    for _, damage in ipairs { "", "{", "[]", '{"images": 5, "mean": [0.5], "std": [1]}' } do
+      write(kept:sub(#folder + 2), damage)
+      assert.same(first, stats())
+    end
+    picture("train/bee/more.png", 4, 6, 255)
+    assert.not_same(first, stats())
+  end)
+
+  it("are read as they are, when all have one size", function()
+    write_folders()
+    local files = nn.files.scan(folder .. "/train")
+    local pictures = part.new { name = "pictures", files = files, labels = files:labels(), shape = { 4, 6, 3 },
+                                fit = { resize = 0 }, classes = 2, class_names = files:classes() }
+    assert.equal(20, (pictures:image(1):get(4, 6, 1)))
+    picture("train/bee/1.png", 4, 7, 1)
+    local ok, message = pictures:load()
+    assert.is_nil(ok)
+    assert.matches("train/bee/1.png: a picture of 4 x 6, as the others are, expected, found 4 x 7$", message)
   end)
 
   it("leave out pictures that cannot be read when told to", function()

@@ -233,6 +233,25 @@ describe("CIFAR-10-C", function()
   end)
 end)
 
+describe("a folder with two sets", function()
+  local function write_idx(last)
+    for i, name in ipairs { "train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1" } do
+      if i <= last then write(name .. "-ubyte", sets.idx(i % 2 == 1 and { 1, 1, 1 } or { 1 }, "\0")) end
+    end
+  end
+
+  it("is refused, unless only one of them is there whole", function()
+    write("train_32x32.mat", sets.mat(sets.mat_images { 1 }, sets.mat_labels { 1 }))
+    write("test_32x32.mat", sets.mat(sets.mat_images { 1 }, sets.mat_labels { 1 }))
+    write_idx(3)
+    assert.same({ 32, 32, 3 }, data.open(folder).train.shape)
+    write_idx(4)
+    refused(folder, nil, "holds IDX files and SVHN's .mat files: a folder with one set expected")
+    os.remove(folder .. "/test_32x32.mat")
+    assert.same({ 1, 1, 1 }, data.open(folder).train.shape)
+  end)
+end)
+
 describe("options of one kind of set", function()
   it("are refused by the others", function()
     write("train_32x32.mat", sets.mat(sets.mat_images { 1, 2 }, sets.mat_labels { 1, 2 }))
