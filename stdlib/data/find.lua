@@ -60,8 +60,8 @@ local function archive_in(where)
   return nil, archives
 end
 
--- What lies in this very folder. Of several kinds the one that is there whole; two whole ones are no answer. (ImageNet's
--- folders are folders of pictures too.)
+-- What lies in this very folder. Of several kinds the one that is there whole; two whole ones are no answer.
+-- (ImageNet's folders are folders of pictures too.)
 local function recognise_here(where, options)
   local first, whole, imagenet
   for _, kind in ipairs(order) do
