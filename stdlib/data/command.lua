@@ -1,5 +1,6 @@
 --- `penumbra data list | info NAME | import PATH | get NAME`: the data sets there are, and how to have more.
 local argparse = require "argparse"
+local cards = require "data.cards"
 local data = require "data"
 local file = require "file"
 local find = require "data.find"
@@ -61,47 +62,43 @@ end
 
 -- Every data set below the folders that names are looked for in; the first of a name is the one that counts.
 local function found_sets()
-  local found, names = {}, {}
+  local found = {}
   for _, folder in ipairs(find.folders()) do
     for _, name in ipairs(names_in(folder)) do
-      if not found[name] and is_folder(folder .. "/" .. name) then
-        local set = find.locate(folder .. "/" .. name)
-        if set then
-          set.place = folder .. "/" .. name
-          found[name] = set
-          names[#names + 1] = name
-        end
-      end
+      if not found[name] and is_folder(folder .. "/" .. name) then found[name] = find.locate(folder .. "/" .. name) end
     end
   end
-  sort(names)
-  return found, names
+  return found
 end
 
 local function list()
-  local found, names = found_sets()
-  local rows = {}
-  for _, name in ipairs(names) do
+  local found, rows = found_sets(), {}
+  for _, name in ipairs(spec.names(found)) do
     local set = found[name]
-    rows[#rows + 1] = { name, text.bytes(set.bytes), set.missing and "incomplete: " .. set.missing .. " is missing"
-                        or set.place }
+    local card = cards.of(set.path)
+    rows[#rows + 1] = { name, card and card.title or set.kind,
+                        set.wrong or set.missing and "incomplete: " .. set.missing .. " is missing" or set.path }
   end
   for _, name in ipairs(spec.names(sources)) do
-    local source = sources[name]
+    local source, card = sources[name], cards.list[name]
     if not found[name] then
-      rows[#rows + 1] = { name, source.files and text.bytes(source_bytes(source)) or "",
-                          source.files and "not here; penumbra data get " .. name
-                          or "not here; penumbra data get " .. name .. " says how to have it" }
+      rows[#rows + 1] = { name, card and card.title, source.files
+        and format("penumbra data get %s (%s)", name, text.bytes(source_bytes(source)))
+        or format("penumbra data get %s says how to have it", name) }
     end
   end
-  say("%s", text.table({ "name", "size", { title = "where", align = "left" } }, rows))
+  say("%s", text.table({ "name", { title = "what", align = "left" }, { title = "where", align = "left" } }, rows))
 end
 
 -- ---- get ----
 
 local function known_source(name)
-  return sources[name] or fail(2, 'data get: no source is known of "%s"%s', name,
-    spec.suggest(name, spec.names(sources)))
+  local _, known = cards.find(name)
+  if not sources[name] then name = known or name end
+  if not sources[name] then
+    fail(2, 'data get: no source is known of "%s"%s', name, spec.suggest(name, spec.names(sources)))
+  end
+  return sources[name], name
 end
 
 -- One of the source's files, into the folder where downloads wait.
@@ -131,8 +128,7 @@ end
 -- Downloads wait in a folder of their own until the set is complete; then the folder, or what the archive held, gets
 -- the set's name.
 local function get_set(options)
-  local name = options.name
-  local source = known_source(name)
+  local source, name = known_source(options.name)
   if source.by_hand then fail(1, "data get: %s cannot be downloaded without an agreement\n%s", name, source.by_hand) end
   if options.from and not options.from:find "^https?://" then
     fail(2, "data get: --from expects an http or https URL, got %s", spec.shown(options.from))
@@ -243,10 +239,9 @@ local function check_recognised(path, folder)
   local found = find.locate(folder)
   if not found then
     fail(1, "data import: %s: no data set is recognised in it", path)
-  elseif found.missing then
-    fail(1, "data import: %s is missing", found.missing)
+  elseif found.missing or found.wrong then
+    fail(1, "data import: %s", found.wrong or found.missing .. " is missing")
   end
-  return found
 end
 
 local function import(options)
@@ -286,30 +281,61 @@ local function numbers(values)
   return concat(shown, " ")
 end
 
+local function field(name, ...)
+  say("%-11s%s", name, text.wrap(format(...), 109, (" "):rep(11)))
+end
+
+local function show_card(card)
+  say("%s: %s", card.title, card.about)
+  field("origin", "%s", card.origin)
+  field("licence", "%s", card.licence)
+  local counts = {}
+  for _, which in ipairs { "train", "test" } do
+    if card.counts[which] then counts[#counts + 1] = format("%s %s", text.count(card.counts[which]), which) end
+  end
+  field("published", "%s images, %d classes", concat(counts, " and "), card.counts.classes)
+end
+
+local function show_set(set, card)
+  field("here", "%s", set.folder)
+  for _, which in ipairs { "train", "validation", "test" } do
+    if set[which] then field("", "%s", set[which]:describe()) end
+  end
+  local published = card and card.published
+  if set.train then
+    for _, what in ipairs { "mean", "std" } do
+      field(what, "%s%s", numbers(set.stats[what]), published and format(", published %s (%s)",
+        numbers(published[what]), published.source) or "")
+    end
+  end
+  for i, line in ipairs(card and cards.compare(set, card) or {}) do
+    field(i == 1 and "differs" or "", "%s", line)
+  end
+end
+
 local function info(options)
   local name = options.name
-  local source = sources[name]
+  local card, known = cards.find(name)
+  local source = sources[known or name]
   local found, looked = find.locate(name)
-  if not found and not source then
-    fail(1, 'data info: there is no data set "%s"%s; looked at\n  %s', name,
-      spec.suggest(name, spec.names(sources)), concat(looked, "\n  "))
+  if not found and not card and not source then
+    local names = cards.names()
+    table.move(spec.names(sources), 1, #spec.names(sources), #names + 1, names)
+    fail(1, 'data info: there is no data set "%s"%s; looked at\n  %s', name, spec.suggest(name, names),
+      concat(looked, "\n  "))
   end
-  if source and source.terms then say("terms    %s", source.terms) end
+  if not card and found then card = cards.of(found.path) end
+  if card then show_card(card) end
+  if source and source.terms then field("terms", "%s", source.terms) end
   if source and source.files then
-    say("source   %s, %s", source.files[1].urls[1]:match "^(.*/)", text.bytes(source_bytes(source)))
+    field("source", "%s, %s", source.files[1].urls[1]:match "^(.*/)", text.bytes(source_bytes(source)))
   end
   if not found then
-    say("%s", source.by_hand or "not here; penumbra data get " .. name)
+    say("%s", source and source.by_hand or "not here; penumbra data get " .. (known or name))
     return
   end
-  say("where    %s, %s", found.folder, text.bytes(found.bytes))
-  local ok, set = pcall(data.open, name)
-  if not ok then fail(1, "%s", tostring(set)) end
-  say("classes  %d", set.classes)
-  for _, which in ipairs { "train", "validation", "test" } do
-    if set[which] then say("%-8s %s", which, set[which]:describe()) end
-  end
-  say("mean     %s\nstd      %s", numbers(set.stats.mean), numbers(set.stats.std))
+  local ok, problem = pcall(function() show_set(data.open(name), card) end)
+  if not ok then fail(1, "%s", tostring(problem)) end
 end
 
 -- ---- the command's words ----

@@ -452,10 +452,14 @@ describe("penumbra data", function()
       local record = json.read(home .. "/digits/download.json")
       assert.is_true(record["t10k-labels-idx1-ubyte.gz"].verified)
       assert.matches("digits is there already", data("get digits --from " .. base).out)
-      assert.matches("\ndigits +2.57 MB +" .. home:gsub("%p", "%%%0") .. "/digits\n", data("list").out)
+      local list = data("list").out
+      assert.matches("\ndigits +idx +" .. home:gsub("%p", "%%%0") .. "/digits\n", list)
+      assert.matches("\npacked +penumbra data get packed %(2%.%d+ MB%)\n", list)
+      assert.matches("\nprivate +penumbra data get private says how to have it\n", list)
       local info = data("info digits").out
-      assert.matches("\nclasses  10\n", info)
-      assert.matches("\nmean     0%.1%d+\nstd      0%.3%d+", info)
+      assert.matches("here       " .. home .. "/digits\n", info, 1, true)
+      assert.matches("digits.train: [6000x28x28x1], 10 classes\n", info, 1, true)
+      assert.matches("\nmean       0%.1%d+\nstd        0%.3%d+\n$", info)
     end)
   end)
 
@@ -501,7 +505,8 @@ describe("penumbra data", function()
   end)
 
   for words, expected in pairs {
-    ["get strict"] = { 1, "data get: Only for owls.\n  To accept this and download: penumbra data get strict --accept" },
+    ["get strict"] = { 1, "data get: Only for owls.\n"
+      .. "  To accept this and download: penumbra data get strict --accept" },
     ["get private"] = { 1, "data get: private cannot be downloaded without an agreement\nAsk them." },
     ["get digtis"] = { 2, 'data get: no source is known of "digtis"; did you mean "digits"?' },
     ["get digits --from ftp://x"] = { 2, 'data get: --from expects an http or https URL, got "ftp://x"' },
@@ -522,6 +527,17 @@ describe("penumbra data", function()
       end)
     end)
   end
+
+  it("info sets what a copy measures beside what is published", function()
+    with_sources(function(data)
+      local r = data "info mnist"
+      assert.same({ 0, "" }, { r.code, r.err })
+      assert.matches("^MNIST: handwritten digits\norigin     .*\nlicence    .*\npublished  60,000 train and 10,000 ",
+        r.out)
+      assert.matches("\nmean       0%.1%d+, published 0.1307 %(.*\nstd        0%.3%d+, published 0.3081 ", r.out)
+      assert.matches("\ndiffers    train: 6,000 of 60,000 images\n", r.out)
+    end)
+  end)
 
   it("info names the nearest when there is no such set", function()
     with_sources(function(data)
