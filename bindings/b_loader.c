@@ -52,7 +52,8 @@ static nn_perturb *tree_option(lua_State *L, const char *name) {
 }
 
 /* nn.data.loader{ images | files, height, width, channels, resize, scaled, labels, order, size, first, last, augment,
- * seed, step, bytes, skip, workers, prefetch } -> loader, as nn_loader_options says; batches first to last count from 1 */
+ * seed, step, bytes, skip, workers, prefetch } -> loader, as nn_loader_options says; batches first to last count
+ * from 1 */
 static int loader_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   nn_loader_options o = {

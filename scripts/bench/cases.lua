@@ -9,6 +9,16 @@
 ---   infer        forward in evaluation mode
 ---   jitter       brightness, contrast, saturation and hue in torchvision's convention; ours draws the numbers for each
 ---                image, torch's functions take one for the batch
+---
+--- Other cases prepare images, each program in one thread (torch's DataLoader without workers, which spares it the copy
+--- from another process), from files or bytes to a batch of floats in [0, 1]. A step is `batch` images.
+---   decode       the JPEGs of imagenet-sample: random resized crop to 224, flip. The step is all 200 of them
+---   centre       the same files: short side to 256, the middle 224
+---   batches      CIFAR-100's images in memory: random crop (padding 4), flip
+--- Here "stock" is Pillow's images through torchvision's transforms, as its ImageFolder and CIFAR classes do, and "tuned"
+--- torchvision.io's decoder and transforms v2 on tensors of bytes. "scaled" lets JPEG decode to a half, a quarter or an
+--- eighth where that leaves enough, which gives other pixels; the peer decodes in full.
+---
 --- `peers` are the ways torch runs it (see peer_torch.py), `rounds` how often each program gets its turn.
 
 local ALL <const> = { "stock", "tuned", "bfloat16", "compiled" }
@@ -25,6 +35,9 @@ local ALL <const> = { "stock", "tuned", "bfloat16", "compiled" }
 ---@field work string
 ---@field peers string[]
 ---@field rounds integer
+---@field data? string      # the set below PENUMBRA_DATA that it prepares images of
+---@field threads? integer  # whatever is asked for
+---@field scaled? boolean
 
 local cases = {}
 
@@ -56,5 +69,22 @@ for _, work in ipairs { "train", "infer" } do
                           title = "ResNet-50, 224x224, " .. (work == "train" and "training step" or "inference") })
 end
 add("none", "jitter", { name = "jitter", title = "colour jitter, four operations", peers = { "stock", "tuned" } })
+
+local function add_data(work, fields)
+  add("none", work, fields)
+  local case = cases[#cases]
+  case.data, case.scaled, case.threads = fields.data, fields.scaled, 1
+end
+
+local PREPARED <const> = { "stock", "tuned" }
+for _, scaled in ipairs { false, true } do
+  add_data("decode", { name = scaled and "decode-scaled" or "decode", data = "imagenet-sample/images", side = 224,
+                       title = "JPEG, random resized crop, flip" .. (scaled and ", decoded scaled" or ""),
+                       batch = 200, peers = PREPARED, scaled = scaled })
+end
+add_data("centre", { name = "centre", data = "imagenet-sample/images", side = 224, batch = 200, peers = PREPARED,
+                     title = "JPEG, resize, centre crop" })
+add_data("batches", { name = "batches", data = "cifar100", batch = 128, peers = PREPARED,
+                      title = "CIFAR batches, random crop, flip" })
 
 return cases

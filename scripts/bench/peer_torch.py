@@ -100,6 +100,40 @@ def say(**fields):
     print(json.dumps(fields), flush=True)
 
 
+class WarmUpFailed(Exception):
+    pass
+
+
+def serve(step, **about):
+    """Says when it is ready, after two steps, and then takes a turn for each line of the input. A step takes the
+    iterations of an attack."""
+
+    def timed(iterations):
+        start = time.perf_counter()
+        step(iterations)
+        return time.perf_counter() - start
+
+    begin = time.perf_counter()
+    try:
+        for _ in range(WARM_UP):
+            last = timed(1)
+    except Exception as problem:
+        raise WarmUpFailed(problem) from problem
+    say(program="torch", version=torch.__version__, torchvision=torchvision.__version__,
+        warm_up_seconds=time.perf_counter() - begin, **about)
+
+    for line in sys.stdin:
+        # Steps of less than a second find cold caches after another program's turn: one is not counted.
+        if last < 1:
+            step(ITERATIONS)
+        times, begin = [], time.perf_counter()
+        while not times or time.perf_counter() - begin < float(line):
+            last = timed(ITERATIONS)
+            times.append(last)
+        say(steps=len(times), ms=1e3 * statistics.median(times), ms_min=1e3 * min(times),
+            peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
 def make_steps(model, network, optimizer, x, y, autocast):
     """The work of one batch, by name. Each takes the iterations of an attack. `network` runs, `model` has weights."""
 
@@ -175,33 +209,12 @@ def main():
 
     step = make_steps(model, network, optimizer, x, y, autocast)[work]
 
-    def timed(iterations):
-        start = time.perf_counter()
-        step(iterations)
-        return time.perf_counter() - start
-
-    begin = time.perf_counter()
     try:
-        for _ in range(WARM_UP):
-            last = timed(1)
-    except Exception as problem:
+        serve(step, parameters=sum(p.numel() for p in model.parameters()) if model else 0, start_mb=start_mb)
+    except WarmUpFailed as problem:
         if setting != "compiled":
             raise
-        return say(skipped="torch.compile failed: " + str(problem).splitlines()[0])
-    say(program="torch", version=torch.__version__, torchvision=torchvision.__version__, start_mb=start_mb,
-        warm_up_seconds=time.perf_counter() - begin,
-        parameters=sum(p.numel() for p in model.parameters()) if model else 0)
-
-    for line in sys.stdin:
-        # Steps of less than a second find cold caches after another program's turn: one is not counted.
-        if last < 1:
-            step(ITERATIONS)
-        times, begin = [], time.perf_counter()
-        while not times or time.perf_counter() - begin < float(line):
-            last = timed(ITERATIONS)
-            times.append(last)
-        say(steps=len(times), ms=1e3 * statistics.median(times), ms_min=1e3 * min(times),
-            peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        say(skipped="torch.compile failed: " + str(problem).splitlines()[0])
 
 
 if __name__ == "__main__":

@@ -109,14 +109,32 @@ local function find_peer()
   return pipe:read()
 end
 
+local function threads_of(case) return case.threads or options.threads end
+
+-- Where the data of a case is, or nil.
+local function data_of(case)
+  for folder in (os.getenv "PENUMBRA_DATA" or ""):gmatch "[^:]+" do
+    if file.exists(folder .. "/" .. case.data) then return folder .. "/" .. case.data end
+  end
+end
+
+local function peer_command(case, python, setting, batch)
+  local start = ("%s%s "):format(setting == "stock" and "" or TUNED, quote(python))
+  if case.data then
+    return start .. ("%s %s %s %d %s"):format(quote(own .. "/peer_data.py"), case.work, quote(data_of(case)), batch,
+      setting)
+  end
+  return start .. ("%s %s %s %s %d %d %d %d %d %s"):format(quote(own .. "/peer_torch.py"), case.network,
+    case.stem or "-", case.work, case.classes, case.side, case.channels, batch, threads_of(case), setting)
+end
+
 local function commands(case, python)
   local batch = options.batch or case.batch
-  local list = { { "penumbra", ("%s %s %s batch=%d threads=%d"):format(quote(penumbra), quote(own .. "/work.lua"),
-    case.name, batch, options.threads) } }
+  local list = { { "penumbra", ("%s %s %s batch=%d threads=%d%s"):format(quote(penumbra),
+    quote(own .. (case.data and "/work_data.lua" or "/work.lua")), case.name, batch, threads_of(case),
+    case.data and " " .. quote(data_of(case)) or "") } }
   for _, setting in ipairs(python and case.peers or {}) do
-    list[#list + 1] = { setting, ("%s%s %s %s %s %s %d %d %d %d %d %s"):format(setting == "stock" and "" or TUNED,
-      quote(python), quote(own .. "/peer_torch.py"), case.network, case.stem or "-", case.work, case.classes, case.side,
-      case.channels, batch, options.threads, setting) }
+    list[#list + 1] = { setting, peer_command(case, python, setting, batch) }
   end
   return list
 end
@@ -155,7 +173,7 @@ local function run_round(case, programs, number)
     result.peak_before, result.peak_after, peak = peak, after, after
     round[program.name] = result
     local line = { case = case.name, program = program.name, round = number, time = os.date "!%Y-%m-%dT%H:%M:%SZ",
-                   batch = options.batch or case.batch, threads = options.threads, version = program.about.version }
+                   batch = options.batch or case.batch, threads = threads_of(case), version = program.about.version }
     for key, value in pairs(result) do line[key] = value end
     assert(file.append_line(options.out .. "/bench.json", json.encode(line)))
   end
@@ -224,7 +242,7 @@ local function measure(case, python)
   local batch, ours = options.batch or case.batch, programs[1].about
   local result = {
     case = case.name, title = case.title, time = os.date "!%Y-%m-%dT%H:%M:%SZ", batch = batch,
-    threads = options.threads,
+    threads = threads_of(case),
     cpu = ours.cpu, level = ours.level, rounds = #used, noisy = not enough, flops = ours.flops, skipped = skipped,
     peak_gflops = middle(used, lowest_peak) / 1e9, programs = json.array {},
   }
@@ -328,9 +346,13 @@ if #list > 0 then
   if not python and options.peers == "yes" then say("bench: torch is not there to compare with") end
   for i, case in ipairs(list) do
     if #list > 1 then say("bench: case %d of %d: %s", i, #list, case.title) end
-    local result = measure(case, python)
-    keep_result(result)
-    if #list == 1 then print_result(result) end
+    if case.data and not data_of(case) then
+      say("bench: %s is left out: PENUMBRA_DATA has no %s", case.name, case.data)
+    else
+      local result = measure(case, python)
+      keep_result(result)
+      if #list == 1 then print_result(result) end
+    end
   end
   if #list > 1 then show_all() end
 end

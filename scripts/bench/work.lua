@@ -1,13 +1,11 @@
 --- One case of cases.lua as Penumbra does it, in a process of its own, whenever it is told to.
 --- usage: penumbra scripts/bench/work.lua CASE [batch=N] [threads=N]
 ---
---- Prints a line of JSON when it is ready (after two steps), and one for each turn. A line on standard input asks for a
---- turn: the seconds it should take at least. It ends with its input. peer_torch.py does the same for torch.
+--- turns.lua says how it is told. peer_torch.py does the same for torch.
 local nn, models, loss, optim, perturb = require "nn", require "models", require "loss", require "optim",
   require "perturb"
-local json, stats, progress = require "json", require "stats", require "progress"
+local turns = require "turns"
 
-local WARM_UP <const> = 2
 local RADIUS <const>, STEP <const>, ITERATIONS <const> = 8 / 255, 2 / 255, 10
 
 local name, options = arg[1], { threads = 2 }
@@ -21,13 +19,6 @@ for i = 2, #arg do
   local key, value = arg[i]:match "^(%l+)=(%d+)$"
   if not options[key] then error("work.lua: batch=N or threads=N expected, got " .. arg[i], 0) end
   options[key] = math.tointeger(value)
-end
-
--- A line of /proc/self/status, in MB: VmHWM is the most memory this process ever held. nil where there is none.
-local function memory_mb(field)
-  local status <close> = io.open "/proc/self/status"
-  local kib = status and status:read("a"):match(field .. ":%s*(%d+)")
-  return kib and kib / 1024
 end
 
 -- Multiplications and additions of all convolutions and linear layers in one forward pass of one image, a multiply-add
@@ -60,7 +51,7 @@ end
 
 nn.threads(options.threads)
 nn.seed(1)
-local start_mb = memory_mb "VmRSS"
+local start_mb = turns.memory_mb "VmRSS"
 
 local x = nn.uniform({ options.batch, case.side, case.side, case.channels }, { seed = 1 })
 local labels = {}
@@ -124,35 +115,6 @@ function steps.jitter()
   jitter(x, y, nil, { seed = 1, step = jitters })
 end
 
-local step = steps[case.work]
-
-local function timed(...)
-  local start = progress.clock()
-  step(...)
-  return progress.clock() - start
-end
-
--- One attack iteration is enough to have everything in place.
-local last
-for _ = 1, WARM_UP do last = timed(1) end
-
-local function print_line(fields)
-  print(json.encode(fields))
-  io.stdout:flush()
-end
-
-local info = nn.info()
-print_line { program = "penumbra", version = nn.version, cpu = info.cpu, level = info.level, start_mb = start_mb,
-             flops = work_flops(model), parameters = model and model:count() or 0 }
-
-for line in io.lines() do
-  -- Steps of less than a second find cold caches after another program's turn: one is not counted.
-  if last < 1 then step() end
-  local times, begin, seconds = {}, progress.clock(), tonumber(line)
-  repeat
-    last = timed()
-    times[#times + 1] = last
-  until progress.clock() - begin >= seconds
-  print_line { steps = #times, ms = 1e3 * stats.median(times), ms_min = 1e3 * math.min(table.unpack(times)),
-               peak_mb = memory_mb "VmHWM" }
-end
+turns.serve(steps[case.work], {
+  start_mb = start_mb, flops = work_flops(model), parameters = model and model:count() or 0,
+})

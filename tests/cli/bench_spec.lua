@@ -70,4 +70,20 @@ describe("make bench", function()
     assert.equal(0, r.code, r.err)
     assert.matches("\npenumbra +[%d.]+ ", r.out)
   end)
+
+  it("prepares images, where there are some", function()
+    if not os.getenv "PENUMBRA_DATA" then return pending "PENUMBRA_DATA is not set" end
+    for _, case in ipairs { "batches", "decode-scaled", "centre" } do
+      local r = bench(("case=%s batch=4 rounds=1 seconds=0"):format(case))
+      assert.equal(0, r.code, r.err)
+      if not r.err:find "is left out" then assert.matches("batch 4, 1 threads.*\npenumbra +[%d.]+ ", r.out) end
+    end
+  end)
+
+  it("says which data is not there", function()
+    local r = program.shell [[OUT=$(mktemp -d)
+      PENUMBRA_DATA=/nowhere "$PENUMBRA" scripts/bench/run.lua case=centre peers=no out="$OUT" && rm -r "$OUT"]]
+    assert.equal(0, r.code, r.err)
+    assert.matches("bench: centre is left out: PENUMBRA_DATA has no imagenet%-sample/images\n", r.err)
+  end)
 end)
