@@ -15,9 +15,9 @@
 ---   decode       the JPEGs of imagenet-sample: random resized crop to 224, flip. The step is all 200 of them
 ---   centre       the same files: short side to 256, the middle 224
 ---   batches      CIFAR-100's images in memory: random crop (padding 4), flip
---- Here "stock" is Pillow's images through torchvision's transforms, as its ImageFolder and CIFAR classes do, and "tuned"
---- torchvision.io's decoder and transforms v2 on tensors of bytes. "scaled" lets JPEG decode to a half, a quarter or an
---- eighth where that leaves enough, which gives other pixels; the peer decodes in full.
+--- Here "stock" is Pillow's images through torchvision's transforms, as its ImageFolder and CIFAR classes do, and
+--- "tuned" torchvision.io's decoder and transforms v2 on tensors of bytes. "scaled" lets JPEG decode to a half, a
+--- quarter or an eighth where that leaves enough, which gives other pixels; the peer decodes in full.
 ---
 --- `peers` are the ways torch runs it (see peer_torch.py), `rounds` how often each program gets its turn.
 

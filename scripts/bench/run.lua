@@ -119,12 +119,12 @@ local function data_of(case)
 end
 
 local function peer_command(case, python, setting, batch)
-  local start = ("%s%s "):format(setting == "stock" and "" or TUNED, quote(python))
+  local interpreter = ("%s%s "):format(setting == "stock" and "" or TUNED, quote(python))
   if case.data then
-    return start .. ("%s %s %s %d %s"):format(quote(own .. "/peer_data.py"), case.work, quote(data_of(case)), batch,
-      setting)
+    return interpreter .. ("%s %s %s %d %s"):format(quote(own .. "/peer_data.py"), case.work, quote(data_of(case)),
+      batch, setting)
   end
-  return start .. ("%s %s %s %s %d %d %d %d %d %s"):format(quote(own .. "/peer_torch.py"), case.network,
+  return interpreter .. ("%s %s %s %s %d %d %d %d %d %s"):format(quote(own .. "/peer_torch.py"), case.network,
     case.stem or "-", case.work, case.classes, case.side, case.channels, batch, threads_of(case), setting)
 end
 

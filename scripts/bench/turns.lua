@@ -1,7 +1,7 @@
 --- A program of the bench: one step of work, repeated whenever it is told to.
 ---
---- It prints a line of JSON when it is ready (after two steps), and one for each turn. A line on standard input asks for
---- a turn: the seconds it should take at least. It ends with its input.
+--- It prints a line of JSON when it is ready (after two steps), and one for each turn. A line on standard input asks
+--- for a turn: the seconds it should take at least. It ends with its input.
 local json, nn, progress, stats = require "json", require "nn", require "progress", require "stats"
 
 local M = {}

@@ -1,8 +1,8 @@
 --- One of the cases of cases.lua that prepare images, as Penumbra does it.
 --- usage: penumbra scripts/bench/work_data.lua CASE batch=N threads=N FOLDER
 ---
---- The loader has no workers: the calling thread does all. turns.lua says how it is told; peer_data.py does the same for
---- torchvision.
+--- The loader has no workers: the calling thread does all. turns.lua says how it is told; peer_data.py does the same
+--- for torchvision.
 local data, nn, perturb = require "data", require "nn", require "perturb"
 local part = require "data.part"
 local turns = require "turns"
