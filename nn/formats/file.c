@@ -96,11 +96,16 @@ int nn_file_write(const char *path, const void *bytes, size_t size) {
 
 int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
   struct stat about;
-  FILE *file = fopen(path, "rb");
-  if (!file) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
-  if (fstat(fileno(file), &about) != 0 || !S_ISREG(about.st_mode)) {
-    fclose(file);
+  int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* a pipe without a writer would wait for one */
+  if (opened < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
+  if (fstat(opened, &about) != 0 || !S_ISREG(about.st_mode)) {
+    close(opened);
     return nn_fail(NN_EIO, "%s: not a regular file", path);
+  }
+  FILE *file = fdopen(opened, "rb");
+  if (!file) {
+    close(opened);
+    return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
   }
   *stream = file;
   *bytes = (uint64_t)about.st_size;

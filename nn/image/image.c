@@ -44,18 +44,18 @@ void nni_picture_free(nni_picture *p) {
 
 /* ---- grey ---- */
 
-/* The weights of ITU-R BT.601 in 1/2^16, as Pillow's convert("L"): [count, 3] -> [count], in place. */
-#define TO_GREY(type, pixels, count)                                                                   \
-  do {                                                                                                 \
-    type *p_ = (type *)(void *)(pixels);                                                               \
-    for (int64_t i_ = 0; i_ < (count); i_++)                                                           \
-      p_[i_] = (type)((19595u * p_[3 * i_] + 38470u * p_[3 * i_ + 1] + 7471u * p_[3 * i_ + 2] + 32768u) >> 16); \
-  } while (0)
+/* The weights of ITU-R BT.601 in 1/2^16, rounded, as Pillow's convert("L") has them. */
+static uint32_t grey(uint32_t r, uint32_t g, uint32_t b) { return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16; }
 
+/* In place: a pixel is read before its place, or one behind it, is written. */
 static void to_grey(nni_picture *p) {
   int64_t count = p->height * p->width;
-  if (p->depth == 16) TO_GREY(uint16_t, p->pixels, count);
-  else TO_GREY(uint8_t, p->pixels, count);
+  uint8_t *x = p->pixels;
+  uint16_t *deep = (uint16_t *)(void *)p->pixels;
+  if (p->depth == 16)
+    for (int64_t i = 0; i < count; i++) deep[i] = (uint16_t)grey(deep[3 * i], deep[3 * i + 1], deep[3 * i + 2]);
+  else
+    for (int64_t i = 0; i < count; i++) x[i] = (uint8_t)grey(x[3 * i], x[3 * i + 1], x[3 * i + 2]);
   p->channels = 1;
 }
 
