@@ -61,6 +61,12 @@ function M.cut(s, width)
   return concat(parts) .. "…"
 end
 
+--- What a stranger wrote, a name in a file, on one line of a terminal: control characters become "?".
+---@param s string
+---@param width? integer  # 80
+---@return string
+function M.tame(s, width) return M.cut((s:gsub("%c", "?")), width or 80) end
+
 --- Lines of at most `width` columns, broken at spaces; a longer word stays whole. Later lines start with `indent`.
 ---@param s string
 ---@param width? integer

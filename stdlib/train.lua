@@ -169,9 +169,9 @@ local function prepare(options)
   run.part = options.data.train
   if options.limit and options.limit < #run.part then run.part = run.part:take(options.limit) end
   -- Files of this model's weights say what it was trained on.
-  local model, part = run.model, run.part
-  model.input, model.class_names = model.input or part.shape, model.class_names or part.class_names
-  model.resize = model.resize or part.fit and part.fit.resize
+  local model, train_part = run.model, run.part
+  model.input, model.class_names = model.input or train_part.shape, model.class_names or train_part.class_names
+  model.resize = model.resize or train_part.fit and train_part.fit.resize
   run.optimizer = optim.is(options.optimizer) and options.optimizer or options.optimizer:on(run.model)
   run.optimizer:clip { norm = options.clip }
   local per_epoch = run.part:batch_count { size = options.batch }

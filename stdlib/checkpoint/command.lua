@@ -29,11 +29,6 @@ local function types_text(entries)
   return concat(names, ", ")
 end
 
--- Text of a stranger's for one line of a terminal.
-local function tame(value, width)
-  return text.cut((tostring(value):gsub("%c", "?")), width)
-end
-
 local function fits_text(file)
   local about = weights.described(file)
   if about then return "made by", recognise.text(about.model, about.options) end
@@ -50,7 +45,7 @@ local function add_pairs(lines, title, values)
   for _, name in ipairs(names) do depth[name] = select(2, name:gsub("%.", "")) end
   table.sort(names, function(a, b) return depth[a] < depth[b] or depth[a] == depth[b] and a < b end)
   for i = 1, math.min(#names, SHOWN_VALUES) do
-    lines[#lines + 1] = { i == 1 and title or "", tame(names[i] .. " = " .. tostring(values[names[i]]), 100) }
+    lines[#lines + 1] = { i == 1 and title or "", text.tame(names[i] .. " = " .. tostring(values[names[i]]), 100) }
   end
   if #names > SHOWN_VALUES then lines[#lines + 1] = { "", format("and %d more", #names - SHOWN_VALUES) } end
 end
@@ -77,7 +72,7 @@ local function info(options)
   print()
   local rows = {}
   for i, entry in ipairs(file.entries) do
-    rows[i] = { tame(entry.name, 80), #entry.shape > 0 and concat(entry.shape, " x ") or "-", entry.dtype }
+    rows[i] = { text.tame(entry.name), #entry.shape > 0 and concat(entry.shape, " x ") or "-", entry.dtype }
   end
   print(text.table({ "name", "shape", { title = "type", align = "left" } }, rows))
   return 0

@@ -240,14 +240,16 @@ local function shape_text(shape) return "[" .. concat(shape, "x") .. "]" end
 ---@return string
 function M.listed(list)
   local parts = {}
-  for i = 1, math.min(#list, SHOWN) do parts[i] = list[i].name .. " " .. shape_text(list[i].shape) end
+  for i = 1, math.min(#list, SHOWN) do parts[i] = text.tame(list[i].name) .. " " .. shape_text(list[i].shape) end
   local more = #list - #parts
   return concat(parts, ", ") .. (more > 0 and format(" and %s more", text.count(more)) or "")
 end
 M.shape_text = shape_text
 
 -- Names that differ in numbers only stand in the order of these numbers.
-local function natural(name) return (name:gsub("%d+", function(digits) return format("%08d", tonumber(digits)) end)) end
+local function natural(name)
+  return (name:gsub("%d+", function(digits) return ("0"):rep(8 - #digits) .. digits end))
+end
 
 -- The list by the layers that hold the tensors: { path, signature } in the order of the list. The signature tells
 -- which layers could be taken for each other.
@@ -276,8 +278,9 @@ end
 ---@param unexpected { name: string, shape: integer[] }[]
 ---@return string?
 function M.suggestion(missing, unexpected)
-  local theirs = table.move(unexpected, 1, #unexpected, 1, {})
-  sort(theirs, function(a, b) return natural(a.name) < natural(b.name) end)
+  local theirs, key = table.move(unexpected, 1, #unexpected, 1, {}), {}
+  for _, entry in ipairs(theirs) do key[entry] = natural(entry.name) end
+  sort(theirs, function(a, b) return key[a] < key[b] end)
   local free = by_layer(theirs)
   local parts, all = {}, 0
   for _, layer in ipairs(by_layer(missing)) do
@@ -285,8 +288,8 @@ function M.suggestion(missing, unexpected)
       if other.signature == layer.signature then
         all = all + 1
         if all <= SHOWN then
-          local key = layer.path:find "^[%a_][%w_]*$" and layer.path or format('["%s"]', layer.path)
-          parts[all] = format('%s = "%s"', key, other.path)
+          local left = layer.path:find "^[%a_][%w_]*$" and layer.path or format('["%s"]', layer.path)
+          parts[all] = format('%s = "%s"', left, text.tame(other.path))
         end
         table.remove(free, i)
         break

@@ -200,7 +200,7 @@ local function plan_of(entries, path, file, options)
   local match, take, missing, unexpected, wrong, skipped = compare(entries, file, options)
   if #match.prefixes > 1 and 2 * #take >= #entries then
     local quoted = {}
-    for i, prefix in ipairs(match.prefixes) do quoted[i] = format('"%s"', prefix) end
+    for i, prefix in ipairs(match.prefixes) do quoted[i] = format('"%s"', text.tame(prefix)) end
     return nil, format("load: %s holds the model's names under %s; choose one with prefix = %s", path,
                        concat(quoted, " and "), quoted[1])
   end
@@ -241,8 +241,12 @@ end
 function M.reading(model, path, file, options)
   options = spec.check("load", options, load_fields)
   local entries, problem
-  if file.metadata.layout == M.OWN then entries = layout.own(model)
-  else entries, problem = layout.of(model, options.input or input_of(model)) end
+  if file.metadata.layout == M.OWN then
+    entries = layout.own(model)
+    options.prefix = options.prefix or "model" -- the averages have the same names
+  else
+    entries, problem = layout.of(model, options.input or input_of(model))
+  end
   if not entries then return nil, "load: " .. problem .. INPUT_HINT, "mismatch" end
   local known = names_of(entries)
   problem = map_problem(options.map, known) or skip_problem(options.skip, known)
@@ -330,9 +334,9 @@ local save_fields = {
 ---@return table?
 function M.description(model)
   if not model.kind then return nil end
-  local names = model.class_names
+  local classes = model.class_names
   return { model = model.kind, options = model.options, input = model.input, resize = model.resize,
-           class_names = names and #names == model.classes and names or nil }
+           class_names = classes and #classes == model.classes and classes or nil }
 end
 
 local about_fields = {

@@ -416,6 +416,11 @@ describe("weights", function()
       refused({ { "a.b", { 1 } } }, { "0 of the model's 10 names are there" }, { strict = false })
     end)
 
+    it("a stranger's names on one line each", function()
+      refused(but { ["fc3.bias"] = { { "\27[2Jfc.\n.99999999999999999999999", { 10 } } } },
+              { "missing in the file: fc3.bias [10]\n", "not in the model: ?[2Jfc.?.99999999999999999999999 [10]" })
+    end)
+
     it("only the first of many", function()
       local model = models.resnet20 { classes = 10, seed = 4 }
       fake("bad.safetensors", { { "conv1.weight", { 16, 3, 3, 3 } } })
@@ -681,11 +686,15 @@ describe("a checkpoint", function()
     local place = empty "run"
     local one = models.lenet { classes = 3, channels = 1, seed = 1 }
     one.class_names = { "a", "b", "c" }
-    assert(checkpoint.save(place, { model = one, optimizer = optim.adam { one, lr = 0.1 } }))
+    local average = optim.average { one }
+    average:swapped(function() one:initialise(5) end)
+    assert(checkpoint.save(place, { model = one, optimizer = optim.adam { one, lr = 0.1 }, average = average }))
     local two = models.lenet { classes = 3, channels = 1, seed = 2 }
     local report = assert(two:load(place .. "/checkpoint-1.safetensors"))
     assert.equal("model.", report.prefix)
     assert.equal(state_bits(one), state_bits(two))
+    assert(two:load(place .. "/checkpoint-1.safetensors", { prefix = "average" }))
+    assert.equal(average:swapped(state_bits, one), state_bits(two))
     local three = assert(checkpoint.model(place .. "/checkpoint-1.safetensors"))
     assert.equal(state_bits(one), state_bits(three))
     assert.same({ "a", "b", "c" }, { table.unpack(three.class_names) })
