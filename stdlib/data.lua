@@ -339,7 +339,7 @@ local function locate(who, name, options)
     error(format('%s: there is no data set "%s"; expected %s at\n  %s', who, name, find.expected(),
       concat(looked, "\n  ")), 0)
   end
-  find.opened[name] = { folder = found.folder, bytes = found.bytes }
+  find.opened[name] = { folder = found.folder, bytes = found.bytes, changed = found.changed }
   if found.kind == "archive" then found = unpacked(who, found, options) end
   if found.wrong then error(format("%s: %s", who, found.wrong), 0) end
   if found.missing then error(format("%s: %s is missing", who, found.missing), 0) end

@@ -100,7 +100,8 @@ function M.recognise(path, options)
   if archive then return { kind = "archive", folder = archive, files = { archive }, path = archive } end
 end
 
--- Sizes of files; of folders, when they and those in them were changed.
+-- What tells whether it is still the same: the size of its files; of folders of pictures, when they and those in them
+-- were changed.
 local function add_size(found)
   local bytes, times = 0, {}
   local function add(path) bytes = bytes + (lfs.attributes(path, "size") or 0) end
@@ -115,7 +116,7 @@ local function add_size(found)
       end
     end
     table.sort(times)
-    found.bytes = tonumber(hash.sha256(concat(times, "\n")):sub(1, 12), 16)
+    found.changed = hash.sha256(concat(times, "\n")):sub(1, 16)
   else
     add_all(found.files)
     for _, which in ipairs { "train", "test", "extra" } do
@@ -126,18 +127,19 @@ local function add_size(found)
   return found
 end
 
---- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes = }. A run records
---- it, because a name may stand for other files tomorrow. For a folder of pictures, bytes is a number made of the times
---- at which its folders changed.
+--- What `data.open` found so far in this process, by the name it was asked for: { folder =, bytes =, changed = }. A run
+--- records it, because a name may stand for other files tomorrow. Folders of pictures have no bytes but a text made of
+--- the times at which they changed.
 M.opened = {}
 
 --- Does the name still stand for the same files?
 ---@param name string
----@param was { folder: string, bytes: integer }
+---@param was { folder: string, bytes?: integer, changed?: string }
 ---@return boolean
 function M.same(name, was)
   local found = M.locate(name)
   return found ~= nil and found.folder == was.folder and found.bytes == was.bytes
+    and found.changed == was.changed
 end
 
 -- What is there instead of a data set.

@@ -336,6 +336,21 @@ end)
 
 -- ---- what is remembered ----
 
+describe("a name", function()
+  it("stands for the same pictures until one of their folders changes", function()
+    local find = require "data.find"
+    write_folders()
+    local past = os.time() - 1000
+    assert(lfs.touch(folder .. "/train/bee", past, past))
+    data.open(folder)
+    local was = find.opened[folder]
+    assert.is_nil(was.bytes)
+    assert.is_true(find.same(folder, was))
+    picture("train/bee/another.png", 4, 6, 1)
+    assert.is_false(find.same(folder, was))
+  end)
+end)
+
 describe("a large folder", function()
   it("is read once, and again when it has changed", function()
     local index = require "data.index"
