@@ -104,7 +104,8 @@ ifneq ($(filter test-programs,$(MAKECMDGOALS)),)
 endif
 
 NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(OPTIONAL)) \
-              $(if $(filter libcurl,$(OPTIONAL)),-DNN_HAVE_CURL) $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE)
+              $(if $(filter libcurl,$(OPTIONAL)),-DNN_HAVE_CURL) \
+              $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE)
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
 NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(OPTIONAL)) -lm
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))

@@ -1,4 +1,4 @@
-/* sha256.c -- SHA-256 (FIPS 180-4): names that do not depend on the machine, and downloads that are what they should. */
+/* sha256.c -- SHA-256 (FIPS 180-4): names that do not depend on the machine, downloads that are what they should be. */
 #include <string.h>
 
 #include "nn.h"

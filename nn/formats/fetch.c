@@ -57,7 +57,7 @@ static void forget_part(fetch *f) {
   unlink(f->from);
 }
 
-/* The bytes of an earlier call can be used when the mark tells that they are of the same version, or the digest will. */
+/* Bytes of an earlier call can be used when the mark tells that they are of the same version, or the digest will. */
 static void read_mark(fetch *f) {
   char url[2048], mark[MARK];
   FILE *stream = fopen(f->from, "r");
@@ -185,8 +185,8 @@ static int begin(fetch *f) {
     forget_part(f);
     f->asked = 0;
   } else {
-    return nn_fail(NN_EIO, "%s: the server answered %d (%s)", f->request->url, f->code,
-                   f->words[0] ? f->words : "no reason given");
+    return nn_fail(NN_EIO, "%s: the server answered %d%s%s%s", f->request->url, f->code, f->words[0] ? " (" : "",
+                   f->words, f->words[0] ? ")" : "");
   }
   if (f->request->size && f->total && f->total != f->request->size)
     return nn_fail(NN_EFORMAT, "%s: %s bytes expected, the server's file has %s", f->request->url,
@@ -360,6 +360,23 @@ static int transfer(fetch *f) {
 
 /* ---- the file ---- */
 
+/* Of what is on the disk, by the descriptor that holds the lock: closing another one would give it up. */
+static int digest(fetch *f, char text[65]) {
+  uint8_t block[1 << 16];
+  nn_sha256 sum;
+  nn_sha256_start(&sum);
+  for (uint64_t done = 0; done < f->have;) {
+    ssize_t got = pread(f->file, block, sizeof block, (off_t)done);
+    if (got <= 0) return nn_fail(NN_EIO, "%s: %s", f->part, got < 0 ? strerror(errno) : "the file shrank meanwhile");
+    nn_sha256_add(&sum, block, (size_t)got);
+    done += (uint64_t)got;
+    int status = nn_interrupt_check();
+    if (status != NN_OK) return status;
+  }
+  nn_sha256_end(&sum, text);
+  return NN_OK;
+}
+
 static int finish(fetch *f, nn_fetch_result *out) {
   const nn_fetch_request *r = f->request;
   char expected[32], found[32];
@@ -371,7 +388,7 @@ static int finish(fetch *f, nn_fetch_result *out) {
     unlink(f->part);
     return status;
   }
-  int status = nn_sha256_file(f->part, result.sha256);
+  int status = digest(f, result.sha256);
   if (status != NN_OK) return status;
   if (r->sha256 && strcasecmp(r->sha256, result.sha256) != 0) {
     unlink(f->part);

@@ -57,7 +57,8 @@ static int check_entry(const char *path, const nni_entry *entry, const nn_archiv
   int status = check_name(path, entry->name);
   if (status != NN_OK) return status;
   if (entry->kind == NNI_LINK) return refuse(path, entry->name, "a link; only files and folders are unpacked");
-  if (entry->kind == NNI_OTHER) return refuse(path, entry->name, "a device or pipe; only files and folders are unpacked");
+  if (entry->kind == NNI_OTHER)
+    return refuse(path, entry->name, "a device or pipe; only files and folders are unpacked");
   sum->files++;
   sum->bytes += (uint64_t)entry->size;
   if (sum->files > limit->files) {
@@ -70,8 +71,8 @@ static int check_entry(const char *path, const nni_entry *entry, const nn_archiv
                    nni_archive_shown(shown, entry->name), nni_grouped(size, (uint64_t)entry->size),
                    nni_grouped(bound, limit->bytes));
   if (sum->bytes > HARMLESS && sum->bytes / RATIO > sum->packed)
-    return nn_fail(NN_EFORMAT, "%s: %s: unpacks to more than %d times the %s bytes of the archive, as a bomb does", path,
-                   nni_archive_shown(shown, entry->name), RATIO, nni_grouped(bound, sum->packed));
+    return nn_fail(NN_EFORMAT, "%s: %s: unpacks to more than %d times the %s bytes of the archive, as a bomb does",
+                   path, nni_archive_shown(shown, entry->name), RATIO, nni_grouped(bound, sum->packed));
   return NN_OK;
 }
 

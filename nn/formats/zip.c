@@ -1,7 +1,7 @@
 /* zip.c -- writing .zip files whose entries are stored, not compressed (NumPy's .npz).
  *
- * A local header goes before each entry, its checksum filled in when the entry is complete; the list of contents goes to
- * the end. Every entry says its sizes in zip64's 64 bits, so that one form serves any size. Times are 1980-01-01 and
+ * A local header goes before each entry, its checksum filled in when the entry is complete; the list of contents goes
+ * to the end. Every entry says its sizes in zip64's 64 bits, so that one form serves any size. Times are 1980-01-01 and
  * names are UTF-8: the same entries give the same bytes.
  */
 #include <errno.h>

@@ -194,7 +194,8 @@ static void answer(int peer, const request *r) {
     return;
   }
   uint64_t declared = huge ? UINT64_C(1) << 60 : size - first - (brief ? 1 : 0) + (longer ? 1 : 0);
-  int used = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n", ranged ? "206 Partial Content" : "200 OK");
+  int used = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n",
+                      ranged ? "206 Partial Content" : "200 OK");
   if (!endless) used += snprintf(head + used, sizeof head - (size_t)used, "Content-Length: %" PRIu64 "\r\n", declared);
   if (!plain) used += snprintf(head + used, sizeof head - (size_t)used, "ETag: %s\r\n", mark);
   if (ranged)
