@@ -81,7 +81,8 @@ local function model_tensors(model)
   return own
 end
 
--- Removes all but the last `keep` checkpoints, and what broken attempts left before the newest.
+-- Removes all but the last `keep` checkpoints, and what broken attempts left up to the newest: the first file of two,
+-- or a part of one under its temporary name.
 local function prune(folder, keep)
   local complete = numbers_in(folder, "json")
   local oldest = complete[math.min(keep, #complete)]
@@ -91,6 +92,10 @@ local function prune(folder, keep)
       local alone = number < complete[1] and not file.exists(stem .. ".json")
       if number < oldest or alone then os.remove(stem .. "." .. ending) end
     end
+  end
+  for name in lfs.dir(folder) do
+    local digits = name:match "^checkpoint%-(%d+)%.%a+%.part%-"
+    if digits and tonumber(digits) <= complete[1] then os.remove(folder .. "/" .. name) end
   end
 end
 

@@ -654,6 +654,16 @@ describe("a checkpoint", function()
     end
   end)
 
+  it("stands on files that are written whole or not at all", function()
+    assert.is_true(nn.write_file(path "text", "one\0two"))
+    assert.is_true(nn.write_file(path "text", ""))
+    assert.equal("", read "text")
+    local ok, message, code = nn.write_file(path "text/below", "x")
+    assert.is_nil(ok)
+    contains("text/below: cannot be written: Not a directory", message)
+    assert.equal("io", code)
+  end)
+
   it("that is not there gives nil and a message", function()
     local model = nn.Linear(2, 2)
     local ok, message, code = checkpoint.load(path "nothing", { model = model })
