@@ -62,10 +62,12 @@ function M.info(path)
   return nn.image.info(path)
 end
 
---- Writes a PNG or JPEG file, by the name's ending (PNG without one): [H x W] or [H x W x C] of uint8, or of float in
---- [0, 1]; C is 1 (grey), 3 (RGB) or, for PNG, 4 (RGBA). The file appears under its name only when it is complete.
+--- Writes a PNG or JPEG file, by the name's ending (PNG without one) or the option format: [H x W] or [H x W x C] of
+--- uint8, or of float in [0, 1]; C is 1 (grey), 3 (RGB) or, for PNG, 4 (RGBA). The file appears under its name only
+--- when it is complete.
 ---
---- For JPEG: quality from 1 to 100 (90), chroma "444", "422" or "420" (the default): how finely colours are stored.
+--- For JPEG: quality from 1 to 100 (90); chroma "444", "422" or "420" (the default): how finely colours are stored;
+--- progressive.
 ---@param path string
 ---@param picture any  # a tensor
 ---@param options? WriteOptions

@@ -177,6 +177,32 @@ describe("image", function()
     assert.error_matches(function() image.grid(x, { labels = { "one" } }) end, "expected 3 labels, .* got 1")
   end)
 
+  it("reads photographs, the odd ones too", function()
+    local folder
+    for place in (os.getenv("PENUMBRA_DATA") or ""):gmatch("[^:]+") do
+      folder = folder or io.open(place .. "/imagenet-sample/odd.txt") and place .. "/imagenet-sample"
+    end
+    if not folder then pending("PENUMBRA_DATA has no imagenet-sample") return end
+    local seen = { L = 0, RGB = 0 }
+    for line in io.lines(folder .. "/odd.txt") do
+      local name, width, height, mode, turned = line:match("^(n%S+)%s+(%d+)x(%d+)%s+(%u+)%s+%(%d, %d%)%s+(%w+)")
+      if name then
+        local about = assert(image.info(folder .. "/images/" .. name))
+        local upright = { tonumber(height), tonumber(width) }
+        if tonumber(turned) == 6 then upright = { upright[2], upright[1] } end
+        local channels = mode == "L" and 1 or 3
+        assert.equal(tonumber(turned) == 6 and 6 or 1, about.orientation)
+        assert.same({ upright[1], upright[2], channels }, { about.height, about.width, about.channels })
+        for wanted, options in pairs { [channels] = {}, [4 - channels] = { channels = 4 - channels } } do
+          local x = assert(image.load(folder .. "/images/" .. name, options))
+          assert.same({ upright[1], upright[2], wanted }, x.shape)
+        end
+        seen[mode] = seen[mode] + 1
+      end
+    end
+    assert.same({ L = 10, RGB = 7 }, seen)
+  end)
+
   it("lays a batch out as one picture", function()
     local batch = nn.tensor { { { { 0.25 } } }, { { { 0.5 } } }, { { { 0.75 } } } } -- three images of one pixel
     local picture = image.grid(batch, { columns = 2, gap = 1, background = 0 })
