@@ -383,8 +383,20 @@ local function open(who, name, options)
   return set
 end
 
---- A data set by name or by the path of its folder or archive (a path has a slash). A missing or damaged one raises an
---- error that names the places looked at, or the file, the offset and the field.
+--- A data set by name or by the path of its folder, file or archive (a path has a slash). A missing or damaged one
+--- raises an error that names the places looked at, or the file, the offset and the field.
+---
+--- Of every set: limit and test_limit take so many images, validation sets a share of the training images apart; both
+--- by seed (1), every class in its proportion. side gives images of side x side: the short side is resized to resize
+--- (side unless it is given), the middle cut out. channels (1 or 3) repeats grey, or makes colours grey.
+---
+--- Of pictures in files: memory (true: decoded once and kept; false: read batch by batch; default: kept up to 1 GiB);
+--- on_error = "skip" leaves out what cannot be read, and set.skipped counts it; test is the share that becomes the test
+--- part of a folder that has none. ImageNet's pictures, when they differ in size, have side 224 and resize 256 by
+--- default; devkit says where its development kit is.
+---
+--- CIFAR-100: labels = "coarse" for 20 classes. EMNIST: split = "letters" and others. SVHN: extra = true for the extra
+--- digits. CIFAR-10-C: corruption = "fog" and others, severity = 1 to 5 (all of them unless given).
 ---@param name string
 ---@param options? OpenOptions
 ---@return DataSet

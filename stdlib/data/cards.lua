@@ -1,5 +1,5 @@
 --- Cards of the data sets that are known by name: where they come from, under which terms, how many images they hold,
---- what their pixels measure, and what `penumbra data get` downloads.
+--- and what their pixels measure. (What can be downloaded stands in data.sources.)
 ---
 --- A published mean and standard deviation stands here as its source prints it; `compare` sets it beside what a copy
 --- measures. CIFAR-10's deviation is the one of all its training pixels, 0.2470 0.2435 0.2616: the 0.2023 0.1994 0.2010

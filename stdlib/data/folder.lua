@@ -62,14 +62,23 @@ function M.name(path)
   return path:match("([^/]+)/*$") or path
 end
 
+--- A name or line from a file as a message shows it: short, and without control characters.
+---@param name string
+---@return string
+function M.shown(name)
+  return (name:sub(1, 60):gsub("%c", "?"))
+end
+
 --- "3 folders (a, b, c)": how many, and the first names.
 ---@param names string[]
 ---@param what string
 ---@return string
 function M.some(names, what)
   if #names == 0 then return "no " .. what end
-  local shown = table.concat(names, ", ", 1, math.min(#names, 4))
-  return format("%d %s%s (%s%s)", #names, what, #names == 1 and "" or "s", shown, #names > 4 and ", ..." or "")
+  local shown = {}
+  for i = 1, math.min(#names, 4) do shown[i] = M.shown(names[i]) end
+  return format("%d %s%s (%s%s)", #names, what, #names == 1 and "" or "s", table.concat(shown, ", "),
+    #names > 4 and ", ..." or "")
 end
 
 --- A file's lines without blanks at their ends and without empty ones, or nil, message.

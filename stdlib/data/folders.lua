@@ -158,13 +158,16 @@ local function read_annotations(found, ids)
   for number, line in ipairs(folder.must(folder.lines(found.annotations))) do
     local name, id = line:match("^([^\t]+)\t([^\t]+)")
     if not name or name:find("/", 1, true) then
-      error(format("%s: line %d: a picture's name, a tab and a class expected, found %q", found.annotations, number,
-        line:sub(1, 60)), 0)
+      error(format('%s: line %d: a picture\'s name, a tab and a class expected, found "%s"', found.annotations, number,
+        folder.shown(line)), 0)
     end
     if not label[id] then
-      error(format("%s: line %d: %s is not one of the %d classes in wnids.txt", found.annotations, number, id, #ids), 0)
+      error(format("%s: line %d: %s is not one of the %d classes in wnids.txt", found.annotations, number,
+        folder.shown(id), #ids), 0)
     end
-    if seen[name] then error(format("%s: line %d: %s is there twice", found.annotations, number, name), 0) end
+    if seen[name] then
+      error(format("%s: line %d: %s is there twice", found.annotations, number, folder.shown(name)), 0)
+    end
     seen[name] = true
     paths[number], labels[number] = name, label[id]
   end
@@ -174,7 +177,7 @@ local function read_annotations(found, ids)
       there = there + 1
       if not seen[name] then
         error(format("%s names %d pictures, %s is not one of them", found.annotations, #paths,
-          found.test .. "/" .. name), 0)
+          found.test .. "/" .. folder.shown(name)), 0)
       end
     end
   end
@@ -190,7 +193,7 @@ local function read_tiny(found)
   local ids, seen = folder.must(folder.lines(path)), {}
   for i, id in ipairs(ids) do
     if not id:find("^n%d%d%d%d%d%d%d%d$") then
-      error(format("%s: line %d: a WordNet id such as n02124075 expected, found %q", path, i, id:sub(1, 40)), 0)
+      error(format('%s: line %d: a WordNet id such as n02124075 expected, found "%s"', path, i, folder.shown(id)), 0)
     end
     if seen[id] then error(format("%s: line %d: %s is there twice", path, i, id), 0) end
     seen[id] = true

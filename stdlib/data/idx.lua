@@ -80,7 +80,8 @@ local function read_mapping(path)
     local label, code = line:match("^(%d+)%s+(%d+)")
     label, code = math.tointeger(tonumber(label)), math.tointeger(tonumber(code))
     if not code or code > 0x10FFFF then
-      error(format("%s: line %d: a label and a character code expected, found %q", path, number, line:sub(1, 40)), 0)
+      error(format('%s: line %d: a label and a character code expected, found "%s"', path, number,
+        folder.shown(line)), 0)
     end
     first = first or label
     names[label - first + 1] = utf8.char(code)

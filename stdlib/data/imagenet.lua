@@ -92,8 +92,8 @@ local function read_meta(kit)
   for row, synset in ipairs(folder.must(nn.data.mat_table(path, "synsets"))) do
     local number, id = math.tointeger(tonumber(synset.ILSVRC2012_ID)), synset.WNID
     if not number or not id or not id:find("^n%d%d%d%d%d%d%d%d$") then
-      error(format("%s: synsets(%d): a number ILSVRC2012_ID and a WNID such as n01440764 expected, found %q and %q",
-        path, row, tostring(synset.ILSVRC2012_ID), tostring(id)), 0)
+      error(format("%s: synsets(%d): a number ILSVRC2012_ID and a WNID such as n01440764 expected, found "
+        .. '"%s" and "%s"', path, row, folder.shown(tostring(synset.ILSVRC2012_ID)), folder.shown(tostring(id))), 0)
     end
     -- What follows the 1,000 classes are groups of them.
     if number >= 1 and number <= CLASSES then
@@ -118,12 +118,12 @@ local function read_flat(found, by_number, ids)
     if folders.is_picture(name) then
       local line = math.tointeger(tonumber(name:match("^ILSVRC2012_val_(%d+)%.%a+$")))
       if not line then
-        error(format("%s/%s: names such as ILSVRC2012_val_00000001.JPEG expected", found.flat, name), 0)
+        error(format("%s/%s: names such as ILSVRC2012_val_00000001.JPEG expected", found.flat, folder.shown(name)), 0)
       end
       local number = lines[line] and math.tointeger(tonumber(lines[line]))
       if not number or number < 1 or number > CLASSES then
         error(format("%s: line %d, the class of %s: 1 to %d expected, found %s", truth, line, name, CLASSES,
-          lines[line] and format("%q", lines[line]:sub(1, 40)) or "the end"), 0)
+          lines[line] and '"' .. folder.shown(lines[line]) .. '"' or "the end"), 0)
       end
       local id = by_number[number]
       if not id then
