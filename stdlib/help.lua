@@ -105,6 +105,11 @@ local nn_functions = {
   { "nn.average_update(averages, tensors, decay)", "average = decay * average + (1 - decay) * tensor, for each pair." },
   { "nn.npy.load(path)", "A tensor from an .npy file, or nil, message, code." },
   { "nn.npy.save(path, tensor)", "Writes an .npy file; true, or nil, message, code." },
+  { "nn.npz.load(path)", "A table of tensors by name from an .npz file, or nil, message, code." },
+  { "nn.npz.save(path, { name = tensor })", "Writes an .npz file; true, or nil, message, code." },
+  { "nn.checkpoint.read(path)", "What a .safetensors, torch.save or .npz file holds, or nil, message, code: format, "
+    .. "entries, values, metadata, :tensor(name), :close()." },
+  { "nn.checkpoint.write(path, list, metadata)", "Writes { name =, tensor = } ... as .safetensors." },
   { "nn.files.new(root, paths, labels)", "A list of picture files below a folder, with labels: #files, files:path(i), "
     .. "files:label(i), files:labels(), files:select(rows), files:survey()." },
   { "nn.files.scan(root, classes?)", "The picture files of a folder that has a folder for each class, or nil, message, "

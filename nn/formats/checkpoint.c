@@ -115,9 +115,10 @@ const nni_block *nni_checkpoint_block(const nn_checkpoint *c, const char *name) 
   return place < 0 ? NULL : &c->blocks[place];
 }
 
-/* A member's bytes, in room that grows only as they come when they are packed. */
+/* A member's bytes. One that declares more than the whole file holds is packed, or lies: its room grows as they
+ * come. */
 static int read_member(nn_checkpoint *c, nni_archive *archive, const nni_entry *entry) {
-  uint64_t size = (uint64_t)entry->size, room = size < STEP ? size : STEP, have = 0;
+  uint64_t size = (uint64_t)entry->size, room = size <= c->length || size < STEP ? size : STEP, have = 0;
   uint8_t *bytes = NULL;
   int status = NN_OK;
   while (status == NN_OK && (!bytes || have < size)) {
@@ -287,10 +288,9 @@ typedef struct {
 
 enum { START = 512 };  /* bytes that tell the format */
 
-static int read_start(const char *path, uint8_t start[START], size_t *found) {
+static int read_start(const char *path, uint8_t start[START], size_t *found, uint64_t *bytes) {
   FILE *stream;
-  uint64_t bytes;
-  int status = nni_input_open(path, &stream, &bytes);
+  int status = nni_input_open(path, &stream, bytes);
   if (status != NN_OK) return status;
   *found = fread(start, 1, START, stream);
   if (ferror(stream)) status = nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
@@ -344,13 +344,15 @@ static int recognise(const char *path, const uint8_t *start, size_t found, reade
 int nn_checkpoint_read(const char *path, nn_checkpoint **out) {
   uint8_t start[START];
   size_t found;
+  uint64_t length;
   reader how = { NULL, NULL };
-  int status = read_start(path, start, &found);
+  int status = read_start(path, start, &found, &length);
   if (status == NN_OK) status = recognise(path, start, found, &how);
   if (status != NN_OK) return status;
   nn_checkpoint *c = nn_memory_get_zeroed(sizeof *c);
   if (!c) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
   c->format = how.format;
+  c->length = length;
   c->path = nni_pool_text(&c->pool, path, strlen(path));
   status = c->path ? how.read(c) : nn_fail(NN_EMEMORY, "%s: out of memory", path);
   if (status == NN_OK) status = finish(c);

@@ -53,6 +53,7 @@ typedef struct {
 
 struct nn_checkpoint {
   const char *path, *format;
+  uint64_t length;        /* of the file */
   nni_pool pool;
   nni_block *blocks;
   size_t block_count, block_room;

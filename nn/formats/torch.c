@@ -52,13 +52,16 @@ static void torch_end(torch_file *t) {
 
 /* ---- storages ---- */
 
-/* A key as text: keys are texts or integers. NULL: it is neither, or there is no memory. */
+static bool is_key(const nni_object *o) {
+  if (o->kind == NNI_INTEGER) return true;
+  return (o->kind == NNI_TEXT || o->kind == NNI_BYTES) && o->length <= ROOM && !memchr(o->text, '\0', o->length);
+}
+
+/* A key as text. NULL: out of memory. */
 static const char *key_text(const torch_file *t, const nni_object *o) {
   char digits[24];
-  if (o->kind == NNI_INTEGER)
-    return nni_pool_text(&t->c->pool, digits, (size_t)snprintf(digits, sizeof digits, "%" PRId64, o->integer));
-  bool text = (o->kind == NNI_TEXT || o->kind == NNI_BYTES) && o->length <= ROOM && !memchr(o->text, '\0', o->length);
-  return text ? nni_pool_text(&t->c->pool, o->text, o->length) : NULL;
+  if (o->kind != NNI_INTEGER) return nni_pool_text(&t->c->pool, o->text, o->length);
+  return nni_pool_text(&t->c->pool, digits, (size_t)snprintf(digits, sizeof digits, "%" PRId64, o->integer));
 }
 
 static bool is_storage_class(const nni_object *o) {
@@ -74,21 +77,20 @@ static int read_storage_id(nni_pickle *p, const nni_object *id, nni_object **out
   size_t count = 0;
   if (id->kind != NNI_TUPLE || id->count < 5 || id->count > 6) goto wrong;
   for (const nni_item *item = id->first; item; item = item->next) part[count++] = item->value;
-  if (!nni_is_text(part[0], "storage") || !is_storage_class(part[1]) || part[4]->kind != NNI_INTEGER ||
-      part[4]->integer < 0) goto wrong;
+  if (!nni_is_text(part[0], "storage") || !is_storage_class(part[1]) || !is_key(part[2]) ||
+      part[4]->kind != NNI_INTEGER || part[4]->integer < 0) goto wrong;
   nni_object *o = nni_object_new(p, NNI_STORAGE);
   nni_storage *s = o ? nni_pool_get(&t->c->pool, sizeof *s) : NULL;
-  if (!s) return no_memory(t);
-  s->key = key_text(t, part[2]);
+  if (!s || !(s->key = key_text(t, part[2]))) return no_memory(t);
   s->dtype = part[1]->dtype;
   s->count = (uint64_t)part[4]->integer;
-  if (!s->key) goto wrong;
   if (part[5] && part[5]->kind != NNI_NONE) {
-    if (part[5]->kind != NNI_TUPLE || part[5]->count != 3) goto wrong;
+    if (part[5]->kind != NNI_TUPLE || part[5]->count != 3 || !is_key(part[5]->first->value)) goto wrong;
     const nni_object *offset = nni_element(part[5], 1), *elements = nni_element(part[5], 2);
-    s->view = key_text(t, part[5]->first->value);
-    if (!s->view || offset->kind != NNI_INTEGER || offset->integer < 0 || elements->kind != NNI_INTEGER ||
+    if (offset->kind != NNI_INTEGER || offset->integer < 0 || elements->kind != NNI_INTEGER ||
         elements->integer < 0) goto wrong;
+    s->view = key_text(t, part[5]->first->value);
+    if (!s->view) return no_memory(t);
     s->view_offset = (uint64_t)offset->integer;
     s->view_count = (uint64_t)elements->integer;
   }
@@ -325,8 +327,9 @@ static int fill_storages(torch_file *t, nni_pickle *p, const nni_object *keys) {
     return nni_pickle_fail(p, p->at, "a list of storage keys expected");
   if (t->count) qsort(t->storages, t->count, sizeof *t->storages, compare_storages);
   for (const nni_item *item = keys->first; item; item = item->next) {
-    const char *key = key_text(t, item->value);
-    size_t place = key ? find_storage(t, key) : t->count;
+    const char *key = is_key(item->value) ? key_text(t, item->value) : "";
+    if (!key) return no_memory(t);
+    size_t place = is_key(item->value) ? find_storage(t, key) : t->count;
     if (place == t->count) return nni_pickle_fail(p, p->at, "the key of a storage that no tensor has");
     const nni_storage *first = t->storages[place];
     const uint8_t *bytes;
@@ -414,10 +417,12 @@ static int sort_keys(torch_file *t) {
   return nni_sort_names(NN_EFORMAT, t->c->path, "key", t->keys, sizeof *t->keys, t->key_count, NULL);
 }
 
-static const keyed *find_key(const torch_file *t, const nni_object *o) {
-  keyed wanted = { .key = key_text(t, o) };
-  if (!wanted.key || !t->sorted) return NULL;
-  return bsearch(&wanted, t->keys, t->sorted, sizeof *t->keys, compare_keyed);
+/* *found is NULL when there is none of that key. */
+static int find_key(const torch_file *t, const nni_object *o, const keyed **found) {
+  keyed wanted = { .key = is_key(o) ? key_text(t, o) : "" };
+  if (!wanted.key) return no_memory(t);
+  *found = is_key(o) && t->sorted ? bsearch(&wanted, t->keys, t->sorted, sizeof *t->keys, compare_keyed) : NULL;
+  return NN_OK;
 }
 
 /* How many parts follow. */
@@ -446,8 +451,10 @@ static int read_tar_storage(torch_file *t, nni_pickle *p) {
   nni_storage *s = nni_pool_get(&t->c->pool, sizeof *s);
   if (!s) return no_memory(t);
   const nni_object *class = nni_element(about, 2);
+  if (!is_key(about->first->value) || !is_storage_class(class))
+    return nni_pickle_fail(p, p->at, "a key, a place and a class expected");
   keyed k = { .key = key_text(t, about->first->value), .storage = s };
-  if (!k.key || !is_storage_class(class)) return nni_pickle_fail(p, p->at, "a key, a place and a class expected");
+  if (!k.key) return no_memory(t);
   s->key = k.key;
   s->dtype = class->dtype;
   status = take_elements(p, k.key, element_bytes(s), &s->bytes, &count);
@@ -461,12 +468,14 @@ static int read_tar_storage(torch_file *t, nni_pickle *p) {
 static int read_tar_view(torch_file *t, nni_pickle *p, const nni_object *about) {
   if (about->kind != NNI_TUPLE || about->count != 4) return nni_pickle_fail(p, p->at, "a tuple of 4 expected");
   const nni_object *offset = nni_element(about, 2), *count = nni_element(about, 3);
-  const keyed *root = find_key(t, nni_element(about, 1));
-  keyed k = { .key = key_text(t, about->first->value), .storage = nni_pool_get(&t->c->pool, sizeof *k.storage) };
-  if (!k.storage) return no_memory(t);
-  if (!k.key || !root || offset->kind != NNI_INTEGER || count->kind != NNI_INTEGER || offset->integer < 0 ||
-      count->integer < 0)
+  const keyed *root = NULL;
+  int status = find_key(t, nni_element(about, 1), &root);
+  if (status != NN_OK) return status;
+  if (!is_key(about->first->value) || !root || offset->kind != NNI_INTEGER || count->kind != NNI_INTEGER ||
+      offset->integer < 0 || count->integer < 0)
     return nni_pickle_fail(p, p->at, "a view of a storage expected");
+  keyed k = { .key = key_text(t, about->first->value), .storage = nni_pool_get(&t->c->pool, sizeof *k.storage) };
+  if (!k.key || !k.storage) return no_memory(t);
   *k.storage = *root->storage;
   k.storage->view = k.key;
   k.storage->view_offset = (uint64_t)offset->integer;
@@ -515,11 +524,14 @@ static int read_tar_tensor(torch_file *t, nni_pickle *p) {
   nni_object *about;
   int status = take_tuple(p, 3, &about);
   if (status != NN_OK) return status;
-  const keyed *of = find_key(t, nni_element(about, 1));
+  const keyed *of = NULL;
+  status = find_key(t, nni_element(about, 1), &of);
+  if (status != NN_OK) return status;
+  if (!is_key(about->first->value) || !of || !of->storage->dtype)
+    return nni_pickle_fail(p, p->at, "a tensor of a known storage expected");
   keyed k = { .key = key_text(t, about->first->value), .tensor = nni_object_new(p, NNI_TENSOR) };
   nni_view_of *view = k.tensor ? nni_pool_get(&t->c->pool, sizeof *view) : NULL;
-  if (!view) return no_memory(t);
-  if (!k.key || !of || !of->storage->dtype) return nni_pickle_fail(p, p->at, "a tensor of a known storage expected");
+  if (!k.key || !view) return no_memory(t);
   view->storage = of->storage;
   view->dtype = of->storage->dtype;
   status = take_layout(p, view);
@@ -539,7 +551,9 @@ static int read_tar_tensors(torch_file *t, nni_pickle *p) {
 static int tar_object(nni_pickle *p, const nni_object *id, nni_object **out) {
   const torch_file *t = p->context;
   bool tuple = id->kind == NNI_TUPLE && id->count > 2;
-  const keyed *found = find_key(t, tuple ? nni_element(id, 2) : id);
+  const keyed *found = NULL;
+  int status = find_key(t, tuple ? nni_element(id, 2) : id, &found);
+  if (status != NN_OK) return status;
   if (!found) return nni_pickle_fail(p, p->at, "a persistent id that is not in storages or tensors");
   nni_object *o = found->tensor ? found->tensor : nni_object_new(p, NNI_STORAGE);
   if (!o) return no_memory(t);
