@@ -20,15 +20,19 @@ local pairs_of = {
 
 local SEVERITIES = 5
 
--- Which pairs are there, when `has` tells of one name.
+-- Which pairs are there, when `has` tells of one name; and what a part lacks that has one half of a pair.
 local function find_pairs(has)
-  local found, missing, any = {}, nil, false
+  local found, halves, missing, any = {}, {}, nil, false
   for _, pair in ipairs(pairs_of) do
     if has(pair[1]) and has(pair[2]) and not found[pair[3]] then
       found[pair[3]], any = pair, true
     elseif has(pair[1]) ~= has(pair[2]) then
-      missing = missing or has(pair[1]) and pair[2] or pair[1]
+      halves[#halves + 1] = { pair[3], has(pair[1]) and pair[2] or pair[1], has(pair[1]) or pair[2] ~= "labels" }
     end
+  end
+  -- Beside a whole pair, labels.npy may be of anything.
+  for _, half in ipairs(halves) do
+    if not found[half[1]] and (not any or half[3]) then missing = missing or half[2] end
   end
   return any and found or nil, missing
 end
@@ -74,7 +78,7 @@ function M.recognise(where, options)
     files[#files + 1] = format("%s/%s.npy", where, pair[2])
   end
   return { kind = "arrays", folder = where, parts = found, files = files,
-           missing = not found and format("%s/%s.npy", where, missing) or nil }
+           missing = missing and format("%s/%s.npy", where, missing) }
 end
 
 -- uint8 [N,H,W] or [N,H,W,C], or float in [0, 1] -> uint8 [N,H,W,C].
