@@ -1,7 +1,10 @@
 --- Ten kinds of damage to every kind of file that a script or a command reads. Whatever it is: one line that names the
 --- file, an exit code that says no, and nothing left behind.
 package.path = "tests/cli/?.lua;tests/corpus/?.lua;" .. package.path
+local file = require "file"
 local lfs = require "lfs"
+local models = require "models"
+local pack = require "seeds.pack"
 local program = require "program"
 
 local function bytes(path)
@@ -20,11 +23,71 @@ end
 --- A seed of the fuzzers: tests/corpus/NAME.
 local function seed(name) return bytes("tests/corpus/" .. name) end
 
+--- The bytes that a function writes to the path it is given.
+local function written(by)
+  local path = os.tmpname()
+  by(path)
+  local text = bytes(path)
+  os.remove(path)
+  return text
+end
+
+local model = written(function(path)
+  assert(models.mlp({ shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }):save(path))
+end)
+
+local cat, dog = seed "png/valid-grey-8", seed "png/valid-grey-8"
+local packed_pictures = { pack.tar_entry("cats/1.png", cat), pack.tar_entry("dogs/2.png", dog) }
+local zipped_pictures = { { "cats/1.png", cat }, { "dogs/2.png", dog } }
+local SYMBOLIC_LINK <const> = 0xa1ff -- as the mode of an entry of a zip file
+
+-- The pictures and one entry more.
+local function tar_with(...)
+  return pack.tar(packed_pictures[1], packed_pictures[2], pack.tar_entry(...))
+end
+local function zip_with(entry) return pack.zip { zipped_pictures[1], zipped_pictures[2], entry } end
+
+local tar_damage = {
+  ["truncated by a byte"] = false, -- of the padding at its end
+  ["wrong counts"] = tar_with("cats/3.png", cat, { size = 100000 }),
+  ["absurd sizes"] = tar_with("cats/3.png", cat, { size = 1 << 32 }),
+  ["duplicate names"] = tar_with("cats/1.png", cat),
+  ["a link inside"] = tar_with("cats/3.png", "", { kind = "2", target = "../../../files" }),
+  ["a path to the outside"] = tar_with("../cats/3.png", cat),
+}
+local zip_damage = {
+  ["wrong counts"] = zip_with { "cats/3.png", cat, size = #cat + 1 },
+  ["absurd sizes"] = zip_with { "cats/3.png", cat, size = 0xfffffff0 },
+  ["duplicate names"] = zip_with { "cats/1.png", cat },
+  ["a bomb"] = zip_with { "cats/3.png", ("\0"):rep(1000), method = 8, size = 0xfffffff0 },
+  ["a link inside"] = zip_with { "cats/3.png", "../../../files", mode = SYMBOLIC_LINK },
+  ["a path to the outside"] = zip_with { "../cats/3.png", cat },
+}
+
+local torch_damage = {
+  ["wrong counts"] = seed "torch/damaged-zip-short", ["absurd sizes"] = seed "npz/damaged-declared",
+  ["duplicate names"] = seed "torch/damaged-zip-twice",
+  ["a bomb"] = zip_damage["a bomb"],
+}
+
 -- ---- what is read ----
 
+local function numpy(kind, shape, elements)
+  local header = ("{'descr': '%s', 'fortran_order': False, 'shape': (%s)}\n"):format(kind, shape)
+  return "\x93NUMPY\1\0" .. string.pack("<s2", header) .. elements
+end
+
+local function numpy_set(labels)
+  return pack.zip { { "x_train.npy", numpy("|u1", "2, 3, 3", ("x"):rep(18)) },
+                    { "y_train.npy", labels or numpy("|u1", "2,", "\0\1") },
+                    { "x_test.npy", numpy("|u1", "1, 3, 3", ("y"):rep(9)) },
+                    { "y_test.npy", numpy("|u1", "1,", "\0") } }
+end
+
 -- Each: name; file, the one that is damaged, among `files` (name -> bytes); how it is read: a line of Lua in which
--- `file` and `folder` are paths, or the words of a command; damage: bytes by kind, in place of the general ones below.
--- A kind that is false does not exist for this format.
+-- `file` and `folder` are paths, or the words of a command; damage: bytes by kind, in place of the general ones below
+-- (false: it would be no damage); notes: what the program says of a file before it reads it; place: what the message
+-- names when the file is no file.
 local formats = {
   { name = "PNG", file = "picture.png", read = "assert(image.load(file))",
     files = { ["picture.png"] = seed "png/valid-colour-8-turned" },
@@ -55,6 +118,55 @@ local formats = {
   { name = "a set of CIFAR files", file = "test_batch.bin", read = "data.open(folder)",
     files = { ["test_batch.bin"] = seed "cifar/valid-10", ["data_batch_1.bin"] = seed "cifar/valid-10" },
     damage = { ["wrong counts"] = seed "cifar/damaged-short" } },
+  { name = "a set of SVHN's files", file = "test_32x32.mat", read = "data.open(folder)",
+    files = { ["test_32x32.mat"] = seed "mat/valid-packed", ["train_32x32.mat"] = seed "mat/valid-raw" },
+    damage = { ["wrong magic"] = ("MATLAB 6"):rep(100), ["wrong counts"] = seed "mat/damaged-counts",
+               ["absurd sizes"] = seed "mat/damaged-sizes", ["a bomb"] = seed "mat/damaged-short-x" } },
+  { name = "a set of NumPy arrays", file = "y_test.npy", read = "data.open(folder)",
+    files = { ["x_test.npy"] = numpy("|u1", "2, 3, 3", ("x"):rep(18)), ["y_test.npy"] = numpy("|u1", "2,", "\0\1"),
+              ["x_train.npy"] = numpy("|u1", "2, 3, 3", ("x"):rep(18)), ["y_train.npy"] = numpy("|u1", "2,", "\1\0") },
+    damage = { ["wrong counts"] = numpy("|u1", "3,", "\0\1\1"), ["absurd sizes"] = seed "npy/damaged-shape",
+               ["duplicate names"] = seed "npy/damaged-key" } },
+  { name = "a set of arrays in one file", file = "set.npz", read = "data.open(file)",
+    files = { ["set.npz"] = numpy_set() },
+    damage = { ["wrong counts"] = numpy_set(numpy("|u1", "3,", "\0\1\1")),
+               ["duplicate names"] = seed "npz/damaged-twice",
+               ["absurd sizes"] = seed "npz/damaged-declared", ["a bomb"] = zip_damage["a bomb"] } },
+  { name = "npz", file = "arrays.npz", read = "assert(nn.npz.load(file))",
+    files = { ["arrays.npz"] = seed "npz/valid-two" },
+    damage = { ["wrong counts"] = seed "npz/damaged-array", ["absurd sizes"] = seed "npz/damaged-sizes",
+               ["duplicate names"] = seed "npz/damaged-twice", ["a bomb"] = seed "npz/damaged-declared" } },
+  { name = "a set of pictures", file = "dogs/2.png", place = "files/dogs", read = "data.open(folder)",
+    files = { ["cats/1.png"] = cat, ["dogs/2.png"] = dog },
+    damage = { ["wrong counts"] = seed "png/damaged-rows", ["absurd sizes"] = seed "png/damaged-sides",
+               ["a bomb"] = seed "png/damaged-square" } },
+  { name = "a set in a tar file", file = "set.tar", read = "data.open(file)", notes = "unpacked, to ",
+    files = { ["set.tar"] = pack.tar(table.unpack(packed_pictures)) }, damage = tar_damage },
+  { name = "a set in a zip file", file = "set.zip", read = "data.open(file)", notes = "unpacked, to ",
+    files = { ["set.zip"] = pack.zip(zipped_pictures) }, damage = zip_damage },
+  { name = "penumbra data import", file = "set.tar", notes = "unpacked, to ",
+    read = function(path) return { "data", "import", path } end,
+    files = { ["set.tar"] = pack.tar(table.unpack(packed_pictures)) }, damage = tar_damage },
+  { name = "a zip file of torch.save", file = "model.pt", read = "assert(nn.checkpoint.read(file))",
+    files = { ["model.pt"] = seed "torch/valid-zip" }, damage = torch_damage },
+  { name = "a stream of torch.save", file = "model.pt", read = "assert(nn.checkpoint.read(file))",
+    files = { ["model.pt"] = seed "pickle/valid-state" },
+    damage = { ["wrong counts"] = seed "pickle/damaged-elements", ["absurd sizes"] = seed "pickle/damaged-long",
+               ["a bomb"] = seed "pickle/damaged-shared" } },
+  { name = "a tar file of torch.save", file = "model.pt", read = "assert(nn.checkpoint.read(file))",
+    files = { ["model.pt"] = seed "torch/valid-tar" },
+    damage = { ["truncated by a byte"] = false, ["wrong counts"] = seed "torch/damaged-tar-axes",
+               ["absurd sizes"] = seed "torch/damaged-tar-count" } },
+  { name = "model:load", file = "model.safetensors",
+    read = "assert(models.mlp{ shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }:load(file))",
+    files = { ["model.safetensors"] = model },
+    damage = { ["wrong counts"] = seed "safetensors/damaged-hole",
+               ["duplicate names"] = seed "safetensors/damaged-twice" } },
+  { name = "penumbra model info", file = "model.pt", read = function(path) return { "model", "info", path } end,
+    files = { ["model.pt"] = seed "torch/valid-zip" }, damage = torch_damage },
+  { name = "penumbra model convert", file = "model.pt",
+    read = function(path, folder) return { "model", "convert", path, folder .. "/made.safetensors" } end,
+    files = { ["model.pt"] = seed "torch/valid-zip" }, damage = torch_damage },
 }
 
 -- ---- the kinds of damage ----
@@ -113,28 +225,37 @@ local function read(format, folder)
     words = format.read(path, folder .. "/files")
   end
   for i, word in ipairs(words) do words[i] = program.quote(word) end
-  return program.shell(("cd %s && HOME=. TMPDIR=tmp XDG_CACHE_HOME=cache XDG_DATA_HOME=data PENUMBRA_DATA= timeout 60 "
-    .. '"$PENUMBRA" %s'):format(program.quote(folder), table.concat(words, " ")))
+  return program.shell(('cd %s && HOME="$PWD" TMPDIR="$PWD/tmp" XDG_CACHE_HOME="$PWD/cache" XDG_DATA_HOME="$PWD/data" '
+    .. 'PENUMBRA_DATA= timeout 60 "$PENUMBRA" %s'):format(program.quote(folder), table.concat(words, " ")))
 end
 
 local function with_format(format, body)
   local folder = os.tmpname()
   os.remove(folder)
-  for _, below in ipairs { "", "/files", "/tmp", "/cache", "/data" } do assert(lfs.mkdir(folder .. below)) end
-  for name, text in pairs(format.files) do write(folder .. "/files/" .. name, text) end
+  -- The folders that the program keeps for itself may be made, and stay.
+  assert(file.make_folder(folder .. "/tmp"))
+  assert(file.make_folder(folder .. "/cache/penumbra/unpacked"))
+  assert(file.make_folder(folder .. "/cache/penumbra/files"))
+  assert(file.make_folder(folder .. "/data/penumbra/data"))
+  for name, text in pairs(format.files) do
+    assert(file.make_folder((file.split(folder .. "/files/" .. name))))
+    write(folder .. "/files/" .. name, text)
+  end
   local ok, message = pcall(body, folder, folder .. "/files/" .. format.file)
   os.execute("rm -rf " .. program.quote(folder))
   if not ok then error(message, 0) end
 end
 
-local function is_refused(format, folder)
+local function is_refused(format, folder, named)
   local before = tree(folder)
   local r = read(format, folder)
   assert.is_true(r.code > 0 and r.code < 124, ("exit code %d, standard error: %s"):format(r.code, r.err))
   assert.equal("", r.out)
-  local line = r.err:match "^penumbra: ([^\n]+)\n$"
+  local text = r.err
+  if format.notes then text = text:gsub("^[^\n]+" .. format.notes .. "[^\n]+\n", "") end
+  local line = text:match "^penumbra: ([^\n]+)\n$"
   assert.is_truthy(line, "one line expected, got:\n" .. r.err)
-  assert.is_truthy(line:find(format.file, 1, true), "the line does not name the file: " .. line)
+  assert.is_truthy(line:find(named, 1, true), "the line does not name " .. named .. ": " .. line)
   assert.same(before, tree(folder))
 end
 
@@ -143,7 +264,8 @@ for _, format in ipairs(formats) do
     it("is read when whole", function()
       with_format(format, function(folder)
         local r = read(format, folder)
-        assert.same({ 0, "" }, { r.code, r.err })
+        assert.equal(0, r.code, r.err)
+        assert.is_truthy(r.err == "" or format.notes and r.err:find(format.notes, 1, true), r.err)
       end)
     end)
 
@@ -154,7 +276,7 @@ for _, format in ipairs(formats) do
         it("is refused: " .. kind[1], function()
           with_format(format, function(folder, path)
             write(path, text)
-            is_refused(format, folder)
+            is_refused(format, folder, format.file)
           end)
         end)
       end
@@ -164,9 +286,9 @@ for _, format in ipairs(formats) do
       it("is refused: " .. place[1], function()
         with_format(format, function(folder, path)
           local original = bytes(path)
-          os.remove(path)
+          assert(os.remove(path))
           place[2](path, original)
-          is_refused(format, folder)
+          is_refused(format, folder, format.place or format.file)
         end)
       end)
     end
