@@ -168,7 +168,7 @@ void nni_contiguous(int axes, const int64_t *size, int64_t *stride) {
 
 const char *nni_checkpoint_who(const nn_checkpoint *c, const char *name, size_t length, char text[NNI_WHO]) {
   char quoted[120];
-  snprintf(text, NNI_WHO, "%.160s: tensor %s", c->path, nni_quoted(quoted, sizeof quoted, name, length));
+  snprintf(text, NNI_WHO, "%.280s: tensor %s", c->path, nni_quoted(quoted, sizeof quoted, name, length));
   return text;
 }
 

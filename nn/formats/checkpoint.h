@@ -74,7 +74,7 @@ int nni_checkpoint_add_members(nn_checkpoint *c);
 const nni_block *nni_checkpoint_block(const nn_checkpoint *c, const char *name);
 
 /* `path: tensor "name"`, the start of messages; returns text. */
-enum { NNI_WHO = 300 };
+enum { NNI_WHO = 420 };
 const char *nni_checkpoint_who(const nn_checkpoint *c, const char *name, size_t length, char text[NNI_WHO]);
 
 /* name: length bytes, copied. NN_EFORMAT when the view reaches beyond its storage. */

@@ -14,7 +14,7 @@ static const char ending[] = ".npy";
 static int add_array(nn_checkpoint *c, const nni_block *block, size_t name_length) {
   char path[NNI_WHO];
   nni_npy_header h;
-  snprintf(path, sizeof path, "%.160s: %.100s", c->path, block->name);
+  snprintf(path, sizeof path, "%.280s: %.120s", c->path, block->name);
   int status = nni_npy_parse(path, block->bytes, block->size, &h);
   if (status != NN_OK) return status;
   nni_stored stored = { .dtype = h.dtype, .swap = h.swap, .bytes = block->bytes + h.length,

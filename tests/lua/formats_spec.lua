@@ -611,12 +611,16 @@ describe("what is no checkpoint", function()
       { ("x"):rep(2000), "neither safetensors, nor a file of torch.save, nor .npz" },
       { "\x93NUMPY\1\0", "neither safetensors" },
     }
-    for path, says in pairs { ["no/such/file.pt"] = "No such file or directory", ["tests"] = "not a regular file" } do
+    local pipe = SCRATCH .. "-pipe"
+    os.execute("mkfifo " .. pipe)
+    for path, says in pairs { ["no/such/file.pt"] = "No such file or directory", ["tests"] = "not a regular file",
+                              [pipe] = "not a regular file" } do
       local c, message, code = nn.checkpoint.read(path)
       assert.is_nil(c)
       assert.equal(path .. ": " .. says, message)
       assert.equal("io", code)
     end
+    os.remove(pipe)
   end)
 end)
 

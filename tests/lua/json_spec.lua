@@ -59,6 +59,7 @@ describe("json", function()
       { '"abc', "offset 0: string without an end" },
       { '"\\x"', "offset 1: unknown escape \\x" },
       { '"\\ud800"', "offset 1: half of a surrogate pair" },
+      { '["\xff"]', "offset 2: a string that is not UTF-8" },
       { "01", "offset 0: malformed number" },
       { "1.", "offset 0: malformed number" },
       { "nul", 'offset 0: expected a value, got "n"' },
