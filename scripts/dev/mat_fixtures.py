@@ -3,9 +3,9 @@
 
 usage: scripts/dev/mat_fixtures.py
 
-Writes tests/parity/fixtures/mat/svhn.mat (three images, labels as doubles, compressed), svhn_plain.mat (labels as uint8,
-not compressed, y first) and meta.mat (a table of structs such as ImageNet's). A pixel is n * 101 + y * 7 + x * 3 + c * 50,
-modulo 256, all from 0.
+Writes tests/parity/fixtures/mat/svhn.mat (three images, labels as doubles, compressed), svhn_plain.mat (labels as
+uint8, not compressed, y first) and meta.mat (a table of structs such as ImageNet's). A pixel is
+n * 101 + y * 7 + x * 3 + c * 50, modulo 256, all from 0.
 """
 import os
 
@@ -23,8 +23,8 @@ synsets = np.zeros((5, 1), dtype=[(field, "O") for field in fields])
 for i in range(5):
     number = np.uint16(i + 1) if i % 2 else float(i + 1)
     children = np.array([[1, 2, 3]], np.uint16) if i == 4 else np.zeros((1, 0))
-    synsets[i, 0] = (number, "n%08d" % (5000 - i), "wörd %d, other" % i, "a long text " * 20, len(children[0]), children, 0,
-                     1300)
+    synsets[i, 0] = (number, "n%08d" % (5000 - i), "wörd %d, other" % i, "a long text " * 20, len(children[0]),
+                     children, 0, 1300)
 
 os.makedirs(OUT, exist_ok=True)
 scipy.io.savemat(os.path.join(OUT, "svhn.mat"), {"X": images, "y": labels.astype(float)}, do_compression=True)
