@@ -185,16 +185,17 @@ local function read_side(stem)
   return side, tensors
 end
 
--- The checkpoints to try, the best first, and those that were not completed.
+-- The checkpoints to try, the last first, and later ones that were not completed.
 local function candidates(path)
   local stem = path:match "^(.*)%.json$" or path:match "^(.*)%.safetensors$"
   if not stem and lfs.attributes(path, "mode") ~= "directory" then stem = path end
   if stem then return file.exists(stem .. ".json") and { stem } or {}, {} end
   local list, broken = {}, {}
-  for i, number in ipairs(numbers_in(path, "json")) do list[i] = stem_of(path, number) end
+  local complete = numbers_in(path, "json")
+  for i, number in ipairs(complete) do list[i] = stem_of(path, number) end
   for _, number in ipairs(numbers_in(path, "safetensors")) do
     local one = stem_of(path, number)
-    if not file.exists(one .. ".json") then broken[#broken + 1] = one .. ".safetensors: not completed" end
+    if number > (complete[1] or 0) then broken[#broken + 1] = one .. ".safetensors: not completed" end
   end
   return list, broken
 end
