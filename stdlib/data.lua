@@ -28,8 +28,8 @@ local format, concat = string.format, table.concat
 ---@field class_names string[]
 ---@field class_ids? string[]      # WordNet ids, of ImageNet's classes
 ---@field coarse_names? string[]
----@field stats { mean: number[], std: number[], images?: integer }  # for models: normalize = set.stats. Computed when
----                                # it is asked for; of pictures in files over `images` of them, and remembered
+---@field stats { mean: number[], std: number[] }  # for models: normalize = set.stats. Computed when it is asked for
+---@field stats_images? integer    # of pictures in files: over so many of them, evenly spaced; and remembered
 ---@field train? Part
 ---@field test? Part
 ---@field validation? Part
@@ -112,8 +112,8 @@ function Set:__index(key)
   if key ~= "stats" then return Set[key] end
   local of = rawget(self, "train") or rawget(self, "test")
   local stats = of.files and measure_files(of) or measure(of.images)
-  self.stats = stats
-  return stats
+  self.stats, self.stats_images = { mean = stats.mean, std = stats.std }, stats.images
+  return self.stats
 end
 
 -- ---- making a set from its parts ----

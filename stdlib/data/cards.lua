@@ -203,12 +203,13 @@ function M.compare(set, card)
   end
   local published = card.published
   if published and set.train then
-    local whole = set.stats.images == nil or set.stats.images == #set.train
+    local stats, over_images = set.stats, set.stats_images
+    local whole = over_images == nil or over_images == #set.train
     local tolerance = whole and 0.0006 or 0.01
-    local over = whole and "" or format(" over %s images", text.count(set.stats.images))
+    local over = whole and "" or format(" over %s images", text.count(over_images))
     for _, what in ipairs { "mean", not published.own_std and "std" or nil } do
-      if differ(set.stats[what], published[what], tolerance) then
-        lines[#lines + 1] = format("%s of the pixels: %s%s, published %s", what, numbers(set.stats[what]), over,
+      if differ(stats[what], published[what], tolerance) then
+        lines[#lines + 1] = format("%s of the pixels: %s%s, published %s", what, numbers(stats[what]), over,
           numbers(published[what]))
       end
     end

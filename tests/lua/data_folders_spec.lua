@@ -97,7 +97,10 @@ describe("class folders", function()
     local y = whole.train:batches { size = 6 } ()
     assert.same(x:tolist(), y:tolist())
     assert.same(whole.stats.mean, set.stats.mean)
-    assert.equal(6, set.stats.images)
+    assert.equal(6, set.stats_images)
+    local model = require("models").mlp { classes = set.classes, shape = set.train.shape, hidden = { 3 },
+                                          normalize = set.stats }
+    assert.same({ 6, 2 }, model(x).shape)
     assert.equal(2, #data.open(folder, { side = 5, memory = false, limit = 2 }).train)
     assert.equal(2, #data.open(folder, { side = 5, memory = false, validation = 0.4 }).validation)
   end)
