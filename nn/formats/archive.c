@@ -252,9 +252,9 @@ static int next_entry(nni_archive *a, nni_entry *entry, bool *more) {
     if (nn_interrupted()) return nn_interrupt_check();
     const char *reason = archive_error_string(a->reader);
     char at[32], name[100];
-    return nn_fail(NN_EFORMAT, "%s: at offset %s%s%s: %s", a->path,
-                   nni_grouped(at, (uint64_t)archive_read_header_position(a->reader)), a->name ? ", after " : "",
-                   a->name ? nni_archive_shown(name, a->name) : "", reason ? reason : "damaged");
+    return nn_fail(NN_EFORMAT, "%s: %s%s%s before offset %s", a->path, reason ? reason : "damaged",
+                   a->name ? " after " : "", a->name ? nni_archive_shown(name, a->name) : "",
+                   nni_grouped(at, a->offset));
   }
   const char *name = archive_entry_pathname(header);
   char at[32];
