@@ -1,11 +1,13 @@
 --- Ten kinds of damage to every kind of file that a script or a command reads. Whatever it is: one line that names the
 --- file, an exit code that says no, and nothing left behind.
-package.path = "tests/cli/?.lua;tests/corpus/?.lua;" .. package.path
+package.path = "tests/?.lua;tests/cli/?.lua;tests/corpus/?.lua;" .. package.path
+local checkpoint = require "checkpoint"
 local file = require "file"
 local lfs = require "lfs"
 local models = require "models"
 local pack = require "seeds.pack"
 local program = require "program"
+local sets = require "sets"
 
 local function bytes(path)
   local handle = assert(io.open(path, "rb"))
@@ -32,9 +34,24 @@ local function written(by)
   return text
 end
 
-local model = written(function(path)
-  assert(models.mlp({ shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }):save(path))
-end)
+local small_model = "models.mlp{ shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }"
+local small = models.mlp { shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }
+local model = written(function(path) assert(small:save(path)) end)
+
+-- A training's checkpoint: { name = bytes }.
+local training = {}
+do
+  local folder = sets.folder()
+  assert(checkpoint.save(folder, { model = small, step = 3 }))
+  for name in lfs.dir(folder) do
+    if name:find "^[^.]" then training[name] = bytes(folder .. "/" .. name) end
+  end
+  sets.remove(folder)
+end
+local training_side, training_tensors
+for name in pairs(training) do
+  if name:find "json$" then training_side = name else training_tensors = name end
+end
 
 local cat, dog = seed "png/valid-grey-8", seed "png/valid-grey-8"
 local packed_pictures = { pack.tar_entry("cats/1.png", cat), pack.tar_entry("dogs/2.png", dog) }
@@ -140,6 +157,21 @@ local formats = {
     files = { ["cats/1.png"] = cat, ["dogs/2.png"] = dog },
     damage = { ["wrong counts"] = seed "png/damaged-rows", ["absurd sizes"] = seed "png/damaged-sides",
                ["a bomb"] = seed "png/damaged-square" } },
+  { name = "Tiny ImageNet's annotations", file = "val/val_annotations.txt", read = "data.open(folder)",
+    files = { ["wnids.txt"] = "n02000002\nn01000001\n", ["train/n01000001/images/n01000001_0.png"] = cat,
+              ["train/n02000002/images/n02000002_0.png"] = dog, ["val/images/val_0.png"] = cat,
+              ["val/images/val_1.png"] = dog,
+              ["val/val_annotations.txt"] = "val_0.png\tn02000002\t0\t0\t1\t1\nval_1.png\tn01000001\t0\t0\t1\t1\n" },
+    damage = { ["truncated by a byte"] = false, ["wrong counts"] = "val_0.png\tn02000002\n",
+               ["duplicate names"] = "val_0.png\tn02000002\nval_0.png\tn02000002\n",
+               ["a path to the outside"] = "val_0.png\tn02000002\n../../wnids.txt\tn02000002\n" } },
+  { name = "ImageNet's table of classes", file = "ILSVRC2012_devkit_t12/data/meta.mat", read = "data.open(folder)",
+    files = { ["val/ILSVRC2012_val_00000001.png"] = cat,
+              ["ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"] = "1\n",
+              ["ILSVRC2012_devkit_t12/data/meta.mat"] = sets.mat(sets.mat_synsets { { 1, "n01000001", "ant" } }) },
+    damage = { ["wrong magic"] = ("MATLAB 6"):rep(100), ["absurd sizes"] = seed "mat/damaged-rows",
+               ["duplicate names"] = sets.mat(sets.mat_synsets { { 1, "n01000001", "a" }, { 1, "n02000002", "b" } }),
+               ["a path to the outside"] = sets.mat(sets.mat_synsets { { 1, "../ant", "ant" } }) } },
   { name = "a set in a tar file", file = "set.tar", read = "data.open(file)", notes = "unpacked, to ",
     files = { ["set.tar"] = pack.tar(table.unpack(packed_pictures)) }, damage = tar_damage },
   { name = "a set in a zip file", file = "set.zip", read = "data.open(file)", notes = "unpacked, to ",
@@ -158,10 +190,28 @@ local formats = {
     damage = { ["truncated by a byte"] = false, ["wrong counts"] = seed "torch/damaged-tar-axes",
                ["absurd sizes"] = seed "torch/damaged-tar-count" } },
   { name = "model:load", file = "model.safetensors",
-    read = "assert(models.mlp{ shape = { 2, 2, 1 }, hidden = { 3 }, classes = 2, seed = 1 }:load(file))",
+    read = "assert(" .. small_model .. ":load(file))",
     files = { ["model.safetensors"] = model },
     damage = { ["wrong counts"] = seed "safetensors/damaged-hole",
                ["duplicate names"] = seed "safetensors/damaged-twice" } },
+  { name = "a training's checkpoint: its side", file = training_side, files = training,
+    read = "assert(checkpoint.load(folder, { model = " .. small_model .. " }))",
+    damage = { ["truncated by a byte"] = training[training_side]:sub(1, -3), -- the last one ends the line
+               ["duplicate names"] = '{"step": 1, "step": 2}', ["a bomb"] = ("["):rep(100000) } },
+  { name = "a training's checkpoint: its tensors", file = training_tensors, files = training,
+    read = "assert(checkpoint.load(folder, { model = " .. small_model .. " }))",
+    damage = { ["wrong counts"] = seed "safetensors/damaged-hole",
+               ["duplicate names"] = seed "safetensors/damaged-twice" } },
+  { name = "penumbra predict: the model", file = "model.safetensors",
+    read = function(path, folder) return { "predict", path, folder .. "/1.png" } end,
+    files = { ["model.safetensors"] = model, ["1.png"] = cat },
+    damage = { ["wrong counts"] = seed "safetensors/damaged-hole", ["absurd sizes"] = seed "safetensors/damaged-sizes",
+               ["duplicate names"] = seed "safetensors/damaged-twice" } },
+  { name = "penumbra predict: the picture", file = "1.png",
+    read = function(path, folder) return { "predict", folder .. "/model.safetensors", path } end,
+    files = { ["model.safetensors"] = model, ["1.png"] = cat },
+    damage = { ["wrong counts"] = seed "png/damaged-rows", ["absurd sizes"] = seed "png/damaged-sides",
+               ["a bomb"] = seed "png/damaged-square" } },
   { name = "penumbra model info", file = "model.pt", read = function(path) return { "model", "info", path } end,
     files = { ["model.pt"] = seed "torch/valid-zip" }, damage = torch_damage },
   { name = "penumbra model convert", file = "model.pt",
