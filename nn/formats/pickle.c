@@ -247,7 +247,7 @@ static int top(const nni_pickle *p, nni_object **out) {
 static int pop_mark(nni_pickle *p, nni_object ***first, size_t *count) {
   if (!p->mark_count) return underflow(p);
   size_t floor = p->marks[--p->mark_count];
-  *first = p->stack + floor;
+  *first = p->stack ? p->stack + floor : NULL;
   *count = p->depth - floor;
   p->depth = floor;
   return NN_OK;

@@ -39,4 +39,5 @@ return {
     p.list(p.text "7"), floats),
   ["damaged-big-endian"] = stream("N", "]", "", p.whole(p.dict { "little_endian", "\x89" })),
   ["damaged-cut"] = p.magic,
+  ["damaged-first-mark"] = p.whole "(tR",
 }
