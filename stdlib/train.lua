@@ -11,7 +11,7 @@ local json = require "json"
 local loss = require "loss"
 local nn = require "nn"
 local optim = require "optim"
-local parts = require "data.part"
+local data_part = require "data.part"
 local perturb = require "perturb"
 local probe = require "probe"
 local progress = require "progress"
@@ -220,7 +220,7 @@ end
 local function one_step(run, context, epoch, sums, x, y)
   local options = run.options
   if options.augment and not options.augment.tree then
-    x = options.augment(x, y, run.model, { seed = parts.augment_seed(options.seed), step = run.step })
+    x = options.augment(x, y, run.model, { seed = data_part.augment_seed(options.seed), step = run.step })
   end
   local value, terms, logits = run.objective(run.model, x, y, { seed = options.seed, step = run.step })
   run.step = run.step + 1
