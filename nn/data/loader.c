@@ -307,8 +307,8 @@ static void report_faults(nn_loader *l, const slot *s) {
 /* What ended the loader ends every later call. */
 static int end_with(nn_loader *l, int status, const char *message) {
   l->status = status;
-  memmove(l->message, message, strlen(message) + 1);
-  return nn_fail(status, "%s", message);
+  snprintf(l->message, sizeof l->message, "%s", message);
+  return nn_fail(status, "%s", l->message);
 }
 
 /* The slot's batch goes to the caller; of no images when none could be made. */

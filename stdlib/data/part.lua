@@ -183,13 +183,13 @@ end
 
 function Batches:__call()
   if not self.loader then return nil end
-  local x, y, number = self.loader:next()
+  local x, y, number = self.loader:next() -- or nil, message, code
   if x then
     if self.finish then x = self.finish(x, y, number) end
     return x, y, number
   end
   self:close()
-  if y then error("batches: " .. y, 0) end
+  if y then error(format('batches: %s (on_error = "skip" would leave it out)', y), 0) end
   return nil
 end
 
