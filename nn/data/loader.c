@@ -180,7 +180,7 @@ static void make_piece(nn_loader *l, scratch *work, slot *s, int64_t begin, int6
   for (int64_t i = begin; i < end && !stopping(l); i++) {
     int status = work ? make_image(l, work, s->batch, i, image_at(l, s, i)) : NN_EMEMORY;
     /* An interrupt is for the calling thread, which may come back for more: a worker tries until it is over. */
-    while (status == NN_EINTERRUPT && l->workers && !stopping(l)) {
+    while (status == NN_EINTERRUPT && l->options.workers > 0 && !stopping(l)) {
       nanosleep(&(struct timespec){ .tv_nsec = LOOK_NANOSECONDS }, NULL);
       status = make_image(l, work, s->batch, i, image_at(l, s, i));
     }
@@ -431,6 +431,7 @@ static int start_workers(nn_loader *l) {
   if (status == NN_OK && nni_workers_count(l->workers) == 0) { /* no thread to be had: the caller does it */
     nni_workers_end(l->workers);
     l->workers = NULL;
+    l->options.workers = 0;
   }
   return status;
 }
