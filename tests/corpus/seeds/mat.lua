@@ -36,7 +36,19 @@ local function synsets(cells, rows)
 end
 local table_cells = { number(1), text "n01440764", text "tench", number(2), text "n0144", text "goldfish" }
 
+-- Labels in every kind of number.
+local function labelled(kind, value) return file(packed(X), array(DOUBLES, { 1, 1 }, "y", element(kind, value))) end
+
 return {
+  ["valid-single"] = labelled(7, string.pack("<f", 3)),
+  ["valid-int8"] = labelled(INT8, "\3"),
+  ["valid-int16"] = labelled(INT16, "\3\0"),
+  ["valid-int32"] = labelled(INT32, "\3\0\0\0"),
+  ["valid-int64"] = labelled(12, "\3\0\0\0\0\0\0\0"),
+  ["damaged-fraction"] = labelled(DOUBLE, string.pack("<d", 1.5)),
+  ["damaged-not-a-number"] = labelled(DOUBLE, "\0\0\0\0\0\0\xf8\x7f"),
+  ["valid-pairs"] = file(synsets({ number(1), text "n",
+    array(CHAR, { 1, 4 }, "", element(UINT16, "\x3d\xd8\0\xde\xe9\0\x3d\xd8")) }, 1)),
   ["valid-raw"] = file(X, y),
   ["valid-packed"] = file(packed(X), packed(y)),
   ["valid-two-double"] = file(packed(y_double), packed(two)),

@@ -14,7 +14,28 @@ local both = p.list(p.text "7", p.text "8")
 local view = p.tensor(p.storage("FloatStorage", "7", 6, p.tuple(p.text "9", p.integer(2), p.integer(3))), 1, { 2 },
   { 1 })
 
+-- One of each opcode and name that the seeds above it do without.
+local pi = "G\x40\x09\x21\xfb\x54\x44\x2d\x18"
+local opcodes = p.dict {
+  "size", p.global("torch", "Size") .. "K\2K\3\x86\x85R",
+  "device", p.global("torch", "device") .. p.text "cuda" .. "K\0\x86R",
+  "dtype", p.global("torch", "float16"),
+  "pairs", p.global("collections", "OrderedDict") .. p.list(p.text "a" .. "K\1\x86") .. "\x85R",
+  "built", p.empty_ordered .. "}b",
+  "parameter", p.global("torch._utils", "_rebuild_parameter") .. weight .. "\x89" .. p.empty_ordered .. "\x87R",
+  "third", p.global("torch._utils", "_rebuild_tensor_v3") .. p.tuple(p.storage("FloatStorage", "7", 6) .. "Q", "K\0",
+    "K\3\x85", "K\2\x85", "\x89", p.empty_ordered, p.global("torch", "float32")) .. "R",
+  "numbers", p.list("J\xff\xff\xff\xff", "\x8a\1\x80", "\x8a\9" .. ("\xff"):rep(9), "\x8b\2\0\0\0\1\2", pi),
+  "stack", p.list("N20", "N(N1"),
+  "keys", "}" .. pi .. "Ns\x88NsK\5Ns",
+  "bytes", p.list("C\1x", "B\1\0\0\0x", "\x8e\1\0\0\0\0\0\0\0x", "U\1x", "T\1\0\0\0x"),
+}
+local lines = "(dp0\nS'a'\np1\nI1\nsS'b'\nL-5L\nsV\xc3\xa9\nF1.5\ns" .. 'S"d"\nI01\nsg1\n(I1\nI2\nlp9\nNas'
+  .. "S'e'\n(g1\ng1\ntsS'f'\nI99999999999999999999\ns"
+
 return {
+  ["valid-opcodes"] = stream(opcodes, p.list(p.text "7"), floats),
+  ["valid-protocol-0"] = stream(lines, "(l", ""),
   ["valid-state"] = stream(p.dict({ "weight", weight, "turned", turned, "count", count }, true), both, floats .. long),
   ["valid-checkpoint"] = stream(p.dict { "epoch", p.integer(3), "best", "G\x40\x09\x21\xfb\x54\x44\x2d\x18", "arch",
     p.text "resnet", "done", "\x88", "list", p.list("N", p.integer(1)), "state", p.dict({ "w", weight }, true) },
