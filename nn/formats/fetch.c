@@ -60,7 +60,7 @@ static void forget_part(fetch *f) {
 /* Bytes of an earlier call can be used when the mark tells that they are of the same version, or the digest will. */
 static void read_mark(fetch *f) {
   char url[2048], mark[MARK];
-  FILE *stream = fopen(f->from, "r");
+  FILE *stream = fopen(f->from, "re");
   bool same = false;
   if (stream && fgets(url, sizeof url, stream)) {
     url[strcspn(url, "\n")] = '\0';
@@ -76,7 +76,7 @@ static void read_mark(fetch *f) {
 static void write_mark(fetch *f) {
   const char *mark = f->etag[0] ? f->etag : f->modified;
   snprintf(f->mark, sizeof f->mark, "%s", mark);
-  FILE *stream = fopen(f->from, "w");
+  FILE *stream = fopen(f->from, "we");
   if (!stream) return;
   fprintf(stream, "%s\n%s\n", f->request->url, mark);
   fclose(stream);
@@ -84,13 +84,16 @@ static void write_mark(fetch *f) {
 
 static int open_part(fetch *f) {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-  struct stat about;
-  f->file = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  struct stat about, named;
+  f->file = open(f->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
   if (f->file < 0) return nn_fail(NN_EIO, "%s: cannot be written: %s", f->part, strerror(errno));
   if (fcntl(f->file, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN))
     return nn_fail(NN_EIO, "%s: another process is downloading it", f->part);
   if (fstat(f->file, &about) != 0 || !S_ISREG(about.st_mode))
     return nn_fail(NN_EIO, "%s: not a regular file", f->part);
+  /* between the two calls another process may have finished this very file and given it its name */
+  if (lstat(f->part, &named) != 0 || named.st_ino != about.st_ino || named.st_dev != about.st_dev)
+    return nn_fail(NN_EIO, "%s: another process was downloading it a moment ago", f->request->target);
   f->have = (uint64_t)about.st_size;
   if (f->have > 0) read_mark(f);
   if (f->request->size && f->have > f->request->size) forget_part(f);
@@ -367,6 +370,7 @@ static int digest(fetch *f, char text[65]) {
   nn_sha256_start(&sum);
   for (uint64_t done = 0; done < f->have;) {
     ssize_t got = pread(f->file, block, sizeof block, (off_t)done);
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return nn_fail(NN_EIO, "%s: %s", f->part, got < 0 ? strerror(errno) : "the file shrank meanwhile");
     nn_sha256_add(&sum, block, (size_t)got);
     done += (uint64_t)got;
