@@ -4,25 +4,17 @@
  * antialiasing), so that a network trained elsewhere sees here what it saw there: the short side to `resize`, the
  * middle cut out, as torchvision's Resize and CenterCrop; or a window to the image's size, as RandomResizedCrop.
  */
-#define _DEFAULT_SOURCE
 #include "data/picture.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <math.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "kernels/kernels.h"
 #include "tensor/tensor.h"
 
-enum { PATH_ROOM = 4096 };
-#define MAX_FILE ((off_t)1 << 30)
+enum { PATH_ROOM = 4096, MAX_SIDE = 1 << 30 };
 
 void nni_maker_free(nni_maker *m) {
-  nn_memory_put(m->bytes);
+  nni_bytes_free(&m->file);
   nni_picture_free(&m->decoded);
   nni_picture_free(&m->fitted);
   *m = (nni_maker){ 0 };
@@ -37,40 +29,6 @@ int nni_fit_check(const nn_fit *fit) {
                    "that covers it expected, got %lld x %lld x %d, short side %lld", (long long)most,
                    (long long)fit->height, (long long)fit->width, fit->channels, (long long)fit->resize);
   return NN_OK;
-}
-
-/* ---- the file ---- */
-
-static int read_all(int file, uint8_t *to, size_t size, const char *path) {
-  for (size_t done = 0; done < size;) {
-    ssize_t got = read(file, to + done, size - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
-    if (got == 0) return nn_fail(NN_EFORMAT, "%s: %zu bytes expected, %zu found", path, size, done);
-    done += (size_t)got;
-  }
-  return NN_OK;
-}
-
-/* Whole, into the maker's buffer. Anything but a plain file is refused without waiting for it. */
-static int read_file(nni_maker *m, const char *path, size_t *size) {
-  struct stat about;
-  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), status = NN_OK;
-  if (file < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
-  if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) status = nn_fail(NN_EIO, "%s: not a regular file", path);
-  else if (about.st_size > MAX_FILE)
-    status = nn_fail(NN_EFORMAT, "%s: %lld bytes, more than a picture's %lld", path, (long long)about.st_size,
-                     (long long)MAX_FILE);
-  else *size = (size_t)about.st_size;
-  if (status == NN_OK && *size > m->room) {
-    nn_memory_put(m->bytes);
-    m->room = *size + *size / 4;
-    m->bytes = nn_memory_get(m->room);
-    if (!m->bytes) m->room = 0, status = NN_EMEMORY;
-  }
-  if (status == NN_OK) status = read_all(file, m->bytes, *size, path);
-  close(file);
-  return status;
 }
 
 /* ---- fitting ---- */
@@ -104,44 +62,43 @@ static int scale_of(const nn_fit *fit, const plan *p) {
   return scale;
 }
 
-static int decode(nni_maker *m, const char *path, size_t size, const nn_fit *fit, int scale, nni_rectangle part) {
+static int decode(nni_maker *m, const char *path, const nn_fit *fit, int scale, nni_rectangle part) {
   nni_decode how = { .channels = fit->channels, .scale = scale, .window = true, .top = part.top, .left = part.left,
                      .height = part.height, .width = part.width };
-  return nni_image_decode(path, m->bytes, size, &how, &m->decoded);
+  return nni_image_decode(path, m->file.data, m->file.size, &how, &m->decoded);
 }
 
 /* The rectangle p->from as a picture of its own: nothing outside it counts. */
-static int make_window(nni_maker *m, const char *path, size_t size, const nn_fit *fit, const plan *p, int scale,
+static int make_window(nni_maker *m, const char *path, const nn_fit *fit, const plan *p, int scale,
                        const nn_image_about *about) {
   int64_t height = nnk_divide_up(about->height, scale), width = nnk_divide_up(about->width, scale);
   nni_rectangle part = { p->from.top / scale, p->from.left / scale, nnk_max(1, p->from.height / scale),
                          nnk_max(1, p->from.width / scale) };
   part.height = nnk_min(part.height, height - part.top);
   part.width = nnk_min(part.width, width - part.left);
-  int status = decode(m, path, size, fit, scale, part);
+  int status = decode(m, path, fit, scale, part);
   nni_resample how = { .height = p->height, .width = p->width, .filter = NN_BILINEAR };
   return status == NN_OK ? nni_image_resize(&m->decoded, &how, &m->fitted) : status;
 }
 
 /* The middle of the resized picture. */
-static int make_middle(nni_maker *m, const char *path, size_t size, const nn_fit *fit, const plan *p, int scale) {
+static int make_middle(nni_maker *m, const char *path, const nn_fit *fit, const plan *p, int scale) {
   nni_resample how = { .height = p->height, .width = p->width, .filter = NN_BILINEAR, .window = true, .top = p->top,
                        .left = p->left, .window_height = fit->height, .window_width = fit->width,
                        .source_height = nnk_divide_up(p->from.height, scale),
                        .source_width = nnk_divide_up(p->from.width, scale) };
   nni_rectangle needed;
   int status = nni_resample_needs(&how, &needed);
-  if (status == NN_OK) status = decode(m, path, size, fit, scale, needed);
+  if (status == NN_OK) status = decode(m, path, fit, scale, needed);
   how.source_top = needed.top;
   how.source_left = needed.left;
   return status == NN_OK ? nni_image_resize(&m->decoded, &how, &m->fitted) : status;
 }
 
 static int make(nni_maker *m, const char *path, const nn_fit *fit, nni_crop *crop, const uint8_t **pixels) {
-  size_t size = 0;
   nn_image_about about;
-  int status = read_file(m, path, &size);
-  if (status == NN_OK) status = nni_image_info(path, m->bytes, size, &about);
+  int status = nni_bytes_read(&m->file, path, NNI_MAX_FILE);
+  if (status == NN_OK) status = nni_image_info(path, m->file.data, m->file.size, &about);
   if (status != NN_OK) return status;
   plan p = { .height = fit->height, .width = fit->width };
   crop->done = crop->tree ? nni_perturb_window(crop->tree, crop->key, crop->n, about.height, about.width, &p.from)
@@ -151,14 +108,17 @@ static int make(nni_maker *m, const char *path, const nn_fit *fit, nni_crop *cro
     return nn_fail(NN_EFORMAT, "%s: a picture of %lld x %lld, as the others are, expected, found %lld x %lld", path,
                    (long long)fit->height, (long long)fit->width, (long long)about.height, (long long)about.width);
   if (!window) p = plan_fit(fit, about.height, about.width);
+  if (p.height > MAX_SIDE || p.width > MAX_SIDE)
+    return nn_fail(NN_EFORMAT, "%s: a picture of %lld x %lld is too narrow to be resized", path,
+                   (long long)about.height, (long long)about.width);
   if (p.height == p.from.height && p.width == p.from.width) { /* the pixels as they are */
     nni_rectangle part = { p.from.top + p.top, p.from.left + p.left, fit->height, fit->width };
-    status = decode(m, path, size, fit, 1, part);
+    status = decode(m, path, fit, 1, part);
     *pixels = m->decoded.pixels;
     return status;
   }
   int scale = scale_of(fit, &p);
-  status = window ? make_window(m, path, size, fit, &p, scale, &about) : make_middle(m, path, size, fit, &p, scale);
+  status = window ? make_window(m, path, fit, &p, scale, &about) : make_middle(m, path, fit, &p, scale);
   *pixels = m->fitted.pixels;
   return status;
 }

@@ -2,13 +2,13 @@
 #ifndef NN_DATA_PICTURE_H
 #define NN_DATA_PICTURE_H
 
+#include "formats/bytes.h"
 #include "image/image.h"
 #include "perturb/perturb.h"
 
 /* What one thread needs for it, kept from picture to picture. Starts as zeros. */
 typedef struct {
-  uint8_t *bytes;   /* of the file */
-  size_t room;
+  nni_bytes file;
   nni_picture decoded, fitted;
 } nni_maker;
 

@@ -12,9 +12,6 @@
 #include "kernels/colour.h"
 #include "tensor/tensor.h"
 
-/* More than any picture within the limits takes. */
-#define MAX_FILE ((uint64_t)1 << 30)
-
 enum { JPEG_MAX_SIDE = 65500 };
 
 /* ---- pictures ---- */
@@ -211,7 +208,7 @@ int nn_image_decode(const char *name, const void *bytes, size_t size, const nn_i
 
 int nn_image_load(const char *path, const nn_image_options *options, nn_tensor **out) {
   nni_bytes file = { 0 };
-  int status = nni_bytes_read(&file, path, MAX_FILE);
+  int status = nni_bytes_read(&file, path, NNI_MAX_FILE);
   if (status == NN_OK) status = nn_image_decode(path, file.data, file.size, options, out);
   nni_bytes_free(&file);
   return status;
@@ -219,7 +216,7 @@ int nn_image_load(const char *path, const nn_image_options *options, nn_tensor *
 
 int nn_image_info(const char *path, nn_image_about *about) {
   nni_bytes file = { 0 };
-  int status = nni_bytes_read(&file, path, MAX_FILE);
+  int status = nni_bytes_read(&file, path, NNI_MAX_FILE);
   if (status == NN_OK) status = nni_image_info(path, file.data, file.size, about);
   nni_bytes_free(&file);
   return status;
@@ -286,13 +283,8 @@ int nn_image_encode(nn_tensor *image, const nn_image_encoding *how, nn_tensor **
 
 int nn_image_save(const char *path, nn_tensor *image, const nn_image_encoding *how) {
   nni_bytes file = { 0 };
-  nni_output output;
   int status = encode(image, how, &file);
-  if (status == NN_OK) status = nni_output_open(&output, path);
-  if (status == NN_OK) {
-    fwrite(file.data, 1, file.size, output.stream);  /* a failed write stays in the stream: commit finds it */
-    status = nni_output_commit(&output);
-  }
+  if (status == NN_OK) status = nn_file_write(path, file.data, file.size);
   nni_bytes_free(&file);
   return status;
 }

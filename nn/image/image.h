@@ -24,6 +24,8 @@ void nni_picture_free(nni_picture *p);  /* and empties it */
 /* Without a limit given, pictures of more pixels are refused before anything is allocated: 8 bytes of a hostile header
  * can ask for 4 GB. (As RGB, 400 MB.) */
 #define NNI_MAX_PIXELS ((int64_t)1 << 27)
+/* Bytes of a file: more than any picture within the limits takes. */
+#define NNI_MAX_FILE ((uint64_t)1 << 30)
 
 /* Zeros are the defaults. */
 typedef struct {

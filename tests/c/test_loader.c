@@ -278,17 +278,22 @@ static void bad_files_are_skipped(void **state) {
   }
 }
 
-static void files_that_are_missing_or_no_files(void **state) {
+static void files_that_are_missing_or_no_images(void **state) {
   (void)state;
+  nn_tensor *line = nn_tensor_zeros(NN_UINT8, 2, (int64_t[]){ 1, 1 << 23 }), *x, *y;
+  assert_int_equal(nn_image_save(scratch_path("line.png"), line, &(nn_image_encoding){ .format = NN_PNG }), NN_OK);
+  nn_tensor_release(line);
   nn_files *list = nn_files_new(scratch_folder);
   assert_int_equal(nn_files_add(list, "not-there.png", 0), NN_OK);
   assert_int_equal(nn_files_add(list, "pipe.png", 0), NN_OK);
+  assert_int_equal(nn_files_add(list, "line.png", 0), NN_OK);
   assert_int_equal(mkfifo(scratch_path("pipe.png"), 0600), 0);
   nn_loader_options o = in_files(list);
   o.order = NULL;
-  nn_tensor *two = nn_tensor_zeros(NN_INDEX, 1, (int64_t[]){ 2 }), *x, *y;
-  o.labels = two;
-  o.size = 2;
+  nn_tensor *three = nn_tensor_zeros(NN_INDEX, 1, (int64_t[]){ 3 });
+  o.fit.resize = 256;
+  o.labels = three;
+  o.size = 3;
   o.last = 1;
   o.skip = true;
   nn_loader *l = loader_of(&o);
@@ -297,9 +302,11 @@ static void files_that_are_missing_or_no_files(void **state) {
   assert_null(x);
   assert_non_null(strstr(nn_loader_bad(l)->name[0], "not-there.png: No such file or directory"));
   assert_non_null(strstr(nn_loader_bad(l)->name[1], "not a regular file"));
+  assert_non_null(strstr(nn_loader_bad(l)->name[2], "line.png: a picture of 1 x 8388608 is too narrow"));
   nn_loader_free(l);
-  nn_tensor_release(two);
+  nn_tensor_release(three);
   nn_files_release(list);
+  remove(scratch_path("line.png"));
   remove(scratch_path("pipe.png"));
 }
 
@@ -498,7 +505,7 @@ int main(void) {
     cmocka_unit_test(bytes_are_the_stored_ones),
     cmocka_unit_test(a_bad_file_stops),
     cmocka_unit_test(bad_files_are_skipped),
-    cmocka_unit_test(files_that_are_missing_or_no_files),
+    cmocka_unit_test(files_that_are_missing_or_no_images),
     cmocka_unit_test(memory_is_bounded_by_prefetch),
     cmocka_unit_test(dropped_at_any_moment),
     cmocka_unit_test(interrupts_end_the_wait),
