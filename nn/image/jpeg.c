@@ -315,6 +315,7 @@ static int write_rows(jpeg_writer *w, const nni_picture *picture, const nn_image
   while (info->next_scanline < info->image_height) {
     JSAMPROW row = picture->pixels + info->next_scanline * pitch;
     jpeg_write_scanlines(info, &row, 1);
+    if (info->next_scanline % 64 == 0 && (w->status = nn_interrupt_check()) != NN_OK) return w->status;
   }
   jpeg_finish_compress(info);
   return NN_OK;

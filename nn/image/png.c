@@ -164,6 +164,7 @@ static int read_pixels(png_reader *r, const nni_stored_decode *how, nni_picture 
     if (to == out) png_read_row(r->png, r->line, NULL);
     else from = to->pixels + (how->top + y) * pitch;
     if (y >= 0) memcpy(out->pixels + y * row, from + how->left * pixel, (size_t)row);
+    if (y % 64 == 0 && (r->status = nn_interrupt_check()) != NN_OK) return r->status;
   }
   return NN_OK;
 }
@@ -207,7 +208,10 @@ static int write_rows(png_structp png, png_infop info, png_writer *w, const nni_
                PNG_FILTER_TYPE_DEFAULT);
   png_write_info(png, info);
   int64_t pitch = picture->width * picture->channels;
-  for (int64_t y = 0; y < picture->height; y++) png_write_row(png, picture->pixels + y * pitch);
+  for (int64_t y = 0; y < picture->height; y++) {
+    png_write_row(png, picture->pixels + y * pitch);
+    if (y % 64 == 0 && (w->status = nn_interrupt_check()) != NN_OK) return w->status;
+  }
   png_write_end(png, info);
   return NN_OK;
 }

@@ -124,7 +124,7 @@ static void resize_pictures(void *context, int64_t begin, int64_t end) {
   const passes *p = b->p;
   int64_t pitch = b->width * b->channels, in_size = b->height * pitch, out_size = p->down.size * b->columns;
   void *middle = nn_memory_get((size_t)(p->rows * b->columns) * nn_type_bytes(b->type));
-  if (!middle) atomic_store(&b->status, nn_fail(NN_EMEMORY, "image.resize: out of memory"));
+  if (!middle) atomic_store(&b->status, NN_EMEMORY);
   for (int64_t i = begin; i < end && middle; i++) {
     int64_t in = i * in_size + p->top * pitch, out = i * out_size;
     if (b->type == NN_UINT8) {
@@ -170,7 +170,8 @@ int nn_image_resize(nn_tensor *images, const nn_image_size *size, nn_tensor **ou
       .columns = s.across.to * channels, .in = nn_tensor_data(packed), .out = nn_tensor_write(resized),
     };
     status = nn_parallel_for(axes == 4 ? sizes[0] : 1, 1, resize_pictures, &b);
-    if (status == NN_OK) status = atomic_load(&b.status);
+    /* the message is with the thread that could not go on */
+    if (status == NN_OK && atomic_load(&b.status) != NN_OK) status = nn_fail(NN_EMEMORY, "image.resize: out of memory");
   }
   finish(&p);
   nn_tensor_release(packed);
