@@ -467,8 +467,8 @@ int nn_files_survey(const nn_files *f, nn_files_sizes *sizes) {
     }
   }
   /* the message about the first bad one, once more on this thread */
-  if (status == NN_OK && first < 0 && nn_files_path(f, found.first_bad, path, sizeof path)) {
-    status = nn_image_info(path, job.about);
+  if (status == NN_OK && first < 0) {
+    status = nn_files_path(f, found.first_bad, path, sizeof path) ? nn_image_info(path, job.about) : NN_EIO;
     if (status == NN_OK) status = nn_fail(NN_EIO, "%s: the file changes while it is read", path);
   }
   nn_memory_put(job.about);

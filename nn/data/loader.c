@@ -398,7 +398,7 @@ static int check_options(const nn_loader_options *o, int64_t images) {
   if (status == NN_OK && o->order) status = check_index("order", o->order, images);
   int64_t places = o->order ? nn_tensor_count(o->order) : images;
   if (status == NN_OK && (o->size < 1 || o->size > MAX_BATCH || o->first < 0 || o->last < o->first ||
-                          (o->last > 0 && (o->last - 1) > (places - 1) / o->size)))
+                          o->last > nnk_divide_up(places, o->size)))
     status = nn_fail(NN_EARGUMENT, "batches: batches %lld to %lld of %lld images each, of %lld", (long long)o->first,
                      (long long)o->last, (long long)o->size, (long long)places);
   if (status == NN_OK && (o->workers < 0 || o->workers > 256 || o->prefetch < 1 || o->prefetch > MAX_PREFETCH))

@@ -310,10 +310,11 @@ static int next_variable(mat_file *m, mat_array *array, bool *more) {
     uint64_t start = m->next;
     *more = start < m->bytes;
     if (!*more) return NN_OK;
-    if (fseek(m->stream, (long)start, SEEK_SET) != 0) return nn_fail(NN_EIO, "%s: %s", m->path, strerror(errno));
+    if (fseeko(m->stream, (off_t)start, SEEK_SET) != 0) return nn_fail(NN_EIO, "%s: %s", m->path, strerror(errno));
     m->at = start;
     m->left = sizeof(uint64_t);
     status = read_tag(m, "variable", &tag);
+    if (status == NN_OK) status = nn_interrupt_check();
     if (status != NN_OK) return status;
     if (tag.small || (tag.type != MI_COMPRESSED && tag.type != MI_MATRIX))
       return nn_fail(NN_EFORMAT, "%s: variable: an element of type %d or %d expected, found %" PRIu32 " at offset %s",
