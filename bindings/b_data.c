@@ -78,11 +78,7 @@ static int data_mat_table(lua_State *L) {
   const char *path = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
   nn_mat_table **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
-  if (luaL_newmetatable(L, TABLE)) {
-    lua_pushcfunction(L, table_collect);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
+  luaL_setmetatable(L, TABLE);
   int status = nn_mat_table_read(path, name, box);
   if (status != NN_OK) return nnl_fail(L, status);
   int fields = nn_mat_table_fields(*box);
@@ -211,6 +207,10 @@ void nnl_open_data(lua_State *L, int module) {
     { NULL, NULL },
   };
   static const luaL_Reg npy[] = { { "load", npy_load }, { "save", npy_save }, { NULL, NULL } };
+  luaL_newmetatable(L, TABLE);
+  lua_pushcfunction(L, table_collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
   luaL_newlib(L, data);
   lua_setfield(L, module, "data");
   luaL_newlib(L, npy);

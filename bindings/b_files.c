@@ -4,7 +4,12 @@
 
 #include "nnl.h"
 
+#define NNL_FILES "nn.files"
 enum { PATH_ROOM = 4096 };
+
+typedef struct {
+  nn_files *files;  /* NULL while empty */
+} nnl_files;
 
 static nnl_files *files_box(lua_State *L) {
   nnl_files *box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -15,11 +20,6 @@ static nnl_files *files_box(lua_State *L) {
 
 nn_files *nnl_check_files(lua_State *L, int index) {
   return ((nnl_files *)luaL_checkudata(L, index, NNL_FILES))->files;
-}
-
-nn_files *nnl_test_files(lua_State *L, int index) {
-  nnl_files *box = luaL_testudata(L, index, NNL_FILES);
-  return box ? box->files : NULL;
 }
 
 static int64_t check_place(lua_State *L, int index, const nn_files *files) {
@@ -59,8 +59,9 @@ static int files_new(lua_State *L) {
   for (lua_Integer i = 1; i <= count; i++) {  /* what has been added is in the box */
     lua_rawgeti(L, 2, i);
     lua_rawgeti(L, 3, i);
-    if (lua_type(L, -2) != LUA_TSTRING || !lua_isinteger(L, -1) || lua_tointeger(L, -1) > INT_MAX)
-      return nnl_error(L, "files: a path and an integer label expected at place %lld", (long long)i);
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 ||
+        lua_tointeger(L, -1) > INT_MAX)
+      return nnl_error(L, "files: a path and a label from 1 expected at place %lld", (long long)i);
     if (nn_files_add(box->files, lua_tostring(L, -2), (int32_t)(lua_tointeger(L, -1) - 1)) != NN_OK)
       return nnl_raise(L);
     lua_pop(L, 2);

@@ -38,10 +38,12 @@ static int json_decode(lua_State *L) {
   nn_json json;
   nn_json_token token;
   lua_Integer count[NN_JSON_DEPTH + 1];
+  unsigned tokens = 0;
   nn_json_start(&json, name, text, size);
   for (;;) {
     int status = nn_json_next(&json, &token);
     if (status == NN_OK && token.kind == NN_JSON_KEY) status = push_key(L, &json, &token);
+    if (status == NN_OK && ++tokens % 4096 == 0) status = nn_interrupt_check();
     if (status != NN_OK) return nnl_fail(L, status);
     switch (token.kind) {
       case NN_JSON_END: return 1;

@@ -13,15 +13,10 @@
 
 #define NNL_TENSOR "nn.tensor"
 #define NNL_MODULE "nn.module"
-#define NNL_FILES "nn.files"
 
 typedef struct {
   nn_tensor *tensor;  /* NULL while empty and after free */
 } nnl_tensor;
-
-typedef struct {
-  nn_files *files;  /* NULL while empty */
-} nnl_files;
 
 /* ---- errors ---- */
 
@@ -38,12 +33,10 @@ nnl_tensor *nnl_tensor_box(lua_State *L);                  /* pushes an empty bo
 nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is not one, or freed */
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
 nn_perturb *nnl_check_perturb(lua_State *L, int index);    /* raises when it is no tree of perturbations */
+nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
 void nnl_charge(const nn_tensor *t);
 void nnl_charge_bytes(size_t bytes);
-
-nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
-nn_files *nnl_test_files(lua_State *L, int index);         /* NULL when it is none */
 
 /* ---- arguments by signature ---- */
 
