@@ -549,8 +549,8 @@ typedef struct nn_loader nn_loader;
 
 /* Keeps references to what the options name. Workers begin at once. */
 int nn_loader_new(const nn_loader_options *options, nn_loader **out);
-/* The next batch: x [B,H,W,C], y [B], its number (from 0); *x is NULL after the last. Without images that cannot be read
- * a batch is smaller, and none when nothing is left of it. Equal options give equal bits, whatever the number of
+/* The next batch: x [B,H,W,C], y [B], its number (from 0); *x is NULL after the last. Without images that cannot be
+ * read a batch is smaller, and none when nothing is left of it. Equal options give equal bits, whatever the number of
  * workers and of threads. After an interrupt it goes on where it was; every other failure is final. */
 int nn_loader_next(nn_loader *l, nn_tensor **x, nn_tensor **y, int64_t *number);
 double nn_loader_waited(const nn_loader *l);  /* seconds spent in nn_loader_next so far */
