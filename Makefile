@@ -257,6 +257,7 @@ check-cross:
 
 # Every fuzzer for SECONDS; FUZZ=name for one. What they find stays in build/fuzz/findings.
 fuzz:
+	$(if $(filter-out $(FUZZERS),$(FUZZ)),$(error fuzz: $(filter-out $(FUZZERS),$(FUZZ)) is none of $(FUZZERS)))
 	@mkdir -p build/fuzz
 	@echo 'int LLVMFuzzerTestOneInput(const char *, long);' \
 	  'int LLVMFuzzerTestOneInput(const char *p, long n) { return n < 0 && *p; }' > build/fuzz/probe.c
