@@ -141,17 +141,20 @@ local nn_functions = {
   { "nn.methods()", "The rows of the optimisers." },
 }
 
+topics.model = [==[
+A model m: m(x), m:forward(x, {training, taps, seed}), m:train(f), m:parameters(prefix), m:named_parameters(prefix),
+m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed),
+m:layers(), m:random_state({seed, passes}), m:load(path, options), m:save(path, options): `help model:load`.
+
+At the command line, `penumbra model info FILE` and `penumbra model convert IN OUT` tell of files of weights.
+]==]
+
 topics.nn = [==[
 Tensors, gradients, operations (help ops) and layers (help layers); images are [N x H x W x C], counting starts at 1.
 
 A tensor t: t.shape, t.type, t.axes, t.grad, t.requires_grad; t[i] is row i; #t its rows; t:get(i, ...), t:set(i, ...,
 value), t:item(), t:tolist(), t:size(axis), t:count(), t:fill(value), t:copy(other), t:clone(), t:detach(), t:to(type),
 t:backward(), t:retain_grad(), t:clear_grad(), t:free(); + - * / ^ and every operation as a method: t:sum(2), t:gt(0).
-
-A model m: m(x), m:forward(x, {training, taps, seed}), m:train(f), m:parameters(prefix), m:named_parameters(prefix),
-m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed),
-m:layers(), m:random_state({seed, passes}), m:load(path, options) and m:save(path, options): `help model:load`.
-
 ]==]
 
 --- One line of a list: a name, and the first sentence about it as far as it fits.
@@ -222,12 +225,20 @@ end
 
 -- ---- modules ----
 
---- What the comments of a module say: { about = text, functions = { { name, arguments, doc }, ... }, call = the same
---- of a module that can be called itself, as train }.
+-- Values that have methods of their own, by what they are called: the module that explains the methods, and their class
+-- there. (A model's other methods are the runtime's; `help model` lists them.)
+local owners = {
+  model = { module = "checkpoint.weights", first = "model, " },
+  part = { module = "data.part", class = "Part" },
+  batches = { module = "data.part", class = "Batches" },
+}
+
+--- What the comments of a module say: { about = text, functions = { { name, arguments, doc }, ... }, methods = the same
+--- by class, call = the same of a module that can be called itself, as train; classes = comments of tables by name }.
 local function read_module(name)
   local source = host.source(name)
   if not source then return nil end
-  local found = { functions = {} }
+  local found = { functions = {}, methods = {}, classes = {} }
   local block = {}
   for line in (source .. "\n"):gmatch "(.-)\n" do
     local comment = line:match "^%-%-%-?%s?(.*)$"
@@ -235,9 +246,16 @@ local function read_module(name)
       block[#block + 1] = comment
     else
       found.about = found.about or table.concat(block, "\n")
+      local titled = block[1] and block[1]:match "^@class (%w+)"
+      if titled then found.classes[titled] = block end
       local fname, arguments = line:match "^function M[.:]([%w_]+)%s*%((.-)%)"
       if fname then
         found.functions[#found.functions + 1] = { name = fname, arguments = arguments, doc = block }
+      end
+      local class, method, with = line:match "^function (%u%w*):(%l[%l_]*)%s*%((.-)%)"
+      if class then
+        found.methods[class] = found.methods[class] or {}
+        table.insert(found.methods[class], { name = method, arguments = with, doc = block })
       end
       local own = line:match("^local function " .. name .. "%s*%(_, (.-)%)")
       if own then found.call = { arguments = own, doc = block } end
@@ -247,8 +265,20 @@ local function read_module(name)
   return found
 end
 
---- The comment without its annotations, and these as readable lines below it.
-local function doc_text(doc)
+--- The fields of a table that has a class of its own, one below the other: `size?: integer  # 128`.
+local function fields_text(name, block)
+  local lines = { "  " .. name }
+  for i = 2, #block do
+    local field = block[i]:match "^@field%s+(.*)$"
+    if field then lines[#lines + 1] = field:gsub("^(%S+)%s+", "%1: ", 1):gsub("%s%s+#", "  #")
+    else lines[#lines] = lines[#lines] .. block[i]:gsub("^%s*#?%s*", " ") end
+  end
+  for i = 2, #lines do lines[i] = "    " .. text.wrap(lines[i], 114, "      ") end
+  return table.concat(lines, "\n")
+end
+
+--- The comment without its annotations, and these as readable lines below it, with the fields of what they name.
+local function doc_text(doc, classes)
   local lines, notes = {}, {}
   for _, line in ipairs(doc) do
     local kind, rest = line:match "^@(%w+)%s*(.*)$"
@@ -259,23 +289,37 @@ local function doc_text(doc)
   end
   if #notes > 0 then lines[#lines + 1] = "" end
   for _, note in ipairs(notes) do lines[#lines + 1] = "  " .. text.wrap(note, 116, "    ") end
+  for _, note in ipairs(notes) do
+    local name = note:match "^%s*[%w_]+%??: (%w+)$"
+    if classes[name] then
+      lines[#lines + 1] = ""
+      lines[#lines + 1] = fields_text(name, classes[name])
+    end
+  end
   return table.concat(lines, "\n")
 end
 
-local function function_text(call, f)
-  return ("%s(%s)\n\n%s\n"):format(call, f.arguments, doc_text(f.doc))
+local function function_text(call, f, classes)
+  return ("%s(%s)\n\n%s\n"):format(call, f.arguments, doc_text(f.doc, classes))
 end
 
 local function module_text(name)
   local found = read_module(name)
   if not found then return nil end
   local lines = { name .. "\n\n  " .. found.about:gsub("\n", "\n  ") }
-  if found.call then lines[#lines + 1] = "\n" .. function_text(name, found.call):gsub("\n$", "") end
-  if #found.functions > 0 then lines[#lines + 1] = "" end
-  for _, f in ipairs(found.functions) do
-    local call = ("%s.%s(%s)"):format(name, f.name, f.arguments)
-    local about = table.concat(f.doc, "\n"):match "^[^@]*"
-    lines[#lines + 1] = #call <= 20 and entry(call, about) or "  " .. call .. "\n" .. entry("", about)
+  if found.call then lines[#lines + 1] = "\n" .. function_text(name, found.call, found.classes):gsub("\n$", "") end
+  local function add(head, list)
+    if #list > 0 then lines[#lines + 1] = "" end
+    for _, f in ipairs(list) do
+      local call = ("%s%s(%s)"):format(head, f.name, f.arguments)
+      local about = table.concat(f.doc, "\n"):match "^[^@]*"
+      lines[#lines + 1] = #call <= 20 and entry(call, about) or "  " .. call .. "\n" .. entry("", about)
+    end
+  end
+  add(name .. ".", found.functions)
+  for _, word in ipairs(spec.names(owners)) do
+    local owner = owners[word]
+    if owner.module == name and owner.class then add(word .. ":", found.methods[owner.class]) end
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -296,12 +340,31 @@ end
 local function nn_text()
   local lines = {}
   for _, f in ipairs(nn_functions) do lines[#lines + 1] = "  " .. f[1] .. "\n" .. entry("", f[2]) end
-  return topics.nn .. table.concat(lines, "\n") .. "\n"
+  return topics.nn .. "\n" .. topics.model .. "\n" .. table.concat(lines, "\n") .. "\n"
 end
 
+-- One of nn's functions, or those of a table in it: nn.npz.
 local function nn_function(topic)
+  local found = {}
   for _, f in ipairs(nn_functions) do
-    if f[1]:match "^[^(]+" == topic then return f[1] .. "\n\n  " .. text.wrap(f[2], 118, "  ") .. "\n" end
+    local name = f[1]:match "^[^(]+"
+    if name == topic or name:match "^(.*)%." == topic then
+      found[#found + 1] = f[1] .. "\n\n  " .. text.wrap(f[2], 118, "  ") .. "\n"
+    end
+  end
+  return found[1] and table.concat(found, "\n")
+end
+
+-- A method: part:batches.
+local function method_text(topic)
+  local word, name = topic:match "^([%l_]+):([%l_]+)$"
+  local owner = owners[word]
+  local found = owner and read_module(owner.module)
+  for _, f in ipairs(found and (owner.class and found.methods[owner.class] or found.functions) or {}) do
+    if f.name == name then
+      return function_text(topic, { arguments = f.arguments:gsub("^" .. (owner.first or ""), ""), doc = f.doc },
+        found.classes)
+    end
   end
 end
 
@@ -321,16 +384,32 @@ local function find(topic)
   local found = nn_function(topic)
   if found then return found end
   local module, name = topic:match "^(.*)%.([%w_]+)$"
-  local method = topic:match "^model:([%w_]+)$"
-  if method then module, name = "checkpoint.weights", method end
-  for _, f in ipairs(module and (read_module(module) or {}).functions or {}) do
-    if f.name == name and method then
-      return function_text(topic, { arguments = f.arguments:gsub("^model, ", ""), doc = f.doc })
-    elseif f.name == name then
-      return function_text(module .. "." .. name, f)
+  local found_module = module and read_module(module)
+  for _, f in ipairs(found_module and found_module.functions or {}) do
+    if f.name == name then return function_text(topic, f, found_module.classes) end
+  end
+  local owner = owners[topic]
+  return method_text(topic) or module_text(topic) or nn_function("nn." .. topic) or owner and module_text(owner.module)
+end
+
+--- The functions and methods of this name: "load" stands for image.load, model:load and others.
+local function called(name)
+  local found = {}
+  for _, f in ipairs(nn_functions) do
+    local path = f[1]:match "^[^(]+"
+    if path:match "[^.]+$" == name then found[#found + 1] = path end
+  end
+  for _, module in ipairs(module_names()) do
+    if not module:find("%.command$") and module ~= owners.model.module then
+      for _, f in ipairs(read_module(module).functions) do
+        if f.name == name then found[#found + 1] = module .. "." .. name end
+      end
     end
   end
-  return module_text(topic)
+  for _, word in ipairs(spec.names(owners)) do
+    if method_text(word .. ":" .. name) then found[#found + 1] = word .. ":" .. name end
+  end
+  return found
 end
 
 --- What a topic could have been: the functions of a module when it names one, else everything.
@@ -361,6 +440,11 @@ local function name_of(value)
     end
   end
   if value == nn then return "nn" end
+  local kind = type(value) ~= "function" and (getmetatable(value) or {}).__name
+  if kind == "nn.module" then return "model" end
+  if kind == "nn.tensor" then return "nn" end
+  if kind == "data part" or kind == "batches" then return "data.part" end
+  if kind == "data set" then return "data" end
   for name, field in pairs(nn) do
     if field == value and type(value) == "function" then return "nn." .. name end
   end
@@ -380,6 +464,9 @@ function M.text(topic)
   topic = topic or "overview"
   local found = find(topic)
   if found then return found end
+  local several = called(topic)
+  if #several == 1 then return find(several[1]) end
+  if #several > 1 then error(('help: "%s" is one of %s'):format(topic, table.concat(several, ", ")), 0) end
   local nearest = spec.nearest(topic, known(topic))
   error(('help: no topic "%s"; %s'):format(topic, nearest and ('did you mean "%s"?'):format(nearest)
     or "without a topic, help lists them"), 0)

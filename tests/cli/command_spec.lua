@@ -119,6 +119,20 @@ describe("help", function()
     assert.matches("\ntrain%(options%)\n.*optimizer: Optimizer.*\n  train%.run%(", run({ "help", "train" }).out)
   end)
 
+  it("explains methods, and the fields of their options", function()
+    local text = run({ "help", "part:batches" }).out
+    assert.matches("^part:batches%(options%)\n", text)
+    assert.matches("\n  BatchOptions\n    size%?: integer # 128\n", text)
+    assert.matches("^model:load%(path, options%)\n", run({ "help", "model:load" }).out)
+    assert.matches("\n  part:take%(n, seed%) ", run({ "help", "data.part" }).out)
+  end)
+
+  it("finds a function by its last word, or names all there are", function()
+    assert.matches("^part:take%(n, seed%)", run({ "help", "take" }).out)
+    assert.matches("^nn%.npz%.load%(path%).*\nnn%.npz%.save%(", run({ "help", "npz" }).out)
+    assert.matches('^penumbra: help: "load" is one of .*image%.load, .*model:load', run({ "help", "load" }).err)
+  end)
+
   it("shows arguments, defaults and bounds", function()
     assert.matches("\n  stride +integer, default 1, >= 1\n", run({ "help", "Conv2d" }).out)
   end)
