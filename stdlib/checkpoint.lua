@@ -287,8 +287,22 @@ end
 
 -- ---- models from files ----
 
+-- The tensors of a file, or of a folder's last whole checkpoint; or nil, message, code.
+local function read_tensors(path)
+  if type(path) ~= "string" or lfs.attributes(path, "mode") ~= "directory" then return nn.checkpoint.read(path) end
+  local list, refused = candidates(path)
+  for _, stem in ipairs(list) do
+    local side, tensors = read_side(stem)
+    if side then return tensors end
+    refused[#refused + 1] = tensors
+  end
+  if #refused == 0 then return nil, path .. ": no checkpoint is there", "io" end
+  return nil, concat(refused, "; "), "format"
+end
+
 --- Makes the model that a file describes and reads its weights: a file written by model:save or by checkpoint.save, of
---- a model made by models.*. For other files `arch` names the constructor and `options` are its own.
+--- a model made by models.*; of a folder of checkpoints the last that is whole. For other files `arch` names the
+--- constructor and `options` are its own.
 ---@param path string
 ---@param options? { arch?: string, options?: table, map?: table<string, string>, prefix?: string, input?: integer[] }
 ---@return Model? model, string? message, string? code
@@ -297,7 +311,7 @@ function M.model(path, options)
     arch = spec.choice(models.names()), options = spec.table(), map = spec.table(), prefix = spec.text(),
     input = spec.list { spec.integer { min = 1 } },
   })
-  local tensors <close>, message, code = nn.checkpoint.read(path)
+  local tensors <close>, message, code = read_tensors(path)
   if not tensors then return nil, message, code end
   local about = weights.described(tensors)
   if options.arch then

@@ -7,6 +7,7 @@ local checkpoint = require "checkpoint"
 local command = require "command"
 local file = require "file"
 local image = require "image"
+local lfs = require "lfs"
 local models = require "models"
 local nn = require "nn"
 local recognise = require "checkpoint.recognise"
@@ -38,7 +39,7 @@ end
 local function parser_of()
   local parser, code = command.parser("predict", "The most likely classes of each picture.")
   if not parser then return nil, code end
-  parser:argument("model", "a file of weights, or a training's checkpoint")
+  parser:argument("model", "a file of weights, or a training's checkpoint or the folder of its checkpoints")
   parser:argument("images", "PNG or JPEG files"):args "+"
   parser:option("--top", "how many classes to show", "5"):convert(whole)
   parser:option("--classes", "names: a file with one a line, or a list with commas; else those in MODEL")
@@ -78,6 +79,7 @@ local function model_named(options)
   if options.arch and not known(options.arch) then
     return nil, format('--arch: there is no model "%s"%s', options.arch, spec.suggest(options.arch, models.names()))
   end
+  if lfs.attributes(options.model, "mode") == "directory" then return checkpoint.model(options.model) end
   local tensors <close>, message = nn.checkpoint.read(options.model)
   if not tensors then return nil, message end
   local fitting, names = recognise.models(tensors), {}

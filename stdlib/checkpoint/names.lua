@@ -80,7 +80,7 @@ end
 --- Names of the model's as the map, and nothing else, turns them into a file's.
 ---@param names string[]
 ---@param map? table<string, string>
----@return string[] mapped, boolean[] touched
+---@return string[] mapped, (table|false)[] touched  # by which rule: { key =, value = }
 function M.mapped(names, map)
   local rules, out, touched = rules_of(map), {}, {}
   for i, name in ipairs(names) do
@@ -88,7 +88,7 @@ function M.mapped(names, map)
     for _, rule in ipairs(rules) do
       local new = applied(rule, name)
       if new then
-        out[i], touched[i] = new, true
+        out[i], touched[i] = new, rule
         break
       end
     end
@@ -178,6 +178,7 @@ end
 ---@field prefixes string[]              # with more than one: the file holds the model under each of them
 ---@field renamed string[][]             # { model's word, file's word }
 ---@field wanted string[]                # what each of the model's tensors is called in the file, without the prefix
+---@field touched (table|false)[]        # the rule of the map that named it
 ---@field beside integer[]               # places in the file outside the prefix
 ---@field counts integer[]               # places of num_batches_tracked
 ---@field unexpected integer[]           # all others that are not the model's
@@ -212,6 +213,7 @@ function M.match(names, file_names, options)
   end
 
   found.place, found.beside, found.counts, found.unexpected = {}, {}, {}, {}
+  found.touched = touched
   local used = {}
   for i, name in ipairs(found.wanted) do
     local at = place[found.prefix .. name] or touched[i] and place[name] or nil

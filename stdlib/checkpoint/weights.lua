@@ -174,7 +174,62 @@ local function wrong_text(list)
   return concat(parts, "; ") .. (#list > 4 and format(" and %s more", text.count(#list - 4)) or "")
 end
 
--- One line for each kind of mismatch, and a map that may help.
+-- A rule of the map that leads nowhere: what it should have led to, or nil.
+local function idle_rule(match)
+  local hits, first = {}, nil
+  for i, rule in ipairs(match.touched) do
+    if rule then hits[rule] = hits[rule] or match.place[i] ~= nil end
+  end
+  for _, rule in ipairs(match.touched) do
+    if rule and not hits[rule] then first = first or rule.value end
+  end
+  return first
+end
+
+-- The layers of all these tensors, as `skip` names them; nil when they are many.
+local function layers_text(list)
+  local seen, quoted = {}, {}
+  for _, entry in ipairs(list) do
+    local layer = entry.name:match "^(.*)%.[^.]*$" or entry.name
+    if not seen[layer] then quoted[#quoted + 1] = format('"%s"', layer) end
+    seen[layer] = true
+  end
+  return #quoted <= 2 and concat(quoted, ", ") or nil
+end
+
+-- The model that the file holds, where it says so or its tensors tell.
+local function held_text(file)
+  local recognise = require "checkpoint.recognise"
+  local about = M.described(file)
+  if about then return recognise.text(about.model, about.options) end
+  local fitting = recognise.models(file)[1]
+  return fitting and recognise.text(fitting.kind, fitting.options)
+end
+
+-- What may help.
+local function advice(file, match, missing, unexpected, wrong)
+  local idle = idle_rule(match)
+  if idle then
+    return format('map: the file has nothing named "%s"%s', idle, near(idle, names_of(file.entries)))
+  end
+  local ours, theirs = {}, {}
+  for i, entry in ipairs(missing) do ours[i] = { name = entry.own, shape = entry.shape } end
+  for i, entry in ipairs(unexpected) do theirs[i] = { name = entry.short, shape = entry.shape } end
+  local map = names.suggestion(ours, theirs)
+  if map then return "layers of the same shapes have other names; try " .. map end
+  local held = #missing + #wrong > 0 and held_text(file)
+  local skip = #missing + #unexpected == 0 and layers_text(wrong)
+  if skip then
+    return format("skip = { %s } leaves the model's as they are%s", skip, held and "; the file holds " .. held or "")
+  end
+  if held then return "the file holds " .. held end
+  if #wrong == 0 and #missing == 0 then return "strict = false leaves these out" end
+  if #missing > 0 and #unexpected > 0 then
+    return 'when only the names differ, a map brings them together: map = { conv1 = "features.0" }'
+  end
+end
+
+-- One line for each kind of mismatch, and what may help.
 local function mismatch_text(path, file, match, take, missing, unexpected, wrong)
   local lines = { format("load: %s does not fit the model (%s, %s%s; %d of the model's %d names are there)", path,
                          file.format, counted(#file.entries, "tensor"),
@@ -183,20 +238,23 @@ local function mismatch_text(path, file, match, take, missing, unexpected, wrong
   if #missing > 0 then lines[#lines + 1] = "  missing in the file: " .. names.listed(missing) end
   if #unexpected > 0 then lines[#lines + 1] = "  not in the model: " .. names.listed(unexpected) end
   if #wrong > 0 then lines[#lines + 1] = "  of another shape: " .. wrong_text(wrong) end
-  local ours, theirs = {}, {}
-  for i, entry in ipairs(missing) do ours[i] = { name = entry.own, shape = entry.shape } end
-  for i, entry in ipairs(unexpected) do theirs[i] = { name = entry.short, shape = entry.shape } end
-  local map = names.suggestion(ours, theirs)
-  if map then
-    lines[#lines + 1] = "  layers of the same shapes have other names; try " .. map
-  elseif #missing > 0 and #unexpected > 0 then
-    lines[#lines + 1] = '  when only the names differ, a map brings them together: map = { conv1 = "features.0" }'
-  end
+  local help = advice(file, match, missing, unexpected, wrong)
+  if help then lines[#lines + 1] = "  " .. help end
   return concat(lines, "\n")
+end
+
+local function prefix_problem(path, file, prefix)
+  for _, entry in ipairs(file.entries) do
+    if entry.name:sub(1, #prefix) == prefix then return nil end
+  end
+  local known = names_of(file.entries)
+  return format('load: prefix: %s has nothing named "%s"%s', path, text.tame(prefix), near(prefix, known))
 end
 
 -- Which of the file's tensors go where, and the report; or nil and in what way the file does not fit.
 local function plan_of(entries, path, file, options)
+  local problem = options.prefix and prefix_problem(path, file, options.prefix)
+  if problem then return nil, problem end
   local match, take, missing, unexpected, wrong, skipped = compare(entries, file, options)
   if #match.prefixes > 1 and 2 * #take >= #entries then
     local quoted = {}

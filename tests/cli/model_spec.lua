@@ -164,6 +164,7 @@ describe("penumbra predict", function()
 
   it("shows as many as asked, from a training's checkpoint as well", function()
     local r = run { "predict", at "run/checkpoint-1.safetensors", at "two.png", "--top", "1" }
+    assert.same(r, run { "predict", at "run", at "two.png", "--top", "1" })
     assert.same(expected(assert(checkpoint.model(at "told.safetensors")), "two.png", 1), answers(r.out))
   end)
 

@@ -379,12 +379,17 @@ describe("weights", function()
 
     it("what is more than the model has", function()
       refused(but { ["fc3.bias"] = { { "fc3.bias", { 10 } }, { "fc4.weight", { 3, 10 } } } },
-              { "not in the model: fc4.weight [3x10]" })
+              { "not in the model: fc4.weight [3x10]\n  strict = false leaves these out" })
     end)
 
     it("what has another shape", function()
       refused(but { ["fc3.weight"] = { { "fc3.weight", { 100, 84 } } } },
               { "of another shape: fc3.weight is [100x84] in the file, [10x84] in the model" })
+    end)
+
+    it("what the file holds, when it is another of our models", function()
+      refused(but { ["fc3.weight"] = { { "fc3.weight", { 100, 84 } } }, ["fc3.bias"] = { { "fc3.bias", { 100 } } } },
+              { 'skip = { "fc3" } leaves the model\'s as they are; the file holds models.lenet{ ', "classes = 100" })
     end)
 
     it("what is transposed", function()
@@ -432,6 +437,8 @@ describe("weights", function()
     it("that a map or skip names nothing", function()
       refused(fine, { 'load: map: the model has nothing named "cnv1"; did you mean "conv1"?' },
               { map = { cnv1 = "features.0" } })
+      refused(fine, { 'map: the file has nothing named "cnv1"; did you mean "conv1"?' }, { map = { conv1 = "cnv1" } })
+      refused(fine, { 'load: prefix: ', ' has nothing named "conv3."; did you mean "conv1"?' }, { prefix = "conv3." })
       refused(fine, { 'load: map: "a.*.*" has more stars than "fc*"' }, { map = { ["fc*"] = "a.*.*" } })
       refused(fine, { 'load: skip: the model has nothing named "fc4"' }, { skip = { "fc4" } })
       local model = model_of()
@@ -706,6 +713,7 @@ describe("a checkpoint", function()
     assert(two:load(place .. "/checkpoint-1.safetensors", { prefix = "average" }))
     assert.equal(average:swapped(state_bits, one), state_bits(two))
     local three = assert(checkpoint.model(place .. "/checkpoint-1.safetensors"))
+    assert.equal(state_bits(three), state_bits(assert(checkpoint.model(place))))
     assert.equal(state_bits(one), state_bits(three))
     assert.same({ "a", "b", "c" }, { table.unpack(three.class_names) })
   end)
