@@ -9,11 +9,13 @@
 --- files: MNIST's IDX files and their kin, CIFAR's binary files, SVHN's .mat files, NumPy arrays, ImageNet and Tiny
 --- ImageNet, folders with a folder of pictures for each class; or one archive of these, which is unpacked once.
 local cache = require "data.cache"
+local cards = require "data.cards"
 local find = require "data.find"
 local image = require "image"
 local lfs = require "lfs"
 local nn = require "nn"
 local part = require "data.part"
+local sources = require "data.sources"
 local spec = require "spec"
 local unpack = require "data.unpack"
 
@@ -330,13 +332,25 @@ local function unpacked(who, found, options)
   return inner
 end
 
+-- What may help with a name that is not there.
+local function advice(name)
+  local _, known = cards.find(name)
+  local source = sources[known or name]
+  if source then
+    return format(" (penumbra data get %s %s)", known or name,
+      source.by_hand and "says how to have it" or "downloads it")
+  end
+  local near = spec.nearest(name, cards.names())
+  return near and format(' (did you mean "%s"?)', near) or ""
+end
+
 local function locate(who, name, options)
   local found, looked = find.locate(name, options)
   if not found then
     if #looked == 1 then
       error(format("%s: there is no data set at %s: expected %s", who, looked[1], find.expected()), 0)
     end
-    error(format('%s: there is no data set "%s"; expected %s at\n  %s', who, name, find.expected(),
+    error(format('%s: there is no data set "%s"%s; expected %s at\n  %s', who, name, advice(name), find.expected(),
       concat(looked, "\n  ")), 0)
   end
   find.opened[name] = { folder = found.folder, bytes = found.bytes, changed = found.changed }

@@ -1,6 +1,6 @@
 --- `penumbra data list | info NAME | import PATH | get NAME`: the data sets there are, and how to have more.
-local argparse = require "argparse"
 local cards = require "data.cards"
+local command = require "command"
 local data = require "data"
 local file = require "file"
 local find = require "data.find"
@@ -71,12 +71,17 @@ local function found_sets()
   return found
 end
 
+-- What a set without a card is.
+local function kind_of(set)
+  return set.kind == "archive" and "an archive" or find.kinds[set.kind].about
+end
+
 local function list()
   local found, rows = found_sets(), {}
   for _, name in ipairs(spec.names(found)) do
     local set = found[name]
     local card = cards.of(set.path)
-    rows[#rows + 1] = { name, card and card.title or set.kind,
+    rows[#rows + 1] = { name, card and card.title or kind_of(set),
                         set.wrong or set.missing and "incomplete: " .. set.missing .. " is missing" or set.path }
   end
   for _, name in ipairs(spec.names(sources)) do
@@ -341,7 +346,8 @@ end
 -- ---- the command's words ----
 
 local function parser()
-  local p = argparse("penumbra data", "Data sets: what is here, and how to have more.")
+  local p, code = command.parser("data", "Data sets: what is here, and how to have more.")
+  if not p then return nil, code end
   p:command_target "command"
   p:require_command(true)
   p:command("list", "What is here and what can be had.")
@@ -364,13 +370,12 @@ local commands = { list = list, info = info, import = import, get = get_set }
 ---@param args string[]
 ---@return integer exit_code
 function M.main(args)
-  local ok, options = parser():pparse(args)
-  if not ok then
-    io.stderr:write("penumbra: data: ", (options:gsub("\n(%u)", function(c) return "; " .. c:lower() end)), "\n")
-    return 2
-  end
-  local problem
-  ok, problem = pcall(commands[options.command], options)
+  local p, code = parser()
+  if not p then return code end
+  local options
+  options, code = command.parse("data", p, args)
+  if not options then return code end
+  local ok, problem = pcall(commands[options.command], options)
   if ok then return 0 end
   if type(problem) ~= "table" or not problem.code then error(problem, 0) end
   io.stderr:write("penumbra: ", problem.message, "\n")

@@ -142,9 +142,18 @@ function M.same(name, was)
     and found.changed == was.changed
 end
 
+-- Is it one of a set's files, in the folder that should have been named?
+local function is_of_set(path)
+  for _, kind in ipairs { "idx", "cifar", "svhn", "arrays" } do
+    if M.kinds[kind].recognise(folder.parent(path), {}) then return true end
+  end
+  return false
+end
+
 -- What is there instead of a data set.
 local function instead(path)
   local mode = lfs.attributes(path, "mode")
+  if mode == "file" and is_of_set(path) then return path .. " (a file of the set in its folder: name the folder)" end
   if mode == "file" then return path .. " (a file)" end
   if mode ~= "directory" then return path end
   if not pcall(lfs.dir, path) then return path .. " (a folder that cannot be read)" end

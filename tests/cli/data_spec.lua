@@ -453,7 +453,7 @@ describe("penumbra data", function()
       assert.is_true(record["t10k-labels-idx1-ubyte.gz"].verified)
       assert.matches("digits is there already", data("get digits --from " .. base).out)
       local list = data("list").out
-      assert.matches("\ndigits +idx +" .. home:gsub("%p", "%%%0") .. "/digits\n", list)
+      assert.matches("\ndigits +IDX files +" .. home:gsub("%p", "%%%0") .. "/digits\n", list)
       assert.matches("\npacked +penumbra data get packed %(2%.%d+ MB%)\n", list)
       assert.matches("\nprivate +penumbra data get private says how to have it\n", list)
       local info = data("info digits").out
@@ -510,10 +510,10 @@ describe("penumbra data", function()
     ["get private"] = { 1, "data get: private cannot be downloaded without an agreement\nAsk them." },
     ["get digtis"] = { 2, 'data get: no source is known of "digtis"; did you mean "digits"?' },
     ["get digits --from ftp://x"] = { 2, 'data get: --from expects an http or https URL, got "ftp://x"' },
-    ["get digits --form x"] = { 2, "data: unknown option '--form'; did you mean '--from'?" },
-    ["lsit"] = { 2, "data: unknown command 'lsit'; did you mean 'list'?" },
-    [""] = { 2, "data: a command is required" },
-    ["import"] = { 2, "data: missing argument 'path'" },
+    ["get digits --form x"] = { 2, 'data: unknown option "--form"; did you mean "--from"?' },
+    ["lsit"] = { 2, 'data: unknown command "lsit"; did you mean "list"?' },
+    [""] = { 2, "data: a command is required; penumbra data --help says more" },
+    ["import"] = { 2, 'data: missing argument "path"; penumbra data --help says more' },
     ["import /no/such/path"] = { 1, "data import: /no/such/path: No such file or directory" },
     ["import Makefile"] = { 1, "data import: Makefile: expected a folder or an archive (.zip, .tar, .tar.gz)" },
     ["import examples/data/mnist --name a/b"] = { 2, 'data import: --name expects a plain name, got "a/b"' },

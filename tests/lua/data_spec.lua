@@ -91,6 +91,9 @@ describe("data.open", function()
   it("names what is missing or damaged", function()
     assert.error_matches(function() data.open("no-such-set") end,
       'data.open: there is no data set "no%-such%-set"; expected .*/penumbra/data/no%-such.*/examples/data/no%-')
+    assert.error_matches(function() data.open "minst" end, 'no data set "minst" %(did you mean "mnist"%?%); expected')
+    assert.error_matches(function() data.open "imagenet" end, "%(penumbra data get imagenet says how to have it%)")
+    assert.error_matches(function() data.open "examples/data/mnist/train-labels-idx1-ubyte.gz" end, "name the folder")
     assert.error_matches(function() data.open(folder) end,
       "there is no data set at .* %(a folder with no folder and no file%)")
     assert.error_matches(function() data.open "./Makefile" end, "%./Makefile %(a file%)")
