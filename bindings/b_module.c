@@ -186,7 +186,10 @@ static int module_forward(lua_State *L) {
 /* model:train(f, ...) -> what f returns; inside, model(x) runs in training mode */
 static int module_train(lua_State *L) {
   nnl_module *box = check_box(L, 1);
-  luaL_checkany(L, 2);
+  if (!lua_isfunction(L, 2)) {
+    return luaL_error(L, "train: a function expected, which runs while the model trains, got %s; for one pass: "
+                      "model:forward(x, { training = true })", luaL_typename(L, 2));
+  }
   bool was = box->training;
   box->training = true;
   int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);

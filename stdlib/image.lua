@@ -314,7 +314,9 @@ function M.grid(images, options)
   local several = type(images) == "table" or type(images) == "userdata"
   local first = several and #images > 0 and images[1]
   if type(first) ~= "userdata" or #first.shape ~= 3 then
-    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C], got " .. spec.shown(images), 2)
+    local got = type(images) == "userdata" and "[" .. table.concat(images.shape, "x") .. "]"
+      or type(first) == "userdata" and "a list of [" .. table.concat(first.shape, "x") .. "]" or spec.shown(images)
+    error("image.grid: expected a batch [N x H x W x C] or a list of images [H x W x C], got " .. got, 2)
   end
   local height, width, channels = table.unpack(first.shape)
   local labels, label_lines, label_width = options.labels, 0, 0

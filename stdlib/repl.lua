@@ -3,12 +3,19 @@ local text = require "text"
 
 local M = {}
 
-local MOST = 40 -- entries of a table that are shown
+local MOST <const> = 40 -- entries of a table that are shown
+local SHORT <const> = 8 -- numbers of a list in a table that are
 
---- Text of a value inside a table: strings in quotes, tables only by their kind.
+--- Text of a value inside a table: strings in quotes, short lists of numbers whole, other tables only by their kind.
 local function brief(value)
   if type(value) == "string" then return (("%q"):format(value):gsub("\\\n", "\\n")) end
-  return tostring(value)
+  if type(value) ~= "table" or getmetatable(value) or #value == 0 or #value > SHORT then return tostring(value) end
+  local parts = {}
+  for key, number in pairs(value) do
+    if math.type(key) ~= "integer" or not math.type(number) then return tostring(value) end
+  end
+  for i, number in ipairs(value) do parts[i] = ("%.5g"):format(number) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
 local function key_text(key)
