@@ -138,7 +138,7 @@ function M.save(folder, options)
   side.bytes = lfs.attributes(stem .. ".safetensors", "size")
   side.sha256, message, code = nn.sha256_file(stem .. ".safetensors")
   if not side.sha256 then return nil, message, code end
-  written, message, code = nn.write_file(stem .. ".json", json.encode(side, { pretty = true }) .. "\n")
+  written, message, code = file.write(stem .. ".json", json.encode(side, { pretty = true }) .. "\n")
   if not written then
     os.remove(stem .. ".safetensors")
     return nil, message, code

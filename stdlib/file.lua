@@ -1,5 +1,6 @@
 --- Files written whole or not at all: a reader never sees half a file, and a killed program leaves the old one.
 local lfs = require "lfs"
+local nn = require "nn"
 
 local M = {}
 
@@ -51,22 +52,11 @@ function M.temporary(path)
   return string.format("%s.%s-%d-%s", folder == "" and "" or folder .. "/", unique, counter, name)
 end
 
---- Writes a file through a temporary name, then renames it.
+--- Writes a file whole or not at all, synced.
 ---@param path string
 ---@param text string
 ---@return boolean? ok, string? message, string? code
-function M.write(path, text)
-  local name = M.temporary(path)
-  local handle, message = io.open(name, "wb")
-  if not handle then return nil, message, "io" end
-  local ok
-  ok, message = handle:write(text)
-  local closed, close_message = handle:close()
-  if ok and closed then ok, message = os.rename(name, path) end
-  if ok and closed then return true end
-  os.remove(name)
-  return nil, string.format("%s: %s", path, message or close_message), "io"
-end
+M.write = nn.write_file
 
 --- A file's bytes, or nil, message, code.
 ---@param path string

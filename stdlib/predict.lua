@@ -36,9 +36,7 @@ local function whole(word)
   return n
 end
 
-local function parser_of()
-  local parser, code = command.parser("predict", "The most likely classes of each picture.")
-  if not parser then return nil, code end
+local function describe(parser)
   parser:argument("model", "a file of weights, or a training's checkpoint or the folder of its checkpoints")
   parser:argument("images", "PNG or JPEG files"):args "+"
   parser:option("--top", "how many classes to show", "5"):convert(whole)
@@ -49,7 +47,6 @@ local function parser_of()
     parser:option("--arch", "a constructor in models: " .. concat(models.names(), ", ")),
     parser:option("--mean", "of each channel, of pixels from 0 to 1: 0.485,0.456,0.406"):convert(numbers_of),
     parser:option("--std", "the standard deviations: 0.229,0.224,0.225"):convert(numbers_of))
-  return parser
 end
 
 -- The names in a file, one a line, or in the words themselves.
@@ -197,12 +194,7 @@ end
 ---@param words string[]
 ---@return integer exit_code
 function M.main(words)
-  local parser, code = parser_of()
-  if not parser then return code end
-  local options
-  options, code = command.parse("predict", parser, words)
-  if not options then return code end
-  return predict(options)
+  return command.run("predict", "The most likely classes of each picture.", describe, predict, words)
 end
 
 return M

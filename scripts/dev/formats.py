@@ -5,11 +5,11 @@ usage: scripts/dev/formats.py WEIGHTS     WEIGHTS: the folder `weights` of the d
        scripts/dev/formats.py --files NAME
 
 Run with a Python that has torch 2 (2.15.0 was used), numpy (2.4.6) and safetensors (0.8.0); the second form, run with
-an older torch (Debian's 1.13), writes NAME.pt and NAME-stream.pt only: the committed torch1*.pt. Writes tests/formats/* and
-tests/formats/expected.json: for each file its format, the name, dtype and shape of each tensor in order, and of its
-values, converted as Penumbra does, how many are not finite, the sum, and the sum of each times its place (from 1), both
-added one after the other in double precision; or the words that its refusal says. Files from outside stand there as
-"weights/...".
+an older torch (Debian's 1.13), writes NAME.pt and NAME-stream.pt only: the committed torch1*.pt. Writes
+tests/formats/* and tests/formats/expected.json: for each file its format, the name, dtype and shape of each tensor in
+order, and of its values, converted as Penumbra does, how many are not finite, the sum, and the sum of each times its
+place (from 1), both added one after the other in double precision; or the words that its refusal says. Files from
+outside stand there as "weights/...".
 """
 import io
 import json

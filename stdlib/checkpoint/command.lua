@@ -119,9 +119,7 @@ local function convert(options)
   return 0
 end
 
-local function parser_of()
-  local parser, code = command.parser("model", "Files of weights: safetensors, what torch.save writes, .npz.")
-  if not parser then return nil, code end
+local function describe(parser)
   parser:command_target "command"
   local one = parser:command("info", "What a file holds, and which model it fits.")
   one:argument("file", "a file of weights, or a checkpoint")
@@ -129,19 +127,14 @@ local function parser_of()
     .. "layout; float16, bfloat16 and float64 become float32.")
   two:argument("input", "the file to read")
   two:argument("out", "the file to write; it ends in .safetensors or .npz")
-  return parser
 end
 
 --- The command.
 ---@param words string[]
 ---@return integer exit_code
 function M.main(words)
-  local parser, code = parser_of()
-  if not parser then return code end
-  local options
-  options, code = command.parse("model", parser, words)
-  if not options then return code end
-  return (options.command == "info" and info or convert)(options)
+  return command.run("model", "Files of weights: safetensors, what torch.save writes, .npz.", describe,
+    function(options) return (options.command == "info" and info or convert)(options) end, words)
 end
 
 return M

@@ -101,7 +101,7 @@ local function known_source(name)
   local _, known = cards.find(name)
   if not sources[name] then name = known or name end
   if not sources[name] then
-    fail(2, 'data get: no source is known of "%s"%s', name, spec.suggest(name, spec.names(sources)))
+    fail(2, 'no source is known of "%s"%s', name, spec.suggest(name, spec.names(sources)))
   end
   return sources[name], name
 end
@@ -134,9 +134,9 @@ end
 -- the set's name.
 local function get_set(options)
   local source, name = known_source(options.name)
-  if source.by_hand then fail(1, "data get: %s cannot be downloaded without an agreement\n%s", name, source.by_hand) end
+  if source.by_hand then fail(1, "%s cannot be downloaded without an agreement\n%s", name, source.by_hand) end
   if options.from and not options.from:find "^https?://" then
-    fail(2, "data get: --from expects an http or https URL, got %s", spec.shown(options.from))
+    fail(2, "--from expects an http or https URL, got %s", spec.shown(options.from))
   end
   local folder = user_folder() .. "/" .. name
   if file.exists(folder) then
@@ -144,7 +144,7 @@ local function get_set(options)
     return
   end
   if source.terms and not options.accept then
-    fail(1, "data get: %s\n  To accept this and download: penumbra data get %s --accept", source.terms, name)
+    fail(1, "%s\n  To accept this and download: penumbra data get %s --accept", source.terms, name)
   end
   local waiting = user_folder() .. "/.downloads/" .. name
   must(file.make_folder(waiting))
@@ -243,26 +243,26 @@ end
 local function check_recognised(path, folder)
   local found = find.locate(folder)
   if not found then
-    fail(1, "data import: %s: no data set is recognised in it", path)
+    fail(1, "%s: no data set is recognised in it", path)
   elseif found.missing or found.wrong then
-    fail(1, "data import: %s", found.wrong or found.missing .. " is missing")
+    fail(1, "%s", found.wrong or found.missing .. " is missing")
   end
 end
 
 local function import(options)
   local path = options.path:gsub("(.)/+$", "%1")
   local mode, message = lfs.attributes(path, "mode")
-  if not mode then fail(1, "data import: %s", (message:gsub("^cannot obtain information from file '(.-)'", "%1"))) end
+  if not mode then fail(1, "%s", (message:gsub("^cannot obtain information from file '(.-)'", "%1"))) end
   local packed = mode == "file" and unpack.stem(path)
   if mode ~= "directory" and not packed then
-    fail(1, "data import: %s: expected a folder or an archive (.zip, .tar, .tar.gz)", path)
+    fail(1, "%s: expected a folder or an archive (.zip, .tar, .tar.gz)", path)
   end
   local name = options.name or packed or select(2, file.split(path))
   if name:find "/" or name:find "^%." or name == "" then
-    fail(2, "data import: --name expects a plain name, got %s", spec.shown(name))
+    fail(2, "--name expects a plain name, got %s", spec.shown(name))
   end
   local folder = user_folder() .. "/" .. name
-  if file.exists(folder) then fail(1, "data import: %s is there already; --name gives it another name", folder) end
+  if file.exists(folder) then fail(1, "%s is there already; --name gives it another name", folder) end
   must(file.make_folder(user_folder()))
   if packed then
     must(unpack.into(path, folder, options))
@@ -326,7 +326,7 @@ local function info(options)
   if not found and not card and not source then
     local names = cards.names()
     table.move(spec.names(sources), 1, #spec.names(sources), #names + 1, names)
-    fail(1, 'data info: there is no data set "%s"%s; looked at\n  %s', name, spec.suggest(name, names),
+    fail(1, 'there is no data set "%s"%s; looked at\n  %s', name, spec.suggest(name, names),
       concat(looked, "\n  "))
   end
   if not card and found then card = cards.of(found.path) end
@@ -345,41 +345,36 @@ end
 
 -- ---- the command's words ----
 
-local function parser()
-  local p, code = command.parser("data", "Data sets: what is here, and how to have more.")
-  if not p then return nil, code end
-  p:command_target "command"
-  p:require_command(true)
-  p:command("list", "What is here and what can be had.")
-  p:command("info", "All that is known of one, with its statistics."):argument("name", "A name or a path.")
-  local importing = p:command("import", "Copy or unpack one into your data folder.")
+local function describe(parser)
+  parser:command_target "command"
+  parser:command("list", "What is here and what can be had.")
+  parser:command("info", "All that is known of one, with its statistics."):argument("name", "A name or a path.")
+  local importing = parser:command("import", "Copy or unpack one into your data folder.")
   importing:argument("path", "A folder, or an archive (.zip, .tar, .tar.gz).")
   importing:option("--name", "What it will be called; by default as the folder or archive is.")
   importing:flag("--quiet", "Show no progress.")
-  local getting = p:command("get", "Download one into your data folder.")
+  local getting = parser:command("get", "Download one into your data folder.")
   getting:argument("name", "A name of the list.")
   getting:option("--from", "Another place that has the same files: a URL."):argname "URL"
   getting:flag("--accept", "Accept the terms that it comes with.")
   getting:flag("--quiet", "Show no progress.")
-  return p
 end
 
 local commands = { list = list, info = info, import = import, get = get_set }
 
---- `penumbra data` with its words; gives the exit code.
----@param args string[]
----@return integer exit_code
-function M.main(args)
-  local p, code = parser()
-  if not p then return code end
-  local options
-  options, code = command.parse("data", p, args)
-  if not options then return code end
+-- What `fail` raised ends in one line.
+local function act(options)
   local ok, problem = pcall(commands[options.command], options)
   if ok then return 0 end
   if type(problem) ~= "table" or not problem.code then error(problem, 0) end
-  io.stderr:write("penumbra: ", problem.message, "\n")
-  return problem.code
+  return command.fail("data " .. options.command, problem.message, problem.code)
+end
+
+--- `penumbra data` with its words; gives the exit code.
+---@param words string[]
+---@return integer exit_code
+function M.main(words)
+  return command.run("data", "Data sets: what is here, and how to have more.", describe, act, words)
 end
 
 return M

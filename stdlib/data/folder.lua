@@ -127,4 +127,12 @@ function M.digits(count)
   return names
 end
 
+--- What is wrong with the option `test` for a data set that has a test part.
+---@param where string
+---@param test string
+---@return string
+function M.has_test(where, test)
+  return format("%s has a test part of its own, %s: the option test is for folders without one", where, test)
+end
+
 return M

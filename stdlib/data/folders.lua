@@ -97,10 +97,7 @@ function M.recognise(where, options)
     found.missing = where .. "/train"
   end
   for _, part in ipairs { "train", "test", "validation" } do found.watch[#found.watch + 1] = found[part] end
-  if options.test and found.test then
-    found.wrong = format("%s has a test part of its own, %s: the option test is for folders without one", where,
-      found.test)
-  end
+  found.wrong = options.test and found.test and folder.has_test(where, found.test)
   return found
 end
 

@@ -78,10 +78,7 @@ function M.recognise(where, options)
   elseif options.devkit then
     found.kit = development_kit(where, options)
   end
-  if options.test and found.test then
-    found.wrong = format("%s has a test part of its own, %s: the option test is for folders without one", where,
-      found.test)
-  end
+  found.wrong = options.test and found.test and folder.has_test(where, found.test)
   return found
 end
 

@@ -467,8 +467,8 @@ describe("penumbra data", function()
     with_sources(function(data, home)
       local r = data("get digits --from " .. base .. "cut/1000")
       assert.equal(1, r.code)
-      assert.matches("^penumbra: http://[^\n]*ended after 1,000 of 963,840 bytes; the next try goes on from there\n$",
-        r.err)
+      assert.matches("^penumbra: data get: http://[^\n]*ended after 1,000 of 963,840 bytes; "
+        .. "the next try goes on from there\n$", r.err)
       assert.equal(".downloads", left(home))
       r = data("get digits --from " .. base)
       assert.same({ 0, "digits" }, { r.code, left(home) })
