@@ -187,6 +187,8 @@ end
 local LOOK_AT_ALL, LOOK_AT = 20000, 2000 -- pictures whose headers are read, of up to so many all of them
 local MEMORY = 1 << 30 -- bytes of decoded pictures that are kept in memory unless told
 
+local SKIP_HINT <const> = ' (on_error = "skip" would leave it out)'
+
 local function sides(about) return format("%d x %d", about.height, about.width) end
 
 -- What the headers of a part's pictures say. A header that cannot be read is an error unless such files are skipped.
@@ -197,7 +199,7 @@ local function look(files, options)
   if about.bad > 0 and options.on_error ~= "skip" then
     local bad = nn.tensor({ about.first_bad }, { type = "index" })
     local _, message = some:select(bad):survey()
-    error(message or some:path(about.first_bad) .. ": the file changes while it is read", 0)
+    error(message and message .. SKIP_HINT or some:path(about.first_bad) .. ": the file changes while it is read", 0)
   end
   about.path = some:path(about.first_bad == 1 and #some > 1 and 2 or 1)
   if about.other then about.other.path = some:path(about.other.place) end
@@ -240,7 +242,8 @@ local function load_parts(fields, options)
   local skipped = { count = 0, messages = {} }
   for _, name in ipairs(part_order) do
     if fields[name] and fields[name].files then
-      local loaded, count, messages = must(fields[name]:load { on_error = options.on_error })
+      local loaded, count, messages = fields[name]:load { on_error = options.on_error }
+      if not loaded then error(count .. SKIP_HINT, 0) end
       fields[name], skipped.count = loaded, skipped.count + count
       table.move(messages, 1, #messages, #skipped.messages + 1, skipped.messages)
     end

@@ -331,6 +331,8 @@ function M.grid(images, options)
   local label_height = label_lines * font.line
   local columns = math.min(options.columns or math.ceil(math.sqrt(#images)), #images)
   local lines, gap = math.ceil(#images / columns), options.gap
+  -- neighbours keep a blank between them
+  if label_width > 0 and columns > 1 then label_width = label_width + font.width " " end
   local cell_height, cell_width = height + label_height, math.max(width, label_width)
   local unit = first.type == "uint8" and 255 or 1
   local paper = first.type == "uint8" and math.floor(options.background * 255 + 0.5) or options.background

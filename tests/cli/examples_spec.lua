@@ -8,6 +8,8 @@ local EXAMPLES <const> = {
   ["first.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/first.lua", "mean of all +%d", slow = true },
   ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
+  ["mistakes.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/mistakes.lua $OUT && test -s $OUT/mistakes.png",
+    "of 1000 digits are taken for others" },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
     data = "cifar100", slow = true },
   ["digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },

@@ -157,14 +157,14 @@ describe("image", function()
     local plain = image.grid(x, { columns = 3, background = 0 })
     local labelled = image.grid(x, { columns = 3, background = 0, labels = { "a", "1 2", "" } })
     assert.same({ 4, 3 * 5 + 2 * 2, 1 }, plain.shape)
-    assert.same({ 4 + 9, 3 * 18 + 2 * 2, 1 }, labelled.shape) -- as wide as "1 2", three characters of six dots
+    assert.same({ 4 + 9, 3 * 24 + 2 * 2, 1 }, labelled.shape) -- as wide as "1 2 ", four characters of six dots
     assert.equal(0, labelled:slice(1, 1, 4):max():item())
     local text = labelled:slice(1, 5, 13)
-    local third = text:slice(2, 41, 58)
-    assert.equal(1, text:slice(2, 1, 18):max():item())
+    local third = text:slice(2, 53, 76)
+    assert.equal(1, text:slice(2, 1, 24):max():item())
     assert.equal(0, third:max():item())
     -- a "1": a serif, a stem of seven dots, a foot
-    local one = text:slice(2, 21, 26):reshape { 9, 6 }:tolist()
+    local one = text:slice(2, 30, 35):reshape { 9, 6 }:tolist()
     assert.same({ 0, 0, 1, 0, 0, 0 }, one[2])
     assert.same({ 0, 1, 1, 0, 0, 0 }, one[3])
     assert.same({ 0, 1, 1, 1, 0, 0 }, one[8])
