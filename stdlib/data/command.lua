@@ -298,7 +298,7 @@ local function show_card(card)
   for _, which in ipairs { "train", "test" } do
     if card.counts[which] then counts[#counts + 1] = format("%s %s", text.count(card.counts[which]), which) end
   end
-  field("published", "%s images, %d classes", concat(counts, " and "), card.counts.classes)
+  field("published", "%s images, %s classes", concat(counts, " and "), text.count(card.counts.classes))
 end
 
 local function show_set(set, card)
