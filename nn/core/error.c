@@ -13,8 +13,10 @@ int nn_fail(int status, const char *format, ...) {
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
   /* It may quote a hostile file: no second line, nothing that a terminal obeys. */
-  for (char *c = message; *c; c++)
-    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+  for (unsigned char *c = (unsigned char *)message; *c; c++) {
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) c[0] = c[1] = '?';
+    if (*c < ' ' || *c == 0x7f) *c = '?';
+  }
   return status;
 }
 

@@ -5,9 +5,7 @@
  * is allocated, and a gzipped one gets room only as its bytes come out.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -20,25 +18,22 @@ typedef struct {
   const char *path;
   gzFile stream;
   bool packed;      /* gzipped: offsets count unpacked bytes */
-  uint64_t bytes;   /* length of a raw file */
+  uint64_t bytes;   /* length of the file */
   uint64_t offset;
 } idx_file;
 
 static int idx_open(idx_file *f, const char *path) {
-  struct stat about;
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
-  if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
-    close(file);
-    return nn_fail(NN_EIO, "%s: not a regular file", path);
-  }
+  int file;
+  uint64_t bytes;
+  int status = nni_descriptor_open(path, &file, &bytes);
+  if (status != NN_OK) return status;
   gzFile stream = gzdopen(file, "rb");
   if (!stream) {
     close(file);
     return nn_fail(NN_EMEMORY, "%s: out of memory", path);
   }
   gzbuffer(stream, 1 << 16);
-  *f = (idx_file){ .path = path, .stream = stream, .packed = !gzdirect(stream), .bytes = (uint64_t)about.st_size };
+  *f = (idx_file){ .path = path, .stream = stream, .packed = !gzdirect(stream), .bytes = bytes };
   return NN_OK;
 }
 
@@ -142,7 +137,8 @@ static int read_elements(idx_file *f, int64_t count, nn_tensor **out) {
       status = short_field(f, "elements", (uint64_t)count, start, (uint64_t)have);
       break;
     }
-    if (room == count) break;
+    if (nni_is_bomb((uint64_t)have, f->bytes)) status = nni_bomb(f->path, "elements", f->bytes);
+    if (status != NN_OK || room == count) break;
     room = count - room < room ? count : 2 * room;
     nn_tensor *larger = nn_tensor_new(NN_UINT8, 1, &room);
     if (larger) memcpy(nn_tensor_write(larger), nn_tensor_data(t), (size_t)have);

@@ -418,6 +418,7 @@ static int read_images(mat_file *m, const mat_array *a, nn_tensor **out) {
     uint8_t *to = status == NN_OK ? (uint8_t *)nn_tensor_write(t) + done * PIXELS : NULL;
     for (int64_t i = 0; i < now && status == NN_OK; i++) turn_image(to + i * PIXELS, block + i * PIXELS);
     done += now;
+    if (status == NN_OK && nni_is_bomb((uint64_t)(done * PIXELS), m->bytes)) status = nni_bomb(m->path, "X", m->bytes);
     if (status == NN_OK) status = nn_interrupt_check();
   }
   nn_memory_put(block);

@@ -7,29 +7,13 @@
 #include "formats/archive.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "formats/file.h"
-
-const char *nni_archive_shown(char text[100], const char *name) {
-  size_t length = strlen(name), start = length > 99 ? length - 96 : 0;
-  while (start > 0 && start < length && ((unsigned char)name[start] & 0xc0) == 0x80) start++;
-  size_t at = 0;
-  if (start > 0) {
-    memcpy(text, "...", 3);
-    at = 3;
-  }
-  for (const char *c = name + start; *c && at < 99; c++)
-    text[at++] = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
-  text[at] = '\0';
-  return text;
-}
 
 #ifdef NN_HAVE_ARCHIVE
 
@@ -124,14 +108,14 @@ static int failed(nni_archive *a) {
   if (archive_errno(a->reader) == ENOMEM) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
   if (!reason) reason = "damaged";
   if (!a->name) return nn_fail(NN_EFORMAT, "%s: %s", a->path, reason);
-  return nn_fail(NN_EFORMAT, "%s: %s: at byte %s of %s: %s", a->path, nni_archive_shown(name, a->name),
+  return nn_fail(NN_EFORMAT, "%s: %s: at byte %s of %s: %s", a->path, nni_name_end(name, a->name),
                  nni_grouped(at, a->done), nni_grouped(size, a->size), reason);
 }
 
 static int too_large(nni_archive *a, const nni_entry *entry) {
   char name[100], size[32];
   return nn_fail(NN_EFORMAT, "%s: %s: declares %s bytes, more than an archive of this length can hold", a->path,
-                 nni_archive_shown(name, entry->name), nni_grouped(size, (uint64_t)entry->size));
+                 nni_name_end(name, entry->name), nni_grouped(size, (uint64_t)entry->size));
 }
 
 /* ---- opening ---- */
@@ -173,23 +157,19 @@ static int start_reading(nni_archive *a) {
 }
 
 int nni_archive_open(const char *path, nni_archive **out) {
-  struct stat about;
-  /* not to wait for a writer when the name is that of a pipe */
-  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
-  if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
-    close(file);
-    return nn_fail(NN_EIO, "%s: not a regular file", path);
-  }
+  int file;
+  uint64_t bytes;
+  int status = nni_descriptor_open(path, &file, &bytes);
+  if (status != NN_OK) return status;
   nni_archive *a = calloc(1, sizeof *a);
   if (a) {
     a->file = file;
-    a->bytes = (uint64_t)about.st_size;
+    a->bytes = bytes;
     a->path = strdup(path);
   } else {
     close(file);
   }
-  int status = a && a->path ? recognise(a) : nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  status = a && a->path ? recognise(a) : nn_fail(NN_EMEMORY, "%s: out of memory", path);
   if (status == NN_OK) status = start_reading(a);
   if (status == NN_OK) *out = a;
   else nni_archive_close(a);
@@ -253,7 +233,7 @@ static int next_entry(nni_archive *a, nni_entry *entry, bool *more) {
     const char *reason = archive_error_string(a->reader);
     char at[32], name[100];
     return nn_fail(NN_EFORMAT, "%s: %s%s%s before offset %s", a->path, reason ? reason : "damaged",
-                   a->name ? " after " : "", a->name ? nni_archive_shown(name, a->name) : "",
+                   a->name ? " after " : "", a->name ? nni_name_end(name, a->name) : "",
                    nni_grouped(at, a->offset));
   }
   const char *name = archive_entry_pathname(header);
@@ -271,10 +251,10 @@ static int next_entry(nni_archive *a, nni_entry *entry, bool *more) {
   a->done = 0;
   char shown[100];
   if (archive_entry_is_encrypted(header))
-    return nn_fail(NN_EFORMAT, "%s: %s: is encrypted", a->path, nni_archive_shown(shown, copy));
+    return nn_fail(NN_EFORMAT, "%s: %s: is encrypted", a->path, nni_name_end(shown, copy));
   if (archive_entry_sparse_count(header) > 0)
     return nn_fail(NN_EFORMAT, "%s: %s: has holes (a sparse file), which is not read", a->path,
-                   nni_archive_shown(shown, copy));
+                   nni_name_end(shown, copy));
   uint64_t most;
   if (__builtin_mul_overflow(a->bytes, (uint64_t)(a->format == TAR ? 1 : MOST_DEFLATED), &most)) most = UINT64_MAX;
   if (found.size < 0 || (uint64_t)found.size > most || (a->declared += (uint64_t)found.size) > most)
@@ -299,7 +279,7 @@ static int check_entry_end(nni_archive *a) {
   if (got < 0) return failed(a);
   if (got > 0)
     return nn_fail(NN_EFORMAT, "%s: %s: is longer than the %s bytes it declares", a->path,
-                   nni_archive_shown(name, a->name), nni_grouped(size, a->size));
+                   nni_name_end(name, a->name), nni_grouped(size, a->size));
   return NN_OK;
 }
 
@@ -309,7 +289,7 @@ static int read_some(nni_archive *a, uint8_t *to, size_t size) {
     la_ssize_t got = archive_read_data(a->reader, to + done, size - done);
     if (got < 0) return failed(a);
     if (got == 0)
-      return nn_fail(NN_EFORMAT, "%s: %s: ends at byte %s of %s", a->path, nni_archive_shown(name, a->name),
+      return nn_fail(NN_EFORMAT, "%s: %s: ends at byte %s of %s", a->path, nni_name_end(name, a->name),
                      nni_grouped(at, a->done), nni_grouped(whole, a->size));
     done += (size_t)got;
     a->done += (uint64_t)got;
@@ -321,7 +301,7 @@ int nni_archive_read(nni_archive *a, void *to, size_t size) {
   char name[100], more[32], at[32], whole[32];
   if (size > a->size - a->done)
     return nn_fail(NN_EFORMAT, "%s: %s: %s bytes expected at byte %s, the entry has %s", a->path,
-                   nni_archive_shown(name, a->name ? a->name : "no entry"), nni_grouped(more, size),
+                   nni_name_end(name, a->name ? a->name : "no entry"), nni_grouped(more, size),
                    nni_grouped(at, a->done), nni_grouped(whole, a->size));
   int status = read_some(a, to, size);
   return status == NN_OK && a->done == a->size ? check_entry_end(a) : status;
@@ -332,7 +312,7 @@ int nni_archive_read_whole(nni_archive *a, uint64_t limit, uint8_t **bytes, size
   char name[100], found[32], most[32];
   if (left > limit || left > SIZE_MAX / 2)
     return nn_fail(NN_EFORMAT, "%s: %s: %s bytes, at most %s expected", a->path,
-                   nni_archive_shown(name, a->name ? a->name : "no entry"), nni_grouped(found, left),
+                   nni_name_end(name, a->name ? a->name : "no entry"), nni_grouped(found, left),
                    nni_grouped(most, limit));
   uint8_t *whole = NULL;
   size_t room = 0, have = 0;

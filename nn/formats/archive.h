@@ -29,8 +29,6 @@ int nni_archive_read(nni_archive *a, void *to, size_t size);
 /* What is left of the current entry, at most `limit` bytes, in room that grows only as bytes come. free(*bytes). */
 int nni_archive_read_whole(nni_archive *a, uint64_t limit, uint8_t **bytes, size_t *size);
 void nni_archive_close(nni_archive *a);  /* NULL is fine */
-/* A name as a message may show it: cut, and without control characters. Returns text. */
-const char *nni_archive_shown(char text[100], const char *name);
 
 /* ---- writing (zip.c) ---- */
 
@@ -38,7 +36,7 @@ typedef struct nni_zip nni_zip;
 
 /* The file appears under its name at commit; the same entries give the same bytes. */
 int nni_zip_create(const char *path, nni_zip **out);
-/* Starts an entry of exactly `size` bytes, which follow in any number of writes. */
+/* Starts an entry of exactly `size` bytes, which follow in any number of writes. Its name is unlike all others. */
 int nni_zip_add(nni_zip *z, const char *name, uint64_t size);
 int nni_zip_write(nni_zip *z, const void *bytes, size_t size);
 /* Either one ends z. */

@@ -144,10 +144,15 @@ int nni_checkpoint_add_members(nn_checkpoint *c) {
   nni_archive *archive;
   nni_entry entry;
   bool more = true;
+  uint64_t sum = 0;
   int status = nni_archive_open(c->path, &archive);
   if (status != NN_OK) return status;
-  while (status == NN_OK && (status = nni_archive_next(archive, &entry, &more)) == NN_OK && more)
-    if (entry.kind == NNI_FILE) status = read_member(c, archive, &entry);
+  while (status == NN_OK && (status = nni_archive_next(archive, &entry, &more)) == NN_OK && more) {
+    if (entry.kind != NNI_FILE) continue;
+    sum += (uint64_t)entry.size;
+    status = nni_is_bomb(sum, c->length) ? nni_bomb(c->path, entry.name, c->length)
+                                         : read_member(c, archive, &entry);
+  }
   nni_archive_close(archive);
   if (status != NN_OK) return status;
   c->block_by_name = nn_memory_get((c->block_count + 1) * sizeof *c->block_by_name);

@@ -11,18 +11,23 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-int nni_output_open(nni_output *output, const char *path) {
+char *nni_part_name(const char *path) {
   static atomic_uint serial;
-  size_t size = strlen(path) + 1, room = size + 48;
-  char *copy = malloc(size), *temporary = malloc(room);
+  size_t room = strlen(path) + 48;
+  char *name = malloc(room);
+  if (name) snprintf(name, room, "%s.part-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+  else nn_fail(NN_EMEMORY, "%s: out of memory", path);
+  return name;
+}
+
+int nni_output_open(nni_output *output, const char *path) {
+  char *copy = strdup(path), *temporary = nni_part_name(path);
   FILE *stream = NULL;
   int status = NN_OK;
   if (!copy || !temporary) {
     status = nn_fail(NN_EMEMORY, "%s: out of memory", path);
     goto out;
   }
-  memcpy(copy, path, size);
-  snprintf(temporary, room, "%s.part-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
   int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file >= 0 && !(stream = fdopen(file, "wb"))) {
     close(file);
@@ -94,7 +99,7 @@ int nn_file_write(const char *path, const void *bytes, size_t size) {
   return nni_output_commit(&output);
 }
 
-int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
+int nni_descriptor_open(const char *path, int *file, uint64_t *bytes) {
   struct stat about;
   int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);  /* a pipe without a writer would wait for one */
   if (opened < 0) return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
@@ -102,13 +107,21 @@ int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
     close(opened);
     return nn_fail(NN_EIO, "%s: not a regular file", path);
   }
+  *file = opened;
+  *bytes = (uint64_t)about.st_size;
+  return NN_OK;
+}
+
+int nni_input_open(const char *path, FILE **stream, uint64_t *bytes) {
+  int opened;
+  int status = nni_descriptor_open(path, &opened, bytes);
+  if (status != NN_OK) return status;
   FILE *file = fdopen(opened, "rb");
   if (!file) {
     close(opened);
     return nn_fail(NN_EIO, "%s: %s", path, strerror(errno));
   }
   *stream = file;
-  *bytes = (uint64_t)about.st_size;
   return NN_OK;
 }
 
@@ -142,7 +155,7 @@ int nn_file_stamp(const char *path, char *text, size_t size) {
 
 int nn_sha256_file(const char *path, char text[65]) {
   enum { STEP = 1 << 16 };
-  FILE *stream;
+  FILE *stream = NULL;
   uint64_t bytes;
   uint8_t *block = malloc(STEP);
   if (!block) return nn_fail(NN_EMEMORY, "%s: out of memory", path);
@@ -163,6 +176,19 @@ int nn_sha256_file(const char *path, char text[65]) {
   fclose(stream);
   free(block);
   return status;
+}
+
+enum { MOST_EXPANSION = 200 };
+
+bool nni_is_bomb(uint64_t bytes, uint64_t packed) {
+  const uint64_t harmless = (uint64_t)64 << 20;
+  return bytes > harmless && bytes / MOST_EXPANSION > packed;
+}
+
+int nni_bomb(const char *path, const char *part, uint64_t packed) {
+  char shown[100], size[32];
+  return nn_fail(NN_EFORMAT, "%s: %s: unpacks to more than %d times the %s bytes of the file, as a bomb does", path,
+                 nni_name_end(shown, part), MOST_EXPANSION, nni_grouped(size, packed));
 }
 
 const char *nni_grouped(char text[32], uint64_t value) {
@@ -195,7 +221,9 @@ const char *nni_printable(char *out, size_t room, const char *text, size_t size)
   size_t used = 0;
   for (size_t at = 0; at < size;) {
     size_t length = nni_utf8(text + at, size - at);
-    bool plain = length > 1 || (length == 1 && text[at] >= 0x20 && text[at] < 0x7f);
+    bool control = length == 1 ? text[at] < 0x20 || text[at] == 0x7f
+                               : length == 2 && text[at] == '\xc2' && (unsigned char)text[at + 1] < 0xa0;
+    bool plain = length > 0 && !control;
     if (used + (plain ? length : 4) + 4 > room) {
       memcpy(out + used, "...", 3);
       used += 3;
@@ -214,6 +242,16 @@ const char *nni_printable(char *out, size_t room, const char *text, size_t size)
   }
   out[used] = '\0';
   return out;
+}
+
+const char *nni_name_end(char text[100], const char *name) {
+  enum { ROOM = 100, MARK = 3, MOST = ROOM - 4 };  /* nni_printable keeps room for a mark of its own */
+  size_t length = strlen(name), start = length > MOST ? length - (MOST - MARK) : 0;
+  while (start > 0 && start < length && ((unsigned char)name[start] & 0xc0) == 0x80) start++;
+  size_t mark = start > 0 ? MARK : 0;
+  memcpy(text, "...", mark);
+  nni_printable(text + mark, ROOM - mark, name + start, length - start);
+  return text;
 }
 
 const char *nni_quoted(char *out, size_t room, const char *text, size_t size) {

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,17 +19,13 @@
 
 enum { STEP = 1 << 17, MOST_DEPTH = 64, MOST_NAME = 1024, CLUSTER = 4096 };
 
-/* Below this many bytes nothing is a bomb; above it, what expands more than RATIO times is. Pictures do not expand at
- * all, label files of one value a hundredfold. */
-#define HARMLESS ((uint64_t)64 << 20)
-#define RATIO 200
 static const nn_archive_info most = { .bytes = (uint64_t)4 << 40, .files = 50000000 };
 
 /* ---- what may be unpacked ---- */
 
 static int refuse(const char *path, const char *name, const char *why) {
   char shown[100];
-  return nn_fail(NN_EFORMAT, "%s: %s: %s", path, nni_archive_shown(shown, name), why);
+  return nn_fail(NN_EFORMAT, "%s: %s: %s", path, nni_name_end(shown, name), why);
 }
 
 static int check_name(const char *path, const char *name) {
@@ -68,12 +63,9 @@ static int check_entry(const char *path, const nni_entry *entry, const nn_archiv
   }
   if (sum->bytes > limit->bytes)
     return nn_fail(NN_EFORMAT, "%s: %s: with its %s bytes more than %s would be unpacked", path,
-                   nni_archive_shown(shown, entry->name), nni_grouped(size, (uint64_t)entry->size),
+                   nni_name_end(shown, entry->name), nni_grouped(size, (uint64_t)entry->size),
                    nni_grouped(bound, limit->bytes));
-  if (sum->bytes > HARMLESS && sum->bytes / RATIO > sum->packed)
-    return nn_fail(NN_EFORMAT, "%s: %s: unpacks to more than %d times the %s bytes of the archive, as a bomb does",
-                   path, nni_archive_shown(shown, entry->name), RATIO, nni_grouped(bound, sum->packed));
-  return NN_OK;
+  return nni_is_bomb(sum->bytes, sum->packed) ? nni_bomb(path, entry->name, sum->packed) : NN_OK;
 }
 
 int nn_archive_survey(const char *path, nn_archive_info *out) {
@@ -124,7 +116,7 @@ static void remove_folder(const char *path) {
   rmdir(path);
 }
 
-/* "<target>.part-<process>-<number>" of processes that are no more: what they could not remove. */
+/* Parts (nni_part_name) of processes that are no more: what they could not remove. */
 static void remove_leftovers(const char *target) {
   char *parent = strdup(target);
   char *slash = parent ? strrchr(parent, '/') : NULL;
@@ -165,7 +157,7 @@ static int cannot_write(const unpacking *u, const char *name) {
     int status = nni_check_space(u->target, u->total - u->done);
     if (status != NN_OK) return status;
   }
-  return nn_fail(NN_EIO, "%s: %s cannot be written: %s", u->target, nni_archive_shown(shown, name), strerror(reason));
+  return nn_fail(NN_EIO, "%s: %s cannot be written: %s", u->target, nni_name_end(shown, name), strerror(reason));
 }
 
 /* Makes the folders above a name, or with `itself` the name too. */
@@ -242,17 +234,14 @@ static int unpack_all(unpacking *u, const nn_archive_info *info) {
 
 int nn_archive_unpack(const char *path, const char *target, const nn_archive_info *info, nn_progress progress,
                       void *context) {
-  static atomic_uint serial;
   struct stat about;
   if (lstat(target, &about) == 0) return nn_fail(NN_EIO, "%s: is there already", target);
   remove_leftovers(target);
   /* each file takes whole clusters of the disk */
   int status = nni_check_space(target, info->bytes + (uint64_t)info->files * CLUSTER);
   if (status != NN_OK) return status;
-  size_t room = strlen(target) + 48;
-  char *part = malloc(room);
-  if (!part) return nn_fail(NN_EMEMORY, "%s: out of memory", target);
-  snprintf(part, room, "%s.part-%ld-%u", target, (long)getpid(), atomic_fetch_add(&serial, 1));
+  char *part = nni_part_name(target);
+  if (!part) return NN_EMEMORY;
   if (mkdir(part, 0777) != 0) {
     status = nn_fail(NN_EIO, "%s: the folder cannot be made: %s", part, strerror(errno));
     free(part);

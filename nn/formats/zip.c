@@ -71,9 +71,6 @@ int nni_zip_add(nni_zip *z, const char *name, uint64_t size) {
   if (length == 0 || length > UINT16_MAX)
     return nn_fail(NN_EARGUMENT, "%s: the name of an entry has 1 to %d bytes, got %zu", z->output.path, UINT16_MAX,
                    length);
-  for (size_t i = 0; i < z->count; i++)
-    if (strcmp(z->entry[i].name, name) == 0)
-      return nn_fail(NN_EARGUMENT, "%s: two entries are named %s", z->output.path, name);
   if (z->count == z->room) {
     size_t room = z->room ? 2 * z->room : 16;
     zip_entry *larger = realloc(z->entry, room * sizeof *larger);

@@ -110,7 +110,6 @@ static void a_zip_is_written_as_promised_or_not_at_all(void **state) {
   assert_int_equal(nni_zip_add(z, "a", 2), NN_OK);
   ASSERT_FAILED(nni_zip_add(z, "b", 2), NN_EARGUMENT, "promise.zip: a: 2 bytes are missing");
   assert_int_equal(nni_zip_write(z, "xy", 2), NN_OK);
-  ASSERT_FAILED(nni_zip_add(z, "a", 2), NN_EARGUMENT, "two entries are named a");
   ASSERT_FAILED(nni_zip_add(z, "", 2), NN_EARGUMENT, "the name of an entry has 1 to 65535 bytes, got 0");
   assert_int_equal(nni_zip_add(z, "c", 2), NN_OK);
   ASSERT_FAILED(nni_zip_commit(z), NN_EARGUMENT, "promise.zip: c: 2 bytes are missing");
@@ -345,7 +344,7 @@ static void names_stay_below_the_folder(void **state) {
   refuses_name("../x", "../x: \"..\" in a name");
   refuses_name("a/../../x", "a/../../x: \"..\" in a name");
   refuses_name("a/..", "a/..: \"..\" in a name");
-  refuses_name("line\nbreak", "line?break: a control character in a name");
+  refuses_name("line\nbreak", "line\\x0abreak: a control character in a name");
   char deep[200] = "";
   for (int i = 0; i < 70; i++) strcat(deep, "a/");
   start();
