@@ -65,7 +65,7 @@ nni_object *nni_object_new(nni_pickle *p, nni_object_kind kind) {
 }
 
 static int push(nni_pickle *p, nni_object *o) {
-  if (!o || !nni_grow(&p->stack, &p->stack_room, p->depth, sizeof *p->stack)) return no_memory(p);
+  if (!o || !nni_grow(&p->stack, &p->stack_room, p->depth, 1, sizeof *p->stack)) return no_memory(p);
   p->stack[p->depth++] = o;
   return NN_OK;
 }
@@ -254,7 +254,7 @@ static int pop_mark(nni_pickle *p, nni_object ***first, size_t *count) {
 }
 
 static int push_mark(nni_pickle *p) {
-  if (!nni_grow(&p->marks, &p->mark_room, p->mark_count, sizeof *p->marks)) return no_memory(p);
+  if (!nni_grow(&p->marks, &p->mark_room, p->mark_count, 1, sizeof *p->marks)) return no_memory(p);
   p->marks[p->mark_count++] = p->depth;
   return NN_OK;
 }
@@ -434,23 +434,19 @@ static int put(nni_pickle *p, size_t offset, uint64_t index) {
   int status = top(p, &o);
   if (status != NN_OK) return status;
   /* picklers count from 0; each entry took a byte or more */
-  if (index > p->at) return nni_pickle_fail(p, offset, "memo entry %llu, which is too far", (unsigned long long)index);
-  if (index >= p->memo_size) {
-    size_t size = p->memo_size ? p->memo_size : 64;
-    while (size <= index) size *= 2;
-    nni_object **memo = nn_memory_get_zeroed(size * sizeof *memo);
-    if (!memo) return no_memory(p);
-    if (p->memo) memcpy(memo, p->memo, p->memo_size * sizeof *memo);
-    nn_memory_put(p->memo);
-    p->memo = memo;
-    p->memo_size = size;
+  if (index > p->at - p->start) return nni_pickle_fail(p, offset, "memo entry %llu, which is too far", (unsigned long long)index);
+  if (index >= p->memo_used) {
+    size_t more = (size_t)index + 1 - p->memo_used;
+    if (!nni_grow(&p->memo, &p->memo_room, p->memo_used, more, sizeof *p->memo)) return no_memory(p);
+    memset(p->memo + p->memo_used, 0, more * sizeof *p->memo);
+    p->memo_used += more;
   }
   p->memo[index] = o;
   return NN_OK;
 }
 
 static int get(nni_pickle *p, size_t offset, uint64_t index) {
-  if (index >= p->memo_size || !p->memo[index])
+  if (index >= p->memo_used || !p->memo[index])
     return nni_pickle_fail(p, offset, "memo entry %llu, which was not made", (unsigned long long)index);
   return push(p, p->memo[index]);
 }
@@ -670,8 +666,8 @@ static int step(nni_pickle *p, uint8_t code, size_t offset) {
 
 int nni_pickle_next(nni_pickle *p, nni_object **out) {
   size_t memoized = 0;
-  p->depth = p->mark_count = 0;
-  if (p->memo) memset(p->memo, 0, p->memo_size * sizeof *p->memo);
+  p->depth = p->mark_count = p->memo_used = 0;
+  p->start = p->at;
   for (;;) {
     size_t offset = p->at;
     const uint8_t *code = take(p, 1);

@@ -72,7 +72,8 @@ struct nni_pickle {
   size_t *marks;             /* depths of the stack */
   size_t mark_count, mark_room;
   nni_object **memo;
-  size_t memo_size;
+  size_t memo_used, memo_room;
+  size_t start;              /* of the pickle at hand */
   size_t objects;
 };
 

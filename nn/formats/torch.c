@@ -20,7 +20,7 @@
 #include "formats/pickle.h"
 #include "tensor/tensor.h"
 
-enum { DEEPEST = 100, ROOM = 1000, VERSION = 1001 };
+enum { DEEPEST = 100, ROOM = 1000, VERSION = 1001, MOST_WORK = 1 << 22 };
 #define LONGEST_PICKLE ((size_t)64 << 20)
 
 /* What a key stands for. */
@@ -202,7 +202,7 @@ static int flatten(flattening *f, const nni_object *o, int depth) {
   uint64_t cost = 1 + (length + (o->kind == NNI_TEXT ? o->length : 0)) / 16;
   if (depth > DEEPEST) return nn_fail(NN_EFORMAT, "%s: more than %d levels deep", f->file->c->path, DEEPEST);
   if (cost > f->budget)
-    return nn_fail(NN_EFORMAT, "%s: its containers hold each other too often", f->file->c->path);
+    return nn_fail(NN_EFORMAT, "%s: too many values, or containers that hold each other too often", f->file->c->path);
   f->budget -= cost;
   if (o->kind == NNI_TENSOR) return add_tensor(f, o->tensor);
   if (o->kind != NNI_DICT && o->kind != NNI_LIST && o->kind != NNI_TUPLE) return add_value(f, o);
@@ -218,7 +218,7 @@ static int flatten(flattening *f, const nni_object *o, int depth) {
 
 /* pickle: how many bytes made the object. */
 static int add_object(const torch_file *t, const nni_object *o, size_t pickle) {
-  flattening f = { .file = t, .budget = 4096 + 4 * (uint64_t)pickle };
+  flattening f = { .file = t, .budget = pickle < MOST_WORK / 4 ? 4096 + 4 * (uint64_t)pickle : MOST_WORK };
   if (o->kind == NNI_TENSOR) append_name(&f, "tensor", 6);
   else if (o->kind != NNI_DICT && o->kind != NNI_LIST && o->kind != NNI_TUPLE) append_name(&f, "value", 5);
   return flatten(&f, o, 0);
@@ -284,7 +284,7 @@ static int stream_storage(nni_pickle *p, const nni_object *id, nni_object **out)
   nni_object *o;
   int status = read_storage_id(p, id, &o);
   if (status != NN_OK) return status;
-  if (!nni_grow(&t->storages, &t->room, t->count, sizeof *t->storages)) return no_memory(t);
+  if (!nni_grow(&t->storages, &t->room, t->count, 1, sizeof *t->storages)) return no_memory(t);
   t->storages[t->count++] = o->storage;
   *out = o;
   return NN_OK;
@@ -402,7 +402,7 @@ int nni_torch_read_stream(nn_checkpoint *c) {
 /* ---- tar ---- */
 
 static int add_key(torch_file *t, const keyed *k) {
-  if (!nni_grow(&t->keys, &t->key_room, t->key_count, sizeof *t->keys)) return no_memory(t);
+  if (!nni_grow(&t->keys, &t->key_room, t->key_count, 1, sizeof *t->keys)) return no_memory(t);
   t->keys[t->key_count++] = *k;
   return NN_OK;
 }
