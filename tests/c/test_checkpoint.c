@@ -302,6 +302,26 @@ static void every_protocol_is_read(void **state) {
   }
 }
 
+/* What clears a memo costs no more than what filled it, or many short pickles would take forever. */
+static void each_pickle_has_a_memo_of_its_own(void **state) {
+  (void)state;
+  static const char two[][26] = { "U\24aaaaaaaaaaaaaaaaaaaaq\2.", "h\2.", "Nq\24." };
+  for (int second = 1; second <= 2; second++) {
+    nn_checkpoint c = { .path = "file" };
+    uint8_t bytes[32];
+    size_t first = 25;
+    memcpy(bytes, two[0], first);
+    memcpy(bytes + first, two[second], sizeof bytes - 26);
+    nni_pickle p = { .c = &c, .part = "part", .bytes = bytes, .size = sizeof bytes };
+    nni_object *o;
+    assert_int_equal(nni_pickle_next(&p, &o), NN_OK);
+    assert_int_equal(p.at, first);
+    ASSERT_FAILED(nni_pickle_next(&p, &o), NN_EFORMAT, second == 1 ? "was not made" : "which is too far");
+    nni_pickle_end(&p);
+    nni_pool_free(&c.pool);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(every_half_is_exact),
@@ -312,6 +332,7 @@ int main(void) {
     cmocka_unit_test(writing_is_whole_or_not_at_all),
     cmocka_unit_test(reading_without_memory_leaves_nothing),
     cmocka_unit_test(every_protocol_is_read),
+    cmocka_unit_test(each_pickle_has_a_memo_of_its_own),
   };
   return cmocka_run_group_tests_name("checkpoint", tests, scratch_open, scratch_close);
 }
