@@ -15,6 +15,7 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "formats/bytes.h"
 #include "formats/file.h"
 #include "tensor/tensor.h"
 
@@ -39,7 +40,8 @@ typedef struct {
   folder_entry *folders;
   file_entry *files;
   uint32_t *classes;  /* names, by label */
-  int64_t text_used, text_room, folder_count, folder_room, file_count, file_room, class_count, class_room;
+  int64_t text_used, folder_count, file_count, class_count;
+  size_t text_room, folder_room, file_room, class_room;
 } file_store;
 
 struct nn_files {
@@ -60,25 +62,10 @@ static void store_release(file_store *s) {
   nn_memory_put(s);
 }
 
-/* Room for `needed` elements; at least doubles. */
-static int grow(void *list, int64_t *room, int64_t needed, size_t element) {
-  void **block = list;
-  if (needed <= *room) return NN_OK;
-  int64_t larger = needed > 2 * *room ? needed : 2 * *room;
-  void *moved = nn_memory_get((size_t)larger * element);
-  if (!moved) return NN_EMEMORY;
-  if (*block) memcpy(moved, *block, (size_t)*room * element);
-  nn_memory_put(*block);
-  *block = moved;
-  *room = larger;
-  return NN_OK;
-}
-
 static int add_text(file_store *s, const char *text, size_t size, uint32_t *place) {
   if (s->text_used + (int64_t)size + 1 > UINT32_MAX)
     return nn_fail(NN_EARGUMENT, "files: the names of a list are longer than 4 GiB together");
-  int status = grow(&s->text, &s->text_room, s->text_used + (int64_t)size + 1, 1);
-  if (status != NN_OK) return status;
+  if (!nni_grow(&s->text, &s->text_room, (size_t)s->text_used, size + 1, 1)) return NN_EMEMORY;
   memcpy(s->text + s->text_used, text, size);
   s->text[s->text_used + (int64_t)size] = '\0';
   *place = (uint32_t)s->text_used;
@@ -87,10 +74,10 @@ static int add_text(file_store *s, const char *text, size_t size, uint32_t *plac
 }
 
 static int add_folder(file_store *s, const char *path, size_t size, const struct stat *about) {
-  uint32_t place;
+  uint32_t place = 0;
   int status = add_text(s, path, size, &place);
-  if (status == NN_OK) status = grow(&s->folders, &s->folder_room, s->folder_count + 1, sizeof *s->folders);
   if (status != NN_OK) return status;
+  if (!nni_grow(&s->folders, &s->folder_room, (size_t)s->folder_count, 1, sizeof *s->folders)) return NN_EMEMORY;
   s->folders[s->folder_count++] = (folder_entry){
     .path = place, .seconds = about ? (int64_t)about->st_mtim.tv_sec : 0,
     .nanoseconds = about ? (uint32_t)about->st_mtim.tv_nsec : 0, .node = about ? (uint64_t)about->st_ino : 0,
@@ -100,17 +87,18 @@ static int add_folder(file_store *s, const char *path, size_t size, const struct
 
 static int add_file(file_store *s, uint32_t name, int32_t label) {
   if (s->file_count == INT32_MAX) return nn_fail(NN_EARGUMENT, "files: at most %d in a list", INT32_MAX);
-  int status = grow(&s->files, &s->file_room, s->file_count + 1, sizeof *s->files);
-  if (status == NN_OK) s->files[s->file_count++] = (file_entry){ (uint32_t)(s->folder_count - 1), name, label };
-  return status;
+  if (!nni_grow(&s->files, &s->file_room, (size_t)s->file_count, 1, sizeof *s->files)) return NN_EMEMORY;
+  s->files[s->file_count++] = (file_entry){ (uint32_t)(s->folder_count - 1), name, label };
+  return NN_OK;
 }
 
 static int add_class(file_store *s, const char *name) {
   uint32_t place = 0;
   int status = add_text(s, name, strlen(name), &place);
-  if (status == NN_OK) status = grow(&s->classes, &s->class_room, s->class_count + 1, sizeof *s->classes);
-  if (status == NN_OK) s->classes[s->class_count++] = place;
-  return status;
+  if (status != NN_OK) return status;
+  if (!nni_grow(&s->classes, &s->class_room, (size_t)s->class_count, 1, sizeof *s->classes)) return NN_EMEMORY;
+  s->classes[s->class_count++] = place;
+  return NN_OK;
 }
 
 /* ---- lists ---- */
@@ -167,7 +155,7 @@ static bool below(const char *path) {
 
 int nn_files_add(nn_files *f, const char *path, int32_t label) {
   file_store *s = f->store;
-  uint32_t name;
+  uint32_t name = 0;
   if (f->rows || atomic_load(&s->references) > 1 || atomic_load(&f->references) > 1)
     return nn_fail(NN_ESTATE, "files: the list is in use already: nothing can be added");
   if (!below(path)) return nn_fail(NN_EARGUMENT, "files: a path below %s expected, got \"%s\"", s->text, path);
@@ -251,7 +239,8 @@ typedef struct {
 typedef struct {
   char **folders;  /* sorted */
   char **pictures; /* sorted; names are malloc'ed */
-  int64_t folder_count, folder_room, picture_count, picture_room, others;
+  int64_t folder_count, picture_count, others;
+  size_t folder_room, picture_room;
 } folder_content;
 
 static bool is_picture(const char *name) {
@@ -272,12 +261,12 @@ static void content_free(folder_content *c) {
 
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static int keep_name(char ***list, int64_t *count, int64_t *room, const char *name) {
-  int status = grow(list, room, *count + 1, sizeof **list);
-  char *copy = status == NN_OK ? strdup(name) : NULL;
-  if (status == NN_OK && !copy) status = nn_fail(NN_EMEMORY, "%s: out of memory", name);
-  if (status == NN_OK) (*list)[(*count)++] = copy;
-  return status;
+static int keep_name(char ***list, int64_t *count, size_t *room, const char *name) {
+  if (!nni_grow(list, room, (size_t)*count, 1, sizeof **list)) return NN_EMEMORY;
+  char *copy = strdup(name);
+  if (!copy) return nn_fail(NN_EMEMORY, "%s: out of memory", name);
+  (*list)[(*count)++] = copy;
+  return NN_OK;
 }
 
 /* Appends "/name" to the walk's path. */
@@ -350,7 +339,7 @@ static int walk_class(folder_walk *w, int32_t label, int depth, int64_t *others)
   if (status != NN_OK) return status;
   *others += c.others;
   for (int64_t i = 0; i < c.picture_count && status == NN_OK; i++) {
-    uint32_t name;
+    uint32_t name = 0;
     status = add_text(w->store, c.pictures[i], strlen(c.pictures[i]), &name);
     if (status == NN_OK) status = add_file(w->store, name, label);
   }
@@ -593,8 +582,8 @@ static int read_store(FILE *stream, const char *path, uint64_t bytes, file_store
     check = index_check(check, *block[i], size[i]);
   }
   if (check != h.check) return damaged(path, "its checksum is another");
-  s->text_room = s->text_used, s->folder_room = s->folder_count;
-  s->file_room = s->file_count, s->class_room = s->class_count;
+  s->text_room = (size_t)s->text_used, s->folder_room = (size_t)s->folder_count;
+  s->file_room = (size_t)s->file_count, s->class_room = (size_t)s->class_count;
   s->settled = true;
   return check_store(path, s);
 }

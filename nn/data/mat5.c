@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "formats/bytes.h"
 #include "formats/file.h"
 #include "tensor/tensor.h"
 
@@ -505,12 +506,13 @@ int nn_svhn_read(const char *path, nn_tensor **images, nn_tensor **labels) {
 enum { MAX_FIELDS = 64, MAX_FIELD_NAME = 64, MAX_VALUE = 1 << 16, MAX_TEXT = 64 << 20 };
 
 struct nn_mat_table {
-  int64_t rows, values, room;  /* values: cells read so far */
+  int64_t rows, values;        /* values: cells read so far */
   int fields;
   char name[MAX_FIELDS][MAX_FIELD_NAME];
   uint32_t *value;             /* [rows * fields]: places in the text */
   char *text;
-  int64_t used, text_room;
+  int64_t used;                /* bytes of the text */
+  size_t room, text_room;
 };
 
 void nn_mat_table_free(nn_mat_table *t) {
@@ -527,24 +529,10 @@ const char *nn_mat_table_value(const nn_mat_table *t, int64_t row, int field) {
   return t->text + t->value[row * t->fields + field];
 }
 
-static int grow(void *list, int64_t *room, int64_t used, int64_t needed, size_t element) {
-  void **block = list;
-  if (needed <= *room) return NN_OK;
-  int64_t larger = needed > 2 * *room ? needed : 2 * *room;
-  void *moved = nn_memory_get((size_t)larger * element);
-  if (!moved) return NN_EMEMORY;
-  if (*block) memcpy(moved, *block, (size_t)used * element);
-  nn_memory_put(*block);
-  *block = moved;
-  *room = larger;
-  return NN_OK;
-}
-
 static int add_text(nn_mat_table *t, const char *path, const char *bytes, size_t size) {
   if (t->used + (int64_t)size + 1 > MAX_TEXT)
     return nn_fail(NN_EFORMAT, "%s: a table of more than %d MiB of text", path, MAX_TEXT >> 20);
-  int status = grow(&t->text, &t->text_room, t->used, t->used + (int64_t)size + 1, 1);
-  if (status != NN_OK) return status;
+  if (!nni_grow(&t->text, &t->text_room, (size_t)t->used, size + 1, 1)) return NN_EMEMORY;
   if (size > 0) memcpy(t->text + t->used, bytes, size);
   t->used += (int64_t)size;
   t->text[t->used] = '\0';
@@ -596,8 +584,7 @@ static int read_value(mat_file *m, nn_mat_table *t, uint8_t *block, mat_array *a
     return nn_fail(NN_EFORMAT, "%s: struct field: an array of at most %" PRIu64 " bytes expected, found type %" PRIu32
                    " of %" PRIu32 " before offset %" PRIu64 "%s", m->path, m->left, tag.type, tag.size, m->at,
                    where(m));
-  status = grow(&t->value, &t->room, t->values, t->values + 1, sizeof *t->value);
-  if (status != NN_OK) return status;
+  if (!nni_grow(&t->value, &t->room, (size_t)t->values, 1, sizeof *t->value)) return NN_EMEMORY;
   t->value[t->values++] = (uint32_t)t->used;
   rest = m->left - tag.size;
   m->left = tag.size;

@@ -22,7 +22,7 @@
 
 /* Deflate makes at most 1032 bytes of one. After its end mark a tar file may be padded to whole records; more than this
  * is something else. */
-enum { BLOCK = 1 << 17, MOST_DEFLATED = 1032, TAR_BLOCK = 512, PADDING = 1 << 24 };
+enum { BLOCK = 1 << 17, STEP = 1 << 24, MOST_DEFLATED = 1032, TAR_BLOCK = 512, PADDING = 1 << 24 };
 
 typedef enum { ZIP, TAR, TAR_GZIP } archive_format_kind;
 
@@ -307,37 +307,27 @@ int nni_archive_read(nni_archive *a, void *to, size_t size) {
   return status == NN_OK && a->done == a->size ? check_entry_end(a) : status;
 }
 
-int nni_archive_read_whole(nni_archive *a, uint64_t limit, uint8_t **bytes, size_t *size) {
+int nni_archive_read_whole(nni_archive *a, uint64_t limit, nni_bytes *to) {
   uint64_t left = a->size - a->done;
   char name[100], found[32], most[32];
   if (left > limit || left > SIZE_MAX / 2)
     return nn_fail(NN_EFORMAT, "%s: %s: %s bytes, at most %s expected", a->path,
                    nni_name_end(name, a->name ? a->name : "no entry"), nni_grouped(found, left),
                    nni_grouped(most, limit));
-  uint8_t *whole = NULL;
-  size_t room = 0, have = 0;
+  /* one that declares more than the whole file holds is packed, or lies: its room grows as they come */
+  uint64_t step = left <= a->bytes || left < STEP ? left : STEP;
   int status = NN_OK;
+  to->size = 0;
   do {
-    if (have == room) {
-      room = room == 0 ? BLOCK : 2 * room;
-      if (room > left) room = (size_t)left;
-      uint8_t *larger = realloc(whole, room + 1);
-      if (!larger) {
-        status = nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
-        break;
-      }
-      whole = larger;
-    }
-    status = nni_archive_read(a, whole + have, room - have);
-    have = room;
-  } while (status == NN_OK && have < left);
-  if (status != NN_OK) {
-    free(whole);
-    return status;
-  }
-  *bytes = whole;
-  *size = have;
-  return NN_OK;
+    size_t now = (size_t)(left - to->size < step ? left - to->size : step);
+    /* a byte more, so that an empty one has a place, too */
+    if (!nni_grow(&to->data, &to->room, to->size, now + 1, 1)) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
+    status = nni_archive_read(a, to->data + to->size, now);
+    if (status == NN_OK) status = nn_interrupt_check();
+    if (status == NN_OK) to->size += now;
+    step = to->size;
+  } while (status == NN_OK && to->size < left);
+  return status;
 }
 
 #else
@@ -362,8 +352,8 @@ int nni_archive_read(nni_archive *a, void *to, size_t size) {
   return NN_EIO;
 }
 
-int nni_archive_read_whole(nni_archive *a, uint64_t limit, uint8_t **bytes, size_t *size) {
-  (void)a, (void)limit, (void)bytes, (void)size;
+int nni_archive_read_whole(nni_archive *a, uint64_t limit, nni_bytes *to) {
+  (void)a, (void)limit, (void)to;
   return NN_EIO;
 }
 

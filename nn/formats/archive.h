@@ -7,7 +7,7 @@
 #ifndef NN_ARCHIVE_H
 #define NN_ARCHIVE_H
 
-#include "nn.h"
+#include "formats/bytes.h"
 
 typedef struct nni_archive nni_archive;
 
@@ -26,8 +26,8 @@ const char *nni_archive_format(const nni_archive *a);
 int nni_archive_next(nni_archive *a, nni_entry *entry, bool *more);
 /* The next `size` bytes of the current entry, exactly. */
 int nni_archive_read(nni_archive *a, void *to, size_t size);
-/* What is left of the current entry, at most `limit` bytes, in room that grows only as bytes come. free(*bytes). */
-int nni_archive_read_whole(nni_archive *a, uint64_t limit, uint8_t **bytes, size_t *size);
+/* What is left of the current entry, at most `limit` bytes, in place of what was in *to. */
+int nni_archive_read_whole(nni_archive *a, uint64_t limit, nni_bytes *to);
 void nni_archive_close(nni_archive *a);  /* NULL is fine */
 
 /* ---- writing (zip.c) ---- */

@@ -1,4 +1,4 @@
-/* bytes.c -- a growing run of bytes. */
+/* bytes.c -- lists that grow, of anything and of bytes. */
 #include "formats/bytes.h"
 
 #include <errno.h>
@@ -8,26 +8,28 @@
 
 #include "formats/file.h"
 
-enum { SMALLEST = 1 << 12, READ_STEP = 1 << 23 };
+enum { READ_STEP = 1 << 23 };
 
-/* Room for `room` bytes; the first b->size of them stay. */
-static int grow(nni_bytes *b, size_t room) {
-  uint8_t *data = nn_memory_get(room);
-  if (!data) return nn_fail(NN_EMEMORY, "out of memory: %zu bytes", room);
-  if (b->size) memcpy(data, b->data, b->size);
-  nn_memory_put(b->data);
-  b->data = data;
-  b->room = room;
-  return NN_OK;
+bool nni_grow(void *list, size_t *room, size_t used, size_t more, size_t size) {
+  const size_t most = SIZE_MAX / 4 / size;
+  void *old, *block;
+  if (more <= *room - used) return true;
+  if (used > most || more > most || *room > most) {
+    nn_fail(NN_EMEMORY, "out of memory: %zu more elements", more);
+    return false;
+  }
+  size_t wanted = used + more > 2 * *room ? used + more : 2 * *room;
+  if (!(block = nn_memory_get(wanted * size))) return false;
+  memcpy(&old, list, sizeof old);
+  if (used) memcpy(block, old, used * size);
+  nn_memory_put(old);
+  memcpy(list, &block, sizeof block);
+  *room = wanted;
+  return true;
 }
 
 int nni_bytes_add(nni_bytes *b, const void *from, size_t size) {
-  if (size > b->room - b->size) {
-    if (size > SIZE_MAX / 4 || b->room > SIZE_MAX / 4) return nn_fail(NN_EMEMORY, "out of memory: %zu bytes", size);
-    size_t twice = 2 * b->room, needed = b->size + size;
-    int status = grow(b, needed > twice ? needed > SMALLEST ? needed : SMALLEST : twice);
-    if (status != NN_OK) return status;
-  }
+  if (!nni_grow(&b->data, &b->room, b->size, size, 1)) return NN_EMEMORY;
   if (size) memcpy(b->data + b->size, from, size);
   b->size += size;
   return NN_OK;
@@ -36,9 +38,8 @@ int nni_bytes_add(nni_bytes *b, const void *from, size_t size) {
 static int read_stream(nni_bytes *b, FILE *stream, const char *path, uint64_t size, uint64_t most) {
   if (size > most)
     return nn_fail(NN_EFORMAT, "%s: at most %" PRIu64 " bytes are read, the file has %" PRIu64, path, most, size);
-  b->size = 0;
-  int status = size > b->room ? grow(b, (size_t)size) : NN_OK;
-  if (status != NN_OK) return status;
+  if (!nni_grow(&b->data, &b->room, 0, (size_t)size, 1)) return NN_EMEMORY;
+  int status = NN_OK;
   for (size_t done = 0; done < size && status == NN_OK; done += READ_STEP) {
     size_t now = size - done < READ_STEP ? (size_t)size - done : READ_STEP;
     if (fread(b->data + done, 1, now, stream) != now)

@@ -15,7 +15,6 @@ enum {
   CHUNK = 1 << 14,
   LONGEST_NAME = 1000,
   OVERLAP = 1 << 20,    /* elements of a tensor that has more of them than its storage */
-  STEP = 1 << 24,       /* bytes of an archive's member that are taken on trust */
   BATCH = 1 << 13,      /* elements converted at a time */
 };
 
@@ -59,26 +58,13 @@ void nni_pool_free(nni_pool *pool) {
   }
 }
 
-bool nni_grow(void *items, size_t *room, size_t count, size_t size) {
-  void *old, *block;
-  memcpy(&old, items, sizeof old);
-  if (count < *room) return true;
-  size_t wanted = *room ? *room * 2 : 16;
-  if (wanted > SIZE_MAX / 2 / size || !(block = nn_memory_get(wanted * size))) return false;
-  if (count) memcpy(block, old, count * size);
-  nn_memory_put(old);
-  memcpy(items, &block, sizeof block);
-  *room = wanted;
-  return true;
-}
-
 static int no_memory(const nn_checkpoint *c) { return nn_fail(NN_EMEMORY, "%s: out of memory", c->path); }
 
 /* ---- blocks ---- */
 
 int nni_checkpoint_add_block(nn_checkpoint *c, const char *name, uint8_t *bytes, size_t size) {
   const char *copy = name ? nni_pool_text(&c->pool, name, strlen(name)) : NULL;
-  if ((name && !copy) || !nni_grow(&c->blocks, &c->block_room, c->block_count, sizeof *c->blocks)) {
+  if ((name && !copy) || !nni_grow(&c->blocks, &c->block_room, c->block_count, 1, sizeof *c->blocks)) {
     nn_memory_put(bytes);
     return no_memory(c);
   }
@@ -115,28 +101,11 @@ const nni_block *nni_checkpoint_block(const nn_checkpoint *c, const char *name) 
   return place < 0 ? NULL : &c->blocks[place];
 }
 
-/* A member's bytes. One that declares more than the whole file holds is packed, or lies: its room grows as they
- * come. */
 static int read_member(nn_checkpoint *c, nni_archive *archive, const nni_entry *entry) {
-  uint64_t size = (uint64_t)entry->size, room = size <= c->length || size < STEP ? size : STEP, have = 0;
-  uint8_t *bytes = NULL;
-  int status = NN_OK;
-  while (status == NN_OK && (!bytes || have < size)) {
-    if (bytes) room = room > size / 2 ? size : 2 * room;
-    uint8_t *larger = nn_memory_get((size_t)room + 1);
-    if (!larger) {
-      status = no_memory(c);
-      break;
-    }
-    if (have) memcpy(larger, bytes, (size_t)have);
-    nn_memory_put(bytes);
-    bytes = larger;
-    status = nni_archive_read(archive, bytes + have, (size_t)(room - have));
-    have = room;
-    if (status == NN_OK) status = nn_interrupt_check();
-  }
-  if (status == NN_OK) return nni_checkpoint_add_block(c, entry->name, bytes, (size_t)size);
-  nn_memory_put(bytes);
+  nni_bytes member = { 0 };
+  int status = nni_archive_read_whole(archive, UINT64_MAX, &member);
+  if (status == NN_OK) return nni_checkpoint_add_block(c, entry->name, member.data, member.size);
+  nni_bytes_free(&member);
   return status;
 }
 
@@ -216,7 +185,7 @@ int nni_checkpoint_add(nn_checkpoint *c, const char *name, size_t length, const 
   int status = check_name(c, name, length);
   if (status == NN_OK && tensor->dtype) status = check_extent(nni_checkpoint_who(c, name, length, text), tensor);
   if (status != NN_OK) return status;
-  if (c->count == INT32_MAX || !nni_grow(&c->tensors, &c->room, c->count, sizeof *c->tensors)) return no_memory(c);
+  if (c->count == INT32_MAX || !nni_grow(&c->tensors, &c->room, c->count, 1, sizeof *c->tensors)) return no_memory(c);
   nni_stored *place = &c->tensors[c->count];
   *place = *tensor;
   place->name = nni_pool_text(&c->pool, name, length);
@@ -228,7 +197,7 @@ int nni_checkpoint_add(nn_checkpoint *c, const char *name, size_t length, const 
 int nni_checkpoint_add_value(nn_checkpoint *c, nni_values *list, size_t name_length, const nn_value *value) {
   int status = check_name(c, value->name, name_length);
   if (status != NN_OK) return status;
-  if (list->count == INT32_MAX || !nni_grow(&list->items, &list->room, list->count, sizeof *list->items))
+  if (list->count == INT32_MAX || !nni_grow(&list->items, &list->room, list->count, 1, sizeof *list->items))
     return no_memory(c);
   nn_value *place = &list->items[list->count];
   *place = *value;

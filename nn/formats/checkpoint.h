@@ -7,8 +7,8 @@
 #ifndef NN_CHECKPOINT_H
 #define NN_CHECKPOINT_H
 
+#include "formats/bytes.h"
 #include "formats/dtype.h"
-#include "nn.h"
 
 /* ---- small things that live as long as their owner ---- */
 
@@ -23,9 +23,6 @@ void *nni_pool_get(nni_pool *pool, size_t bytes);
 /* A copy with a zero byte behind it. */
 char *nni_pool_text(nni_pool *pool, const char *text, size_t size);
 void nni_pool_free(nni_pool *pool);
-
-/* An array that doubles: room for one more of `size` bytes each; false: out of memory. */
-bool nni_grow(void *items, size_t *room, size_t count, size_t size);
 
 /* ---- the parts ---- */
 

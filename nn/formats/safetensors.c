@@ -113,7 +113,7 @@ static int add_tensor(header *h, nni_stored *t, const int64_t *offsets) {
   t->bytes = h->buffer + begin;
   t->room = (size_t)(end - begin);
   nni_contiguous(t->axes, t->size, t->stride);
-  if (!nni_grow(&h->extents, &h->room, h->count, sizeof *h->extents))
+  if (!nni_grow(&h->extents, &h->room, h->count, 1, sizeof *h->extents))
     return nn_fail(NN_EMEMORY, "%s: out of memory", h->c->path);
   h->extents[h->count] = (extent){ begin, end, h->count };
   h->count++;

@@ -70,12 +70,12 @@ static int read_all(const char *path, char *text, size_t room) {
   while (status == NN_OK) {
     status = nni_archive_next(a, &entry, &more);
     if (status != NN_OK || !more) break;
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    if (entry.kind == NNI_FILE) status = nni_archive_read_whole(a, 1 << 20, &bytes, &size);
+    nni_bytes file = { 0 };
+    if (entry.kind == NNI_FILE) status = nni_archive_read_whole(a, 1 << 20, &file);
     if (status == NN_OK)
-      used += (size_t)snprintf(text + used, room - used, "%s=%.*s;", entry.name, (int)size, bytes ? (char *)bytes : "");
-    free(bytes);
+      used += (size_t)snprintf(text + used, room - used, "%s=%.*s;", entry.name, (int)file.size,
+                               file.data ? (char *)file.data : "");
+    nni_bytes_free(&file);
   }
   nni_archive_close(a);
   if (status != NN_OK) text[0] = '\0';
