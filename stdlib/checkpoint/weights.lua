@@ -375,6 +375,9 @@ end
 
 -- ---- save ----
 
+-- By these a reader would take the file for what it is not.
+local other_endings <const> = { pt = true, pth = true, th = true, ckpt = true, tar = true, npz = true, npy = true }
+
 local save_fields = {
   map = map_field, prefix = spec.text { default = "" }, input = shape_field,
   metadata = spec.value { "a table of strings by name", function(value)
@@ -452,6 +455,10 @@ end
 function M.save(model, path, options)
   check_self("save", model)
   check_path("save", path)
+  local ending = path:match "%.(%w+)$"
+  if other_endings[ending] then
+    error(format('save: expected a name that ends in .safetensors, as that is what is written, got "%s"', path), 2)
+  end
   options = spec.check("save", options, save_fields)
   local tensors, problem = M.torch_tensors(model, options)
   if not tensors then error("save: " .. problem, 2) end

@@ -66,6 +66,10 @@ local function measure(model, part, options, tick)
     local logits = probe.evaluate(model, x)
     if not classes then
       classes = logits:size(2)
+      if part.classes > classes then
+        error(("probe.accuracy: the model tells %d classes apart, %s has %d"):format(classes, part.name,
+          part.classes), 0)
+      end
       for class = 1, classes do
         confusion[class] = {}
         for other = 1, classes do confusion[class][other] = 0 end

@@ -446,6 +446,12 @@ describe("weights", function()
                message_of(model.save, model, path "x.safetensors", { map = { conv1 = "same", conv2 = "same" } }))
     end)
 
+    it("a name of another format", function()
+      local model = model_of()
+      contains('expected a name that ends in .safetensors, as that is what is written, got "net.pt"',
+               message_of(model.save, model, "net.pt"))
+    end)
+
     it("what option is unknown, and where", function()
       local model = model_of()
       local message = message_of(function() return (model:load("x", { strikt = false })) end)

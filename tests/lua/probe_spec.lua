@@ -44,6 +44,11 @@ describe("probe.accuracy", function()
     assert.equal(result.top1, result.metrics.accuracy)
   end)
 
+  it("refuses a model that cannot tell all the classes", function()
+    assert.error_matches(function() probe.accuracy()(linear { { 1, 0, 0 }, { 0, 1, 0 } }, set, quiet) end,
+      "probe.accuracy: the model tells 2 classes apart, pixels has 3")
+  end)
+
   it("has Wilson's interval", function()
     local expected = stats.proportion(5, 7)
     assert.near(100 * expected.low, result.top1.low, 1e-9)
