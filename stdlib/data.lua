@@ -343,7 +343,8 @@ local function advice(name)
     return format(" (penumbra data get %s %s)", known or name,
       source.by_hand and "says how to have it" or "downloads it")
   end
-  local near = spec.nearest(name, cards.names())
+  if lfs.attributes(name) then return format(' (a path has a slash: "./%s")', name) end
+  local near = spec.nearest(name, cards.names()) or spec.nearest(name, spec.names(sources))
   return near and format(' (did you mean "%s"?)', near) or ""
 end
 

@@ -322,12 +322,10 @@ local function info(options)
   local name = options.name
   local card, known = cards.find(name)
   local source = sources[known or name]
-  local found, looked = find.locate(name)
+  local found = find.locate(name)
   if not found and not card and not source then
-    local names = cards.names()
-    table.move(spec.names(sources), 1, #spec.names(sources), #names + 1, names)
-    fail(1, 'there is no data set "%s"%s; looked at\n  %s', name, spec.suggest(name, names),
-      concat(looked, "\n  "))
+    local _, problem = pcall(data.open, name)
+    fail(1, "%s", (problem:gsub("^data%.open: ", "")))
   end
   if not card and found then card = cards.of(found.path) end
   if card then show_card(card) end
@@ -339,8 +337,10 @@ local function info(options)
     say("%s", source and source.by_hand or "not here; penumbra data get " .. (known or name))
     return
   end
-  local ok, problem = pcall(function() show_set(data.open(name), card) end)
-  if not ok then fail(1, "%s", tostring(problem)) end
+  local ok, set = pcall(data.open, name)
+  local problem = set
+  if ok then ok, problem = pcall(show_set, set, card) end
+  if not ok then fail(1, "%s", (tostring(problem):gsub("^data%.open: ", ""))) end
 end
 
 -- ---- the command's words ----

@@ -543,7 +543,7 @@ describe("penumbra data", function()
     with_sources(function(data)
       local r = data "info digtis"
       assert.equal(1, r.code)
-      assert.matches('data info: there is no data set "digtis"; did you mean "digits"?; looked at\n', r.err, 1,
+      assert.matches('data info: there is no data set "digtis" (did you mean "digits"?); expected', r.err, 1,
         true)
     end)
   end)

@@ -92,6 +92,7 @@ describe("data.open", function()
     assert.error_matches(function() data.open("no-such-set") end,
       'data.open: there is no data set "no%-such%-set"; expected .*/penumbra/data/no%-such.*/examples/data/no%-')
     assert.error_matches(function() data.open "minst" end, 'no data set "minst" %(did you mean "mnist"%?%); expected')
+    assert.error_matches(function() data.open "Makefile" end, '"Makefile" %(a path has a slash: "./Makefile"%)')
     assert.error_matches(function() data.open "imagenet" end, "%(penumbra data get imagenet says how to have it%)")
     assert.error_matches(function() data.open "examples/data/mnist/train-labels-idx1-ubyte.gz" end, "name the folder")
     assert.error_matches(function() data.open(folder) end,
