@@ -207,7 +207,7 @@ describe("a lack of memory", function()
       repeat -- each allocation fails in turn
         n = n + 1
         nn.memory.fail_at(n)
-        ok, message = pcall(nn.checkpoint.read, FOLDER .. name)
+        ok, message = pcall(function() return assert(nn.checkpoint.read(FOLDER .. name)) end)
         nn.memory.fail_at(0)
         if not ok then assert.matches("memory", message, 1, true) end
         collectgarbage()
