@@ -135,10 +135,15 @@ function M.names()
   return names
 end
 
-local function plain(name)
+--- A name without case, punctuation and an archive's ending: what its spellings have in common.
+---@param name string
+---@return string
+function M.plain(name)
   name = name:lower():gsub("%.tar%.gz$", ""):gsub("%.t?[gar]+z?$", ""):gsub("%.zip$", "")
   return (name:gsub("[-_ .]", ""))
 end
+
+local plain = M.plain
 
 --- The card for a name as people write it ("CIFAR-10", "FashionMNIST"), or nil.
 ---@param name string

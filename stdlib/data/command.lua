@@ -81,8 +81,8 @@ local function list()
   for _, name in ipairs(spec.names(found)) do
     local set = found[name]
     local card = cards.of(set.path)
-    rows[#rows + 1] = { name, card and card.title or kind_of(set),
-                        set.wrong or set.missing and "incomplete: " .. set.missing .. " is missing" or set.path }
+    local problem = not set.corruptions and set.wrong or set.missing and "incomplete: " .. set.missing .. " is missing"
+    rows[#rows + 1] = { name, card and card.title or kind_of(set), problem or set.path }
   end
   for _, name in ipairs(spec.names(sources)) do
     local source, card = sources[name], cards.list[name]
@@ -335,6 +335,11 @@ local function info(options)
   end
   if not found then
     say("%s", source and source.by_hand or "not here; penumbra data get " .. (known or name))
+    return
+  end
+  if found.corruptions then
+    field("here", "%s", found.folder)
+    field("holds", "%s", concat(found.corruptions, ", "))
     return
   end
   local ok, set = pcall(data.open, name)

@@ -161,6 +161,18 @@ local function instead(path)
   return format("%s (a folder with %s and %s)", path, folder.some(folders, "folder"), folder.some(files, "file"))
 end
 
+-- What lies in a folder under a name or known name spelt in another way: "CIFAR-10-C", "cifar10-c.tar.gz".
+local function spellings(where, name, known)
+  local found = {}
+  for _, list in ipairs { folder.list(where) } do
+    for _, other in ipairs(list) do
+      local plain = other ~= name and cards.plain(other)
+      if plain == cards.plain(name) or plain == cards.plain(known) then found[#found + 1] = other end
+    end
+  end
+  return found
+end
+
 --- The data set of a name or path, or nil and where it was looked for, with what is there instead.
 ---@param name string
 ---@param options? table
@@ -173,7 +185,7 @@ function M.locate(name, options)
     local _, known = cards.find(name)
     for _, where in ipairs(M.folders()) do
       looked[#looked + 1] = where .. "/" .. name
-      if known and known ~= name then looked[#looked + 1] = where .. "/" .. known end
+      for _, other in ipairs(spellings(where, name, known or name)) do looked[#looked + 1] = where .. "/" .. other end
     end
   end
   for i, path in ipairs(looked) do

@@ -452,6 +452,7 @@ describe("penumbra data", function()
       local record = json.read(home .. "/digits/download.json")
       assert.is_true(record["t10k-labels-idx1-ubyte.gz"].verified)
       assert.matches("digits is there already", data("get digits --from " .. base).out)
+      assert.matches("^here +" .. home:gsub("%p", "%%%0") .. "/digits\n", data("info Digits").out)
       local list = data("list").out
       assert.matches("\ndigits +IDX files +" .. home:gsub("%p", "%%%0") .. "/digits\n", list)
       assert.matches("\npacked +penumbra data get packed %(2%.%d+ MB%)\n", list)
