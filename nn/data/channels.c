@@ -1,6 +1,7 @@
 /* channels.c -- stored images with another number of channels: grey repeated, or colours made grey. */
 #include <string.h>
 
+#include "kernels/colour.h"
 #include "tensor/tensor.h"
 
 enum { RGB = 3, GRAIN = 1 << 14 };
@@ -17,12 +18,12 @@ static void repeat_grey(void *context, int64_t begin, int64_t end) {
     for (int c = 0; c < RGB; c++) job->to[RGB * p + c] = job->from[p];
 }
 
-/* to[p] = (19595 r + 38470 g + 7471 b + 2^15) / 2^16: ITU-R 601, as pictures are decoded to grey */
+/* to[p] = the grey of from[p], as pictures are decoded to grey */
 static void make_grey(void *context, int64_t begin, int64_t end) {
   const channels_job *job = context;
   for (int64_t p = begin; p < end; p++) {
     const uint8_t *rgb = job->from + RGB * p;
-    job->to[p] = (uint8_t)((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + (1u << 15)) >> 16);
+    job->to[p] = (uint8_t)nnk_luma(rgb[0], rgb[1], rgb[2]);
   }
 }
 

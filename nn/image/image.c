@@ -41,18 +41,15 @@ void nni_picture_free(nni_picture *p) {
 
 /* ---- grey ---- */
 
-/* The weights of ITU-R BT.601 in 1/2^16, rounded, as Pillow's convert("L") has them. */
-static uint32_t grey(uint32_t r, uint32_t g, uint32_t b) { return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16; }
-
 /* In place: a pixel is read before its place, or one behind it, is written. */
 static void to_grey(nni_picture *p) {
   int64_t count = p->height * p->width;
   uint8_t *x = p->pixels;
   uint16_t *deep = (uint16_t *)(void *)p->pixels;
   if (p->depth == 16)
-    for (int64_t i = 0; i < count; i++) deep[i] = (uint16_t)grey(deep[3 * i], deep[3 * i + 1], deep[3 * i + 2]);
+    for (int64_t i = 0; i < count; i++) deep[i] = (uint16_t)nnk_luma(deep[3 * i], deep[3 * i + 1], deep[3 * i + 2]);
   else
-    for (int64_t i = 0; i < count; i++) x[i] = (uint8_t)grey(x[3 * i], x[3 * i + 1], x[3 * i + 2]);
+    for (int64_t i = 0; i < count; i++) x[i] = (uint8_t)nnk_luma(x[3 * i], x[3 * i + 1], x[3 * i + 2]);
   p->channels = 1;
 }
 

@@ -17,4 +17,9 @@ void nnk_saturate_hsv(nn_real *pixels, int64_t count, nn_real factor);
 void nnk_saturate_blend(nn_real *pixels, int64_t count, nn_real factor);
 void nnk_rotate_hue(nn_real *pixels, int64_t count, double turns);
 
+/* The grey of whole samples, of 8 bits or 16: the weights of ITU-R BT.601 in 1/2^16, as Pillow's convert("L"). */
+static inline uint32_t nnk_luma(uint32_t r, uint32_t g, uint32_t b) {
+  return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16;
+}
+
 #endif
