@@ -155,6 +155,21 @@ static void hostile_sizes_cost_no_memory(void **state) {
   assert_true(stats.peak - before <= 4 << 20);
 }
 
+/* Zeros that compress a thousandfold. */
+static void bombs_are_told(void **state) {
+  (void)state;
+  enum { ZEROS = 80 << 20 };
+  static const uint8_t zeros[1 << 20], header[] = { 0, 0, 8, 1, 5, 0, 0, 0 };
+  const char *path = scratch_path("bomb.gz");
+  nn_tensor *t = NULL;
+  gzFile stream = gzopen(path, "wb9");
+  assert_int_equal(gzwrite(stream, header, sizeof header), sizeof header);
+  for (int i = 0; i < ZEROS; i += sizeof zeros) assert_int_equal(gzwrite(stream, zeros, sizeof zeros), sizeof zeros);
+  assert_int_equal(gzclose(stream), Z_OK);
+  ASSERT_FAILED(nn_idx_read(path, &t), NN_EFORMAT, "bomb.gz: elements: unpacks to more than 200 times the", "bomb does");
+  unlink(path);
+}
+
 static int read_pair(const void *images, size_t images_size, const void *labels, size_t labels_size, int64_t *classes) {
   const char *x_path = scratch_path("x"), *y_path = scratch_path("y");
   nn_tensor *x = NULL, *y = NULL;
@@ -253,6 +268,7 @@ int main(void) {
     cmocka_unit_test(wrong_headers_are_told),
     cmocka_unit_test(random_damage),
     cmocka_unit_test(hostile_sizes_cost_no_memory),
+    cmocka_unit_test(bombs_are_told),
     cmocka_unit_test(pairs),
     cmocka_unit_test(what_is_no_file),
     cmocka_unit_test(allocations_that_fail),
