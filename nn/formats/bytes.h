@@ -4,8 +4,8 @@
 
 #include "nn.h"
 
-/* A list from nn_memory (its address at `list`) with room for *room elements of `size` bytes, of which `used` stay, gets
- * room for `more` of them; at least doubles. False: out of memory, with a message. */
+/* A list from nn_memory (its address at `list`) with room for *room elements of `size` bytes, of which `used` stay,
+ * gets room for `more` of them; at least doubles. False: out of memory, with a message. */
 bool nni_grow(void *list, size_t *room, size_t used, size_t more, size_t size);
 
 typedef struct {

@@ -434,7 +434,8 @@ static int put(nni_pickle *p, size_t offset, uint64_t index) {
   int status = top(p, &o);
   if (status != NN_OK) return status;
   /* picklers count from 0; each entry took a byte or more */
-  if (index > p->at - p->start) return nni_pickle_fail(p, offset, "memo entry %llu, which is too far", (unsigned long long)index);
+  if (index > p->at - p->start)
+    return nni_pickle_fail(p, offset, "memo entry %llu, which is too far", (unsigned long long)index);
   if (index >= p->memo_used) {
     size_t more = (size_t)index + 1 - p->memo_used;
     if (!nni_grow(&p->memo, &p->memo_room, p->memo_used, more, sizeof *p->memo)) return no_memory(p);

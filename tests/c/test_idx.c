@@ -166,7 +166,8 @@ static void bombs_are_told(void **state) {
   assert_int_equal(gzwrite(stream, header, sizeof header), sizeof header);
   for (int i = 0; i < ZEROS; i += sizeof zeros) assert_int_equal(gzwrite(stream, zeros, sizeof zeros), sizeof zeros);
   assert_int_equal(gzclose(stream), Z_OK);
-  ASSERT_FAILED(nn_idx_read(path, &t), NN_EFORMAT, "bomb.gz: elements: unpacks to more than 200 times the", "bomb does");
+  ASSERT_FAILED(nn_idx_read(path, &t), NN_EFORMAT, "bomb.gz: elements: unpacks to more than 200 times",
+                "as a bomb does");
   unlink(path);
 }
 
