@@ -12,7 +12,8 @@ typedef struct {
   char *path, *temporary;
 } nni_output;
 
-/* "<path>.part-<process>-<number>", what is to become `path`, which nobody else makes; free() it. NULL: out of memory. */
+/* "<path>.part-<process>-<number>", a name for what is to become `path`, used by nobody else; free() it. NULL: out of
+ * memory. */
 char *nni_part_name(const char *path);
 /* Opens a new file beside `path`. On success end with commit or discard. */
 int nni_output_open(nni_output *output, const char *path);
