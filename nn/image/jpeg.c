@@ -185,10 +185,25 @@ static bool smoothed(const struct jpeg_decompress_struct *info) {
   return false;
 }
 
+/* Are components stored as encoders do it: whole, or all subsampled alike, to a half at most? */
+static bool usual_sampling(const struct jpeg_decompress_struct *info) {
+  int h = info->max_h_samp_factor, v = info->max_v_samp_factor;
+  for (int c = 0; c < info->num_components; c++) {
+    int own_h = info->comp_info[c].h_samp_factor, own_v = info->comp_info[c].v_samp_factor;
+    if (!(own_h == h && own_v == v) && !(own_h == 1 && own_v == 1)) return false;
+  }
+  return h <= 2 && v <= 2;
+}
+
+/* Must whole rows be decoded, all of them, for the pixels of a window? libjpeg crops other samplings wrongly. */
+static bool needs_whole(const struct jpeg_decompress_struct *info) {
+  return smoothed(info) || !usual_sampling(info);
+}
+
 /* The columns that libjpeg is to make: `left` is the first of them. */
 static JDIMENSION crop(struct jpeg_decompress_struct *info, const nni_stored_decode *how) {
   JDIMENSION left = 0, end = info->output_width;
-  if (smoothed(info)) return left;
+  if (needs_whole(info)) return left;
   if (how->left > MARGIN) left = (JDIMENSION)how->left - MARGIN;
   if (how->left + how->width + MARGIN < (int64_t)end) end = (JDIMENSION)(how->left + how->width) + MARGIN;
   JDIMENSION width = end - left;
@@ -215,7 +230,7 @@ static int read_pixels(jpeg_reader *r, const nni_stored_decode *how, nni_picture
   int64_t first = how->left - crop(info, how);
   int status = nni_picture_shape(out, how->height, how->width, channels, 8);
   if (status != NN_OK) return nn_fail_prefix(status, r->source->name);
-  bool whole_rows = smoothed(info), straight = !inks && info->output_width == how->width && !whole_rows;
+  bool whole_rows = needs_whole(info), straight = !inks && info->output_width == how->width && !whole_rows;
   if (!straight && !(r->line = nn_memory_get((size_t)info->output_width * (size_t)info->output_components)))
     return nn_fail(NN_EMEMORY, "%s: out of memory", r->source->name);
 
