@@ -6,12 +6,12 @@
 ---
 --- Everything random follows from `seed`: the order of the images, the draws of perturbations, dropout. Two runs with
 --- equal seeds see the same images in the same order, whatever their losses are.
+local data_part = require "data.part"
 local file = require "file"
 local json = require "json"
 local loss = require "loss"
 local nn = require "nn"
 local optim = require "optim"
-local data_part = require "data.part"
 local perturb = require "perturb"
 local probe = require "probe"
 local progress = require "progress"

@@ -1,4 +1,6 @@
 --- Small data sets on disk for tests, each in a folder that is removed afterwards.
+local data = require "data"
+local file = require "file"
 local image = require "image"
 local lfs = require "lfs"
 local nn = require "nn"
@@ -17,16 +19,7 @@ function M.folder()
 end
 
 --- Removes a folder with all that is in it.
----@param path string
-function M.remove(path)
-  for name in lfs.dir(path) do
-    if name ~= "." and name ~= ".." then
-      local inner = path .. "/" .. name
-      if lfs.symlinkattributes(inner, "mode") == "directory" then M.remove(inner) else os.remove(inner) end
-    end
-  end
-  lfs.rmdir(path)
-end
+M.remove = file.remove_folder
 
 --- Writes a file, and makes the folders above it.
 ---@param path string
@@ -113,6 +106,19 @@ function M.mat_synsets(rows)
   local names = ("ILSVRC2012_ID" .. ("\0"):rep(3)) .. ("WNID" .. ("\0"):rep(12)) .. ("words" .. ("\0"):rep(11))
   return array(2, "synsets", { #rows, 1 },
     pack("<I2I2i4", INT32, 4, width) .. element(INT8, names) .. table.concat(cells))
+end
+
+--- Opening it must fail with one line that matches all of the patterns.
+---@param path string
+---@param options? table
+---@param ... string
+function M.refused(path, options, ...)
+  local ok, message = pcall(data.open, path, options)
+  if ok then error("it was not refused: " .. table.concat({ ... }, ", "), 2) end
+  if message:find "\n" then error("more than a line: " .. message, 2) end
+  for _, pattern in ipairs { ... } do
+    if not message:find(pattern) then error(string.format("%q does not match %q", message, pattern), 2) end
+  end
 end
 
 return M

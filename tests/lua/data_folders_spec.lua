@@ -21,15 +21,7 @@ end)
 local function write(name, bytes) sets.write(folder .. "/" .. name, bytes) end
 local function picture(name, ...) sets.picture(folder .. "/" .. name, ...) end
 
--- Opening fails with one line that matches all of these.
-local function refused(path, options, ...)
-  local ok, message = pcall(data.open, path, options)
-  if ok then error("it was not refused: " .. table.concat({ ... }, ", ")) end
-  assert.is_nil(message:find("\n"), message)
-  for _, pattern in ipairs { ... } do
-    if not message:find(pattern) then error(string.format("%q does not match %q", message, pattern)) end
-  end
-end
+local refused = sets.refused
 
 -- train: 2 of ant, 3 of bee; test: one of each.
 local function write_folders(test)

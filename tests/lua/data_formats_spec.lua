@@ -11,15 +11,7 @@ after_each(function() sets.remove(folder) end)
 
 local function write(name, bytes) sets.write(folder .. "/" .. name, bytes) end
 
--- Opening fails with one line that matches all of these.
-local function refused(path, options, ...)
-  local ok, message = pcall(data.open, path, options)
-  if ok then error("it was not refused: " .. table.concat({ ... }, ", ")) end
-  assert.is_nil(message:find("\n"), message)
-  for _, pattern in ipairs { ... } do
-    if not message:find(pattern) then error(string.format("%q does not match %q", message, pattern)) end
-  end
-end
+local refused = sets.refused
 
 describe("SVHN", function()
   local train = sets.mat(sets.mat_images { 10, 20, 30 }, sets.mat_labels { 1, 10, 9 })
