@@ -41,7 +41,7 @@ end
 
 local axis = spec.record { label = spec.text(), min = spec.number(), max = spec.number(), log = spec.flag() }
 local common = {
-  path = spec.text { required = true },
+  path = spec.text(),
   formats = spec.list { spec.choice { "svg", "png" }, default = { "svg", "png" } },
   title = spec.text { default = "" },
   note = spec.text { default = "" },
@@ -109,46 +109,51 @@ local function frame(out, options, keys)
   end
 end
 
-local function run(program, script, target)
-  local name = file.temporary(target)
-  local commands = file.temporary(target .. ".gnuplot")
+-- What gnuplot draws for a script: the picture's bytes.
+local function run(program, script)
+  local commands = os.tmpname()
   local errors = commands .. ".err"
-  local ok, message, code = file.write(commands, format("set output %s\n", quoted(name)) .. script)
+  local ok, message, code = file.write(commands, script)
   if not ok then return nil, message, code end
-  local done = os.execute(format("%s -d %s >/dev/null 2>%s", shell_quoted(program), shell_quoted(commands),
-    shell_quoted(errors)))
+  local pipe = io.popen(format("%s -d %s 2>%s", shell_quoted(program), shell_quoted(commands), shell_quoted(errors)))
+  local bytes = pipe and pipe:read("a") or ""
+  local done = pipe and pipe:close()
   local said = file.read(errors) or ""
   os.remove(commands)
   os.remove(errors)
   if done ~= true then
-    os.remove(name)
     -- gnuplot repeats the line and points at the place; its last line says what is wrong.
     local reason = said:match("([^\n]*)%s*$") or ""
-    return nil, format("%s: gnuplot failed: %s", target, reason ~= "" and reason or "no reason given"), "io"
+    return nil, format("gnuplot failed: %s", reason ~= "" and reason or "no reason given"), "io"
   end
-  ok, message = os.rename(name, target)
-  if not ok then return nil, message, "io" end
-  return true
+  return bytes
 end
 
--- Draws the chart in each format: compose(out, options) adds the commands.
-local function draw(options, keys, compose)
+-- The chart's bytes in one format: compose(out, options) adds the commands.
+local function picture(options, keys, compose, kind)
   local program, message, code = M.program()
   if not program then return nil, message, code end
-  local ok
+  options.kind = kind
+  local out = { terminal(kind, options.size) }
+  frame(out, options, keys)
+  compose(out, options)
+  return run(program, concat(out, "\n") .. "\n")
+end
+
+-- Draws the chart in each format to its file, or gives its bytes in the one format asked for.
+local function draw(options, keys, compose, kind)
+  if kind then return picture(options, keys, compose, kind) end
   local folder = file.split(options.path)
-  if folder ~= "" then
-    ok, message, code = file.make_folder(folder)
-    if not ok then return nil, message, code end
-  end
+  local ok, message, code = true, nil, nil
+  if folder ~= "" then ok, message, code = file.make_folder(folder) end
+  if not ok then return nil, message, code end
   local written = {}
-  for _, kind in ipairs(options.formats) do
-    options.kind = kind
-    local out = { terminal(kind, options.size) }
-    frame(out, options, keys)
-    compose(out, options)
-    local target = options.path .. "." .. kind
-    ok, message, code = run(program, concat(out, "\n") .. "\n", target)
+  for _, each in ipairs(options.formats) do
+    local bytes
+    bytes, message, code = picture(options, keys, compose, each)
+    if not bytes then return nil, message, code end
+    local target = options.path .. "." .. each
+    ok, message, code = file.write(target, bytes)
     if not ok then return nil, message, code end
     written[#written + 1] = target
   end
@@ -191,7 +196,7 @@ local function y_range(options, from_zero)
   return y.min or below, y.max or high + 0.14 * span
 end
 
-local function categories(options, from_zero)
+local function categories(options, from_zero, kind)
   local n, series_count = #options.categories, #options.series
   local keys = (series_count > 1 and series_count or 1) + (options.marker and 1 or 0)
   local low, high = y_range(options, from_zero)
@@ -265,40 +270,14 @@ local function categories(options, from_zero)
       end
     end
     if #plots > 0 then out[#out + 1] = "plot " .. concat(plots, ", \\\n  ") end
-  end)
-end
-
---- A bar for each category and series, standing on zero, with its interval and its number.
----   plot.bars{ path = "figures/ds", title = "...", y = { label = "distance score" }, categories = { "plain", "C" },
----              series = { { name = "ours", values = { interval, interval } } },
----              marker = { name = "the paper", values = { 96.01, 97.54 } } }
---- A series may carry `dots`: for each category a list of single values (one per seed). A missing value is false.
----@param options table
----@return string[]? paths, string? message, string? code
-function M.bars(options)
-  local checked = spec.check("plot.bars", options, category_fields)
-  if checked.y and checked.y.log then error("plot.bars: bars stand on zero; use points on a logarithmic axis", 2) end
-  return categories(checked, true)
-end
-
---- The same as points with intervals on an axis that need not begin at zero, for values close together.
----@param options table
----@return string[]? paths, string? message, string? code
-function M.points(options)
-  local checked = spec.check("plot.points", options, category_fields)
-  return categories(checked, false)
+  end, kind)
 end
 
 -- ---- lines ----
 
 local line_fields = with {}
 
---- Lines through points: series = { { name =, points = { { x, y }, ... } } }; y a number or an Interval, whose
---- interval is drawn as a band.
----@param options table
----@return string[]? paths, string? message, string? code
-function M.lines(options)
-  local checked = spec.check("plot.lines", options, line_fields)
+local function lines_chart(checked, format_wanted)
   return draw(checked, #checked.series, function(out)
     local x, y = checked.x or {}, checked.y or {}
     out[#out + 1] = "set xrange " .. range(x.min, x.max)
@@ -330,7 +309,66 @@ function M.lines(options)
     end
     local plots = table.move(lines, 1, #lines, #bands + 1, bands)
     if #plots > 0 then out[#out + 1] = "plot " .. concat(plots, ", \\\n  ") end
-  end)
+  end, format_wanted)
+end
+
+-- ---- what is called ----
+
+local kinds = {
+  bars = { category_fields, function(checked, kind) return categories(checked, true, kind) end },
+  points = { category_fields, function(checked, kind) return categories(checked, false, kind) end },
+  lines = { line_fields, lines_chart },
+}
+
+-- A chart's files, or its bytes in one format; errors are those of the caller's caller.
+local function draw_kind(name, options, kind)
+  local checked = spec.check(kind and "plot.render" or "plot." .. name, options, kinds[name][1], 1)
+  if not kind and not checked.path then error("plot." .. name .. ": path is required: a string", 3) end
+  if name == "bars" and checked.y and checked.y.log then
+    error("plot.bars: bars stand on zero; use points on a logarithmic axis", 3)
+  end
+  return kinds[name][2](checked, kind)
+end
+
+--- A chart's bytes instead of its files: kind is "bars", "points" or "lines", the options are those of that function.
+---@param kind "bars"|"points"|"lines"
+---@param options table
+---@param format_wanted "svg"|"png"
+---@return string? bytes, string? message, string? code
+function M.render(kind, options, format_wanted)
+  if not kinds[kind] then
+    error("plot.render: unknown kind of chart " .. spec.shown(kind) .. spec.suggest(kind, spec.names(kinds)), 2)
+  end
+  if format_wanted ~= "svg" and format_wanted ~= "png" then
+    error('plot.render: expected "svg" or "png", got ' .. spec.shown(format_wanted), 2)
+  end
+  return draw_kind(kind, options, format_wanted)
+end
+
+--- A bar for each category and series, standing on zero, with its interval and its number.
+---   plot.bars{ path = "figures/ds", title = "...", y = { label = "distance score" }, categories = { "plain", "C" },
+---              series = { { name = "ours", values = { interval, interval } } },
+---              marker = { name = "the paper", values = { 96.01, 97.54 } } }
+--- A series may carry `dots`: for each category a list of single values (one per seed). A missing value is false.
+---@param options table
+---@return string[]? paths, string? message, string? code
+function M.bars(options)
+  return draw_kind("bars", options)
+end
+
+--- The same as points with intervals on an axis that need not begin at zero, for values close together.
+---@param options table
+---@return string[]? paths, string? message, string? code
+function M.points(options)
+  return draw_kind("points", options)
+end
+
+--- Lines through points: series = { { name =, points = { { x, y }, ... } } }; y a number or an Interval, whose
+--- interval is drawn as a band.
+---@param options table
+---@return string[]? paths, string? message, string? code
+function M.lines(options)
+  return draw_kind("lines", options)
 end
 
 return M
