@@ -472,23 +472,6 @@ function M.text(topic)
     or "without a topic, help lists them"), 0)
 end
 
---- `penumbra help [topic]`.
----@param arguments string[]
----@return integer exit_code
-function M.main(arguments)
-  if arguments[2] then
-    io.stderr:write(('penumbra: help expects one topic, got "%s" too\n'):format(arguments[2]))
-    return 2
-  end
-  local ok, found = pcall(M.text, arguments[1])
-  if not ok then
-    io.stderr:write("penumbra: ", found, "\n")
-    return 2
-  end
-  io.stdout:write(found)
-  return 0
-end
-
 return setmetatable(M, {
   __call = function(_, value)
     if value == "" then value = nil end

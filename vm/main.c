@@ -6,16 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "embedded.h"
 #include "nn.h"
 #include "nnl.h"
 #include "vm.h"
 
-/* A command is a module whose `main` gets the arguments in a table and returns the exit code (none: 0). */
-static const char *const commands[][2] = {
-  { "data", "data.command" }, { "help", "help" }, { "model", "checkpoint.command" }, { "predict", "predict" },
-  { "run", "run" },
-};
-static const char command_names[] = "data help model predict run";
 static const char option_names[] = "--help --version --threads --traceback -e -h";
 
 static int usage(const char *what, const char *word, const char *known) {
@@ -89,20 +84,46 @@ static int run_script(lua_State *L, char **argument, int count) {
   return vm_call(L, count - 1, 0);
 }
 
-/* require(module).main(arguments) */
+/* The name of a module's command: what follows "commands.", or NULL. */
+static const char *command_of(const vm_module *m) {
+  static const char folder[] = "commands.";
+  return strncmp(m->name, folder, sizeof folder - 1) == 0 ? m->name + sizeof folder - 1 : NULL;
+}
+
+static bool is_command(const char *word) {
+  for (const vm_module *m = vm_modules; m->name != NULL; m++) {
+    const char *name = command_of(m);
+    if (name != NULL && strcmp(name, word) == 0) return true;
+  }
+  return false;
+}
+
+static int unknown_command(const char *word) {
+  char names[1024] = "";
+  for (const vm_module *m = vm_modules; m->name != NULL; m++) {
+    const char *name = command_of(m);
+    size_t used = strlen(names);
+    if (name != NULL) snprintf(names + used, sizeof names - used, " %s", name);
+  }
+  return usage("unknown command", word, names);
+}
+
+/* require("command").main(name, words) */
 static int call_main(lua_State *L) {
   lua_getglobal(L, "require");
-  lua_pushvalue(L, 1);
+  lua_pushliteral(L, "command");
   lua_call(L, 1, 1);
   lua_getfield(L, -1, "main");
+  lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
-  lua_call(L, 1, 1);
+  lua_call(L, 2, 1);
   return 1;
 }
 
-static int run_command(lua_State *L, const char *module, char **argument, int count) {
+/* A command is an embedded module commands.NAME; stdlib/command.lua says what it holds. */
+static int run_command(lua_State *L, const char *name, char **argument, int count) {
   lua_pushcfunction(L, call_main);
-  lua_pushstring(L, module);
+  lua_pushstring(L, name);
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++) {
     lua_pushstring(L, argument[i]);
@@ -121,9 +142,8 @@ static bool looks_like_command(const char *word) {
 }
 
 static int run_arguments(lua_State *L, char **argument, int count) {
-  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-    if (strcmp(argument[0], commands[i][0]) == 0) return run_command(L, commands[i][1], argument + 1, count - 1);
-  if (looks_like_command(argument[0])) return usage("unknown command", argument[0], command_names);
+  if (is_command(argument[0])) return run_command(L, argument[0], argument + 1, count - 1);
+  if (looks_like_command(argument[0])) return unknown_command(argument[0]);
   return run_script(L, argument, count);
 }
 

@@ -145,7 +145,7 @@ describe("help", function()
   end)
 
   it("takes one topic", function()
-    assert.same({ code = 2, out = "", err = 'penumbra: help expects one topic, got "data" too\n' },
+    assert.same({ code = 2, out = "", err = "penumbra: help: too many arguments; penumbra help --help says more\n" },
       run { "help", "loss", "data" })
   end)
 end)

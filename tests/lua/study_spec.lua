@@ -100,7 +100,7 @@ return study {
 ]]
 
 describe("recipes and studies", function()
-  local folder, world, run, plan
+  local folder, world, command, plan
   local said, complained
 
   -- Runs the command with its output caught.
@@ -115,7 +115,7 @@ describe("recipes and studies", function()
     end
     rawset(io, "stdout", catch(said))
     rawset(io, "stderr", catch(complained))
-    local ok, code = pcall(run.main, { ... })
+    local ok, code = pcall(command.main, "run", { ... })
     rawset(io, "stdout", stdout)
     rawset(io, "stderr", stderr)
     said, complained = table.concat(said), table.concat(complained)
@@ -136,7 +136,7 @@ describe("recipes and studies", function()
       real[name] = package.loaded[name]
       package.loaded[name] = module
     end
-    world, run, plan = require "world", require "run", require "plan"
+    world, command, plan = require "world", require "command", require "plan"
     write("toy", recipe_text)
     write("toys", study_text)
   end)
@@ -218,7 +218,7 @@ describe("recipes and studies", function()
       { "variant=D", 'toy.lua: variant expects one of "plain", "C", "none", got "D"' },
       { "epochs", 'expected key=value, got "epochs"' },
       { "--frsh", 'unknown option "--frsh"; did you mean "--fresh"?' },
-      { "--quiet=yes", "--quiet takes no value" },
+      { "--quiet=yes", '--quiet" does not take arguments' },
     }
     for _, case in ipairs(cases) do
       assert.equal(2, main(folder .. "/toy.lua", case[1], "--out", folder .. "/runs"))

@@ -7,8 +7,6 @@ local spec = require "spec"
 local text = require "text"
 local weights = require "checkpoint.weights"
 
-local M = {}
-
 local format, concat = string.format, table.concat
 
 local function plural(n, word) return format("%s %s%s", text.count(n), word, n == 1 and "" or "s") end
@@ -129,12 +127,5 @@ local function describe(parser)
   two:argument("out", "the file to write; it ends in .safetensors or .npz")
 end
 
---- The command.
----@param words string[]
----@return integer exit_code
-function M.main(words)
-  return command.run("model", "Files of weights: safetensors, what torch.save writes, .npz.", describe,
-    function(options) return (options.command == "info" and info or convert)(options) end, words)
-end
-
-return M
+return { about = "Files of weights: safetensors, what torch.save writes, .npz.", describe = describe,
+         act = function(options) return (options.command == "info" and info or convert)(options) end }

@@ -15,8 +15,6 @@ local spec = require "spec"
 local text = require "text"
 local unpack = require "data.unpack"
 
-local M = {}
-
 local format, concat, sort = string.format, table.concat, table.sort
 
 -- A failure that is told in one line and ends the command; code 2 is for a wrong command line.
@@ -365,21 +363,14 @@ local function describe(parser)
   getting:flag("--quiet", "Show no progress.")
 end
 
-local commands = { list = list, info = info, import = import, get = get_set }
+local actions = { list = list, info = info, import = import, get = get_set }
 
 -- What `fail` raised ends in one line.
 local function act(options)
-  local ok, problem = pcall(commands[options.command], options)
+  local ok, problem = pcall(actions[options.command], options)
   if ok then return 0 end
   if type(problem) ~= "table" or not problem.code then error(problem, 0) end
   return command.fail("data " .. options.command, problem.message, problem.code)
 end
 
---- `penumbra data` with its words; gives the exit code.
----@param words string[]
----@return integer exit_code
-function M.main(words)
-  return command.run("data", "Data sets: what is here, and how to have more.", describe, act, words)
-end
-
-return M
+return { about = "Data sets: what is here, and how to have more.", describe = describe, act = act }

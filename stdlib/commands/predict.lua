@@ -15,8 +15,6 @@ local spec = require "spec"
 local text = require "text"
 local weights = require "checkpoint.weights"
 
-local M = {}
-
 local format, concat = string.format, table.concat
 
 -- ---- the words ----
@@ -190,11 +188,4 @@ local function predict(options)
   return code
 end
 
---- The command.
----@param words string[]
----@return integer exit_code
-function M.main(words)
-  return command.run("predict", "The most likely classes of each picture.", describe, predict, words)
-end
-
-return M
+return { about = "The most likely classes of each picture.", describe = describe, act = predict }

@@ -1,0 +1,93 @@
+--- The folder of a run: runs/<recipe>-<first 8 digits of the plan's hash>/. It holds
+---   recipe.lua params.json plan.txt environment.json    what was run, and where
+---   metrics.jsonl                                       one line per row training reports
+---   tables/ figures/                                    each probe's table and pictures
+---   items.json                                          one number per test item, for comparisons in pairs
+---   results.json                                        the numbers; written last, so it marks a complete run
+local file = require "file"
+local find = require "data.find"
+local json = require "json"
+local nn = require "nn"
+local stats = require "stats"
+
+local M = {}
+
+--- A value as JSON can hold it: Intervals without their items, nothing of the runtime's.
+---@param value any
+---@return any
+function M.plain(value, depth)
+  depth = depth or 0
+  if stats.is_interval(value) then
+    local out = {}
+    for key, field in pairs(value) do
+      if key ~= "items" then out[key] = field end
+    end
+    return out
+  end
+  local kind = type(value)
+  if kind == "string" or kind == "number" or kind == "boolean" then return value end
+  if kind ~= "table" or depth > 20 then return nil end
+  local out = {}
+  for key, element in pairs(value) do
+    out[type(key) == "string" and key or #value > 0 and key or tostring(key)] = M.plain(element, depth + 1)
+  end
+  return out
+end
+
+--- Everything a result may depend on beside the plan.
+---@return table
+function M.environment()
+  local about = nn.info()
+  about.blas_core = os.getenv "OPENBLAS_CORETYPE"
+  about.written = os.date "!%Y-%m-%dT%H:%M:%SZ"
+  return about
+end
+
+--- Passes on a success; a failure of the world (nil, message, code) becomes an error that carries both.
+---@return any
+function M.must(ok, message, code)
+  if not ok then error({ world = true, message = message, code = code }, 0) end
+  return ok
+end
+
+--- Writes a value as a file of JSON.
+---@param path string
+---@param value any
+function M.write_json(path, value)
+  M.must(file.write(path, json.encode(value, { pretty = true }) .. "\n"))
+end
+
+-- Whether data sets were found where they are now, and the program was this one.
+local function still_true(results)
+  if results.version ~= nn.version or type(results.data) ~= "table" then return false end
+  for name, was in pairs(results.data) do
+    if not find.same(name, was) then return false end
+  end
+  return true
+end
+
+--- The results in a run's folder, when it is complete, of this plan, and would come out the same today; else nil.
+---@param folder string
+---@param hash string
+---@return table? results  # with metrics as Intervals
+function M.read(folder, hash)
+  local results = json.read(folder .. "/results.json")
+  if type(results) ~= "table" or results.plan_hash ~= hash or type(results.metrics) ~= "table" then return nil end
+  if not still_true(results) then return nil end
+  local items = json.read(folder .. "/items.json")
+  for name, fields in pairs(results.metrics) do
+    if type(fields) ~= "table" or type(fields.value) ~= "number" then
+      -- A value that was not finite came back as null; as a number it shows as what it was.
+      if type(fields) ~= "table" then return nil end
+      fields.value = 0 / 0
+    end
+    for key, field in pairs(fields) do
+      if field == json.null then fields[key] = nil end
+    end
+    fields.items = type(items) == "table" and items[name] or nil
+    results.metrics[name] = stats.new(fields)
+  end
+  return results
+end
+
+return M
