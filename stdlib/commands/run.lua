@@ -1,4 +1,5 @@
 --- `penumbra run FILE key=value ...`: makes the run of a recipe, or all runs of a study, and writes their folders.
+local about = require "report.about"
 local command = require "command"
 local file = require "file"
 local folder_of = require "run.folder"
@@ -110,6 +111,7 @@ local function run_study(this, options, settings, say)
   folder_of.must(file.write(folder .. "/study.lua", this.text))
   folder_of.must(file.write(folder .. "/recipe.lua", base.text))
   folder_of.write_json(folder .. "/environment.json", folder_of.environment())
+  folder_of.must(about.write(folder, this, { scale = expansion.scale, settings = settings, charts = found.charts }))
   local tables, runs = {}, {}
   for i, shown in ipairs(found.tables) do tables[i] = { by = shown.by, rows = folder_of.plain(shown.data) } end
   for i, job in ipairs(jobs) do

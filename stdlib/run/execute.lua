@@ -5,6 +5,7 @@
 --- It calls context.progress{ done =, total =, images =, epoch =, note = } and context.record(row) as it goes. A
 --- probe's result has `metrics`, Intervals by name (their `items` let runs be compared item by item), `rows`, and
 --- prints as a table.
+local about = require "report.about"
 local file = require "file"
 local find = require "data.find"
 local folder_of = require "run.folder"
@@ -69,6 +70,7 @@ local function execute(job, report)
   must(file.write(folder .. "/plan.txt", plan.text(job.plan) .. "\n"))
   write_json(folder .. "/params.json", job.values)
   write_json(folder .. "/environment.json", folder_of.environment())
+  must(about.write(folder, job.recipe))
 
   find.opened = {}
   local made, build = job.plan, plan.builder()

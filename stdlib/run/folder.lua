@@ -2,6 +2,7 @@
 ---   recipe.lua params.json plan.txt environment.json    what was run, and where
 ---   metrics.jsonl                                       one line per row training reports
 ---   tables/ figures/                                    each probe's table and pictures
+---   about.json                                          what the recipe says of itself, for the report
 ---   items.json                                          one number per test item, for comparisons in pairs
 ---   results.json                                        the numbers; written last, so it marks a complete run
 local file = require "file"
