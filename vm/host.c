@@ -47,5 +47,6 @@ int vm_open_host(lua_State *L) {
     { "modules", modules }, { "source", source }, { "clock", clock_seconds }, { "terminal", terminal }, { NULL, NULL },
   };
   luaL_newlib(L, functions);
+  vm_open_processes(L);
   return 1;
 }

@@ -195,6 +195,7 @@ static int run(lua_State *L, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "");
+  vm_set_program(argv[0]);
   if (nn_start() != NN_OK) {
     fprintf(stderr, "penumbra: %s\n", nn_error());
     return VM_FAILED;

@@ -32,6 +32,14 @@ void vm_report(lua_State *L);
 /* The loader of require "host". */
 int vm_open_host(lua_State *L);
 
+/* ---- process.c ---- */
+
+/* Adds spawn and wait_any to the table at the top of the stack. */
+void vm_open_processes(lua_State *L);
+
+/* The program's own name, argv[0]: what starts it again. */
+void vm_set_program(const char *name);
+
 /* ---- interrupt.c ---- */
 
 /* Makes coroutine.resume and coroutine.wrap tell which coroutine runs, so that an interrupt reaches it. */

@@ -72,6 +72,8 @@ describe("Ctrl-C", function()
                                              class_names = { "a" }, shape = { 224, 224, 3 } }]] },
     ["a loop over batches"] = { "while true do for _ in part:batches { workers = 2, prefetch = 1 } do end end",
       "local part = data.synthetic { train = 4096, side = 16 }.train" },
+    ["a wait for a program"] = "require 'host'.spawn { 'sleep', '60' }:wait()",
+    ["a program that says nothing"] = "require 'host'.spawn({ 'sleep', '60' }, { stdout = 'pipe' }):read()",
     ["a read that waits"] = "io.open('silence', 'r+'):read()",
   }
   for name, case in pairs(cases) do
