@@ -160,7 +160,7 @@ static const char *find_program(lua_State *L, const char *name) {
 
 /* A string without NUL bytes at the top of the stack. */
 static char *check_word(lua_State *L, const char *what) {
-  size_t size;
+  size_t size = 0;
   const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
   if (word == NULL) luaL_error(L, "host.spawn: %s expects strings, got a %s", what, luaL_typename(L, -1));
   if (strlen(word) != size) luaL_error(L, "host.spawn: %s has a NUL byte in it", what);
@@ -219,12 +219,13 @@ static char **read_environment(lua_State *L, int index) {
 }
 
 static void read_limits(lua_State *L, int index, launch *l) {
+  static const char names[] = "cpu, file_size, files, memory, processes";
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
     int resource = strcmp(name, "cpu") == 0 ? RLIMIT_CPU : strcmp(name, "file_size") == 0 ? RLIMIT_FSIZE
       : strcmp(name, "files") == 0 ? RLIMIT_NOFILE : strcmp(name, "memory") == 0 ? RLIMIT_AS
       : strcmp(name, "processes") == 0 ? RLIMIT_NPROC : -1;
-    if (resource < 0) luaL_error(L, "host.spawn: unknown limit \"%s\"; known: cpu, file_size, files, memory, processes", name);
+    if (resource < 0) luaL_error(L, "host.spawn: unknown limit \"%s\"; known: %s", name, names);
     int whole;
     lua_Integer value = lua_tointegerx(L, -1, &whole);
     if (!whole || value < 0) luaL_error(L, "host.spawn: limits.%s expects an integer of at least 0", name);

@@ -115,7 +115,7 @@ describe("host.spawn", function()
     for message, arguments in pairs {
       ['unknown option "stdou"; did you mean "stdout"?'] = { { "true" }, { stdou = "pipe" } },
       ['unknown option "std"'] = { { "true" }, { std = "pipe" } },
-      ['unknown limit "cpus"; known: cpu, file_size, files, memory, processes'] = { { "true" }, { limits = { cpus = 1 } } },
+      ['unknown limit "cpus"; known: cpu, file_size, files'] = { { "true" }, { limits = { cpus = 1 } } },
       ["limits.cpu expects an integer of at least 0"] = { { "true" }, { limits = { cpu = -1 } } },
       ["argv has a NUL byte in it"] = { { "true", "a\0b" } },
       ["argv expects strings, got a number"] = { { "true", 1 } },
