@@ -44,7 +44,7 @@ NN = $(addprefix nn/, \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
-  module/block.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
+  module/block.c module/cost.c module/graph.c module/layer.c module/lower.c module/module.c module/plan.c \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/channels.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
   formats/safetensors.c formats/torch.c \

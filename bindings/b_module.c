@@ -208,6 +208,7 @@ typedef struct {
   void (*add)(lua_State *L, int result, const char *path);  /* takes the boxed tensor on top */
   bool requires_grad;        /* what freeze and unfreeze set */
   int64_t elements;
+  nn_module *root;           /* of which layers are listed */
 } visit;
 
 static bool below(const char *path, const char *prefix) {
@@ -304,16 +305,27 @@ static int module_zero_grad(lua_State *L) {
 
 static int count_one(void *context, const char *path, nn_tensor *t, bool buffer) {
   visit *v = context;
-  if (wanted(v, path, buffer)) v->elements += nn_tensor_count(t);
+  if (!wanted(v, path, buffer)) return NN_OK;
+  if (lua_rawgetp(v->L, v->seen, t) == LUA_TNIL) {
+    v->elements += nn_tensor_count(t);
+    lua_pushboolean(v->L, true);
+    lua_rawsetp(v->L, v->seen, t);
+  }
+  lua_pop(v->L, 1);
   return NN_OK;
 }
 
-/* model:count([prefix]) -> number of parameters */
+static int64_t count_below(lua_State *L, nn_module *m, const char *prefix) {
+  lua_newtable(L);
+  visit v = { .L = L, .parameters = true, .prefix = prefix, .seen = lua_gettop(L) };
+  if (nn_module_walk(m, &(nn_module_visitor){ .context = &v, .tensor = count_one }) != NN_OK) nnl_raise(L);
+  lua_pop(L, 1);
+  return v.elements;
+}
+
+/* model:count([prefix]) -> number of parameters; one that several layers share counts once */
 static int module_count(lua_State *L) {
-  visit v = { .parameters = true, .prefix = luaL_optstring(L, 2, "") };
-  if (nn_module_walk(check_module(L, 1), &(nn_module_visitor){ .context = &v, .tensor = count_one }) != NN_OK)
-    return nnl_raise(L);
-  lua_pushinteger(L, v.elements);
+  lua_pushinteger(L, count_below(L, check_module(L, 1), luaL_optstring(L, 2, "")));
   return 1;
 }
 
@@ -348,10 +360,18 @@ static int module_random_state(lua_State *L) {
 
 /* ---- the tree ---- */
 
+/* As an integer while that is exact. */
+static void push_whole(lua_State *L, double number) {
+  if (number < 0x1p53) lua_pushinteger(L, (lua_Integer)number);
+  else lua_pushnumber(L, number);
+}
+
 static int push_layer(void *context, const char *path, nn_module *m) {
   visit *v = context;
   const nn_module_class *class = nn_module_class_of(m);
-  lua_createtable(v->L, 0, 4);
+  lua_createtable(v->L, 0, 7);
+  lua_pushinteger(v->L, count_below(v->L, v->root, path));
+  lua_setfield(v->L, -2, "parameters");
   lua_pushstring(v->L, path);
   lua_setfield(v->L, -2, "path");
   lua_pushstring(v->L, nn_module_class_name(class));
@@ -382,15 +402,82 @@ static int push_layer_tensor(void *context, const char *path, nn_tensor *t, bool
   return NN_OK;
 }
 
-/* model:layers() -> list of { path, class, options, tensors = { { name, tensor, buffer }, ... } }, the model itself
- * first, each before its children; a module that stands in two places is there twice */
+/* Sizes of a batch of `images` whose one image has the sizes that the option `input` holds. */
+static int batch_sizes(lua_State *L, const char *who, const nn_param *input, int64_t images, int64_t *size) {
+  if (input->count >= NN_MAX_AXES)
+    nnl_error(L, "%s: input expects at most %d axes, got %d", who, NN_MAX_AXES - 1, input->count);
+  size[0] = images;
+  memcpy(size + 1, input->list, (size_t)input->count * sizeof *size);
+  return 1 + input->count;
+}
+
+/* Into the layers listed at index: output, the sizes of the result for one image, and flops. */
+static void add_costs(lua_State *L, nn_module *m, int index, int axes, const int64_t *size) {
+  int count = (int)lua_rawlen(L, index);
+  nn_layer_cost *cost = lua_newuserdatauv(L, (size_t)count * sizeof *cost, 0);
+  if (nn_module_measure(m, axes, size, cost, count) != NN_OK) nnl_raise(L);
+  for (int i = 0; i < count; i++) {
+    if (cost[i].axes < 0) continue;
+    lua_rawgeti(L, index, i + 1);
+    lua_createtable(L, cost[i].axes, 0);
+    for (int k = 1; k < cost[i].axes; k++) {
+      lua_pushinteger(L, cost[i].size[k]);
+      lua_rawseti(L, -2, k);
+    }
+    lua_setfield(L, -2, "output");
+    push_whole(L, cost[i].flops);
+    lua_setfield(L, -2, "flops");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* model:layers([{ input = { H, W, C } }]) -> list of { path, class, options, parameters, tensors = { { name, tensor,
+ * buffer }, ... } }, the model itself first, each before its children; a module that stands in two places is there
+ * twice. For an input, one image without the axis of images, also output and flops. What stands below a module is
+ * counted in. */
 static int module_layers(lua_State *L) {
+  static const char options[] = "{input:sizes?}";
   nn_module *m = check_module(L, 1);
+  nn_signature s;
+  nn_param p[NN_MAX_PARAMS];
+  int64_t size[NN_MAX_AXES];
+  nn_signature_parse(options, &s);
+  nnl_read_options(L, "layers", &s, 2, p);
+  int axes = p[0].given ? batch_sizes(L, "layers", &p[0], 1, size) : 0;
   luaL_checkstack(L, 10, NULL);
   lua_newtable(L);
-  visit v = { .L = L, .result = lua_gettop(L) };
+  visit v = { .L = L, .result = lua_gettop(L), .root = m };
   nn_module_visitor visitor = { .context = &v, .module = push_layer, .tensor = push_layer_tensor };
-  return nn_module_walk(m, &visitor) == NN_OK ? 1 : nnl_raise(L);
+  if (nn_module_walk(m, &visitor) != NN_OK) return nnl_raise(L);
+  if (axes) add_costs(L, m, v.result, axes, size);
+  return 1;
+}
+
+/* model:cost{ input = { H, W, C }, batch = 1, training = false } -> { flops, parameters, activation_bytes, planned }:
+ * a pass over a batch, in training with the way back; a multiply-add counts 2. activation_bytes: the batch, the result,
+ * and the block that the plan lays values and gradients in (planned), or all of them where there is no plan. */
+static int module_cost(lua_State *L) {
+  static const char options[] = "{input:sizes, batch:integer=1 >=1, training:boolean=false}";
+  nn_module *m = check_module(L, 1);
+  nn_signature s;
+  nn_param p[NN_MAX_PARAMS];
+  int64_t size[NN_MAX_AXES];
+  nn_signature_parse(options, &s);
+  nnl_read_options(L, "cost", &s, 2, p);
+  int axes = batch_sizes(L, "cost", &p[0], p[1].integer, size);
+  nn_cost cost;
+  if (nn_module_cost(m, axes, size, p[2].integer, &cost) != NN_OK) return nnl_raise(L);
+  lua_createtable(L, 0, 4);
+  push_whole(L, cost.flops);
+  lua_setfield(L, -2, "flops");
+  lua_pushinteger(L, count_below(L, m, ""));
+  lua_setfield(L, -2, "parameters");
+  lua_pushinteger(L, cost.bytes);
+  lua_setfield(L, -2, "activation_bytes");
+  lua_pushboolean(L, cost.planned);
+  lua_setfield(L, -2, "planned");
+  return 1;
 }
 
 /* ---- printing ---- */
@@ -508,7 +595,7 @@ void nnl_open_modules(lua_State *L, int module) {
     { "named_parameters", module_named_parameters }, { "buffers", module_buffers }, { "state", module_state },
     { "freeze", module_freeze }, { "unfreeze", module_unfreeze }, { "zero_grad", module_zero_grad },
     { "count", module_count }, { "initialise", module_initialise }, { "random_state", module_random_state },
-    { "layers", module_layers }, { NULL, NULL },
+    { "layers", module_layers }, { "cost", module_cost }, { NULL, NULL },
   };
   static const char *const in_lua[][2] = { { "load", "checkpoint.weights" }, { "save", "checkpoint.weights" } };
   luaL_newmetatable(L, NNL_MODULE);

@@ -200,6 +200,27 @@ typedef struct {
 
 int nn_module_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
 
+/* What one module makes of an input: the shape of its result, and the floating-point operations of the way there. A
+ * multiply-add counts 2; padding counts as pixels; the modules below are counted in. axes -1: it does not run. */
+typedef struct {
+  int axes;
+  int64_t size[NN_MAX_AXES];
+  double flops;
+} nn_layer_cost;
+
+/* For an input of these sizes, the first of which counts images, in evaluation: one entry for each module, in the order
+ * of nn_module_walk. Nothing is computed but shapes. count: of the entries, and of the modules. */
+int nn_module_measure(nn_module *m, int axes, const int64_t *size, nn_layer_cost *cost, int count);
+
+/* What a pass costs: forwards, or in training forwards and backwards to the parameters that want a gradient. */
+typedef struct {
+  double flops;
+  int64_t bytes;    /* of the input, the result, and all values and gradients between them that are alive together */
+  bool planned;     /* bytes are those of the plan that will run; else every value's */
+} nn_cost;
+
+int nn_module_cost(nn_module *m, int axes, const int64_t *size, bool training, nn_cost *cost);
+
 /* ---- files of data (data/, formats/, image/) ---------------------------------------------------------------- */
 
 /* Messages about a damaged file name the path, the offset and the field; records and offsets count from 0 there. */

@@ -144,7 +144,9 @@ local nn_functions = {
 topics.model = [==[
 A model m: m(x), m:forward(x, {training, taps, seed}), m:train(f), m:parameters(prefix), m:named_parameters(prefix),
 m:buffers(prefix), m:state(prefix), m:freeze(prefix), m:unfreeze(prefix), m:zero_grad(), m:count(), m:initialise(seed),
-m:layers(), m:random_state({seed, passes}), m:load(path, options), m:save(path, options): `help model:load`.
+m:layers({input}), m:cost({input, batch, training}), m:random_state({seed, passes}), m:load(path, options),
+m:save(path, options): `help model:load`. With input = {H, W, C} the layers tell output and flops (a multiply-add is 2);
+cost tells flops, parameters and activation_bytes of a pass over a batch.
 
 At the command line, `penumbra model info FILE` and `penumbra model convert IN OUT` tell of files of weights.
 ]==]

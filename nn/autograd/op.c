@@ -58,6 +58,15 @@ const char *nn_op_doc(const nn_op *op) { return op->doc; }
 const char *nn_op_check(const nn_op *op) { return op->check; }
 bool nn_op_differentiable(const nn_op *op) { return op->backward != NULL; }
 
+double nni_flops(const nn_call *c) {
+  return c->op->flops ? c->op->flops(c) : (double)nni_shape_count(&c->y_shape);
+}
+
+double nni_flops_none(const nn_call *c) {
+  (void)c;
+  return 0;
+}
+
 int nni_shape_same(nn_call *c) {
   c->y_shape = c->x_shape[0];
   return NN_OK;

@@ -54,6 +54,8 @@ struct nn_op {
   int (*view)(nn_call *c);                    /* sets y, which shares x[0]'s storage; x[0] is then of any layout */
   int (*backward)(nn_call *c);                /* NULL: no gradient flows (argmax, comparisons) */
   void (*release)(void *state);               /* of a call; NULL when there is none */
+  double (*flops)(const nn_call *c);          /* of forward, from the shapes, a multiply-add counting 2; NULL: one for
+                                               * each element of y */
   unsigned saves;
   unsigned writes;  /* inputs that forward may write to, as `saves` names them: a copy will not do, so these have to be
                      * contiguous */
@@ -74,6 +76,9 @@ int nni_ops_start(void);  /* parses every signature, once */
 
 /* Shape rules shared by many rows. */
 int nni_shape_same(nn_call *c);  /* y has x[0]'s type and shape */
+
+double nni_flops(const nn_call *c);  /* of forward; shapes and params are there */
+double nni_flops_none(const nn_call *c);  /* for a row that only moves elements: 0 */
 
 static inline int64_t nni_shape_count(const nn_shape *s) {
   int64_t count = 1;

@@ -26,7 +26,7 @@ static int trace_chain(nn_module *m, const nni_child *except, nni_graph *g, int 
   *y = x;
   int status = NN_OK;
   for (int i = 0; i < m->children && status == NN_OK; i++)
-    if (&m->child[i] != except) status = nni_trace(m->child[i].module, g, *y, y);
+    if (&m->child[i] != except) status = nni_trace_child(m, i, g, *y, y);
   return status;
 }
 
@@ -61,7 +61,7 @@ static int residual_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_
 static int residual_trace(nn_module *m, nni_graph *g, int x, int *y) {
   nni_child *shortcut = shortcut_of(m);
   int around = x, body = x, status = NN_OK;
-  if (shortcut) status = nni_trace(shortcut->module, g, x, &around);
+  if (shortcut) status = nni_trace_child(m, (int)(shortcut - m->child), g, x, &around);
   if (status == NN_OK) status = trace_chain(m, shortcut, g, x, &body);
   if (status == NN_OK) status = nni_trace_same(NULL, g, NNI_ADD, body, around, y);
   if (status == NN_OK && m->param[0].integer == 0) status = nni_trace_same(NULL, g, NNI_RELU, *y, -1, y);

@@ -63,7 +63,7 @@ static int list_params(nni_plan *p, nn_module *m) {
   return status;
 }
 
-static int make_plan(nni_plan **out, nn_module *m, const nni_plan_key *key) {
+int nni_plan_make(nni_plan **out, nn_module *m, const nni_plan_key *key) {
   nni_plan *p = nn_memory_get_zeroed(sizeof *p);
   if (!p) return NN_EMEMORY;
   p->references = 1;
@@ -110,7 +110,7 @@ static int find_plan(nni_plan **out, nn_module *m, const nni_plan_key *key) {
     break;
   }
   nni_plan *made = NULL;
-  int status = make_plan(&made, m, key);
+  int status = nni_plan_make(&made, m, key);
   if (status != NN_OK) return status;
   made->next = m->plans;
   *out = m->plans = made;

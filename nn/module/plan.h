@@ -90,6 +90,8 @@ struct nni_plan {
 /* Vectors of a NORM or AFFINE: [2 x channels] double sums, then these, each of `channels` elements padded to 16. */
 enum { NNI_SCALE, NNI_SHIFT, NNI_MEAN, NNI_INVERSE, NNI_A, NNI_B, NNI_C, NNI_VECTORS };
 
+/* A plan of its own; released as a list of one. NN_ESTATE: the module cannot be traced. */
+int nni_plan_make(nni_plan **out, nn_module *m, const nni_plan_key *key);
 /* Fills in steps and buffers of a plan whose graph, params and key are there. */
 int nni_plan_lower(nni_plan *p);
 int nni_plan_param(const nni_plan *p, const nn_tensor *t);  /* its place, or -1 */

@@ -51,6 +51,13 @@ static int conv2d_shape(nn_call *c) {
   return NN_OK;
 }
 
+/* Products with the whole kernel, as if no window reached over the edge. */
+static double conv2d_flops(const nn_call *c) {
+  const nnk_conv s = conv_of(c);
+  double products = (double)s.kernel_height * (double)s.kernel_width * ((double)s.channels / (double)s.groups);
+  return (2 * products + (c->x_shape[BIAS].axes >= 0)) * (double)nni_shape_count(&c->y_shape);
+}
+
 static int conv2d_forward(nn_call *c) {
   nnk_conv s = conv_of(c);
   return nnk_conv2d(nni_real(c->y), nni_real(c->x[X]), nni_real(c->x[WEIGHT]), c->x[BIAS] ? nni_real(c->x[BIAS]) : NULL,
@@ -77,6 +84,7 @@ const nn_op nn_ops_conv[] = {
            "weight [kh x kw x C/groups x out], zeros around the image. Returns [N x H' x W' x out] with "
            "H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1.",
     .shape = conv2d_shape, .forward = conv2d_forward, .backward = conv2d_backward,
+    .flops = conv2d_flops,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "x=2x5x4x3 weight=3x3x3x4 bias=4 padding=1; x=1x7x6x2 weight=3x2x2x3 bias=3 stride=2 padding=1;"
              "x=1x8x8x2 weight=3x3x2x2 padding=2 dilation=2; x=1x7x7x4 weight=2x3x2x6 bias=6 groups=2 stride=3;"

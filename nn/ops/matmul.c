@@ -25,6 +25,10 @@ static int linear_shape(nn_call *c) {
 
 static int64_t linear_rows(const nn_call *c) { return nni_shape_span(&c->x_shape[X], 0, c->x_shape[X].axes - 1); }
 
+static double linear_flops(const nn_call *c) {
+  return (2 * (double)c->x_shape[WEIGHT].size[1] + (c->x_shape[BIAS].axes >= 0)) * (double)nni_shape_count(&c->y_shape);
+}
+
 static int linear_forward(nn_call *c) {
   int64_t rows = linear_rows(c), out = c->x_shape[WEIGHT].size[0], in = c->x_shape[WEIGHT].size[1];
   nn_real *y = nni_real(c->y);
@@ -88,6 +92,10 @@ static int matmul_shape(nn_call *c) {
   if (a->axes > 1) y->size[y->axes++] = p.rows;
   if (b->axes > 1) y->size[y->axes++] = q.columns;
   return NN_OK;
+}
+
+static double matmul_flops(const nn_call *c) {
+  return 2 * (double)stack_of(&c->x_shape[A], true).columns * (double)nni_shape_count(&c->y_shape);
 }
 
 /* Which matrix of an input takes part in product `place`: batch axes of size 1 repeat. */
@@ -190,6 +198,7 @@ const nn_op nn_ops_matmul[] = {
     .shape = linear_shape,
     .forward = linear_forward,
     .backward = linear_backward,
+    .flops = linear_flops,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "x=3x4 weight=5x4 bias=5; x=2x3x4 weight=2x4; x=4 weight=3x4 bias=3" },
   { .name = "matmul",
@@ -200,6 +209,7 @@ const nn_op nn_ops_matmul[] = {
     .shape = matmul_shape,
     .forward = matmul_forward,
     .backward = matmul_backward,
+    .flops = matmul_flops,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "a=3x4 b=4x5; a=2x3x4 b=4x2; a=2x3x4 b=2x4x2; a=3x1x2x4 b=2x4x3; a=2x4 b=3x4x2; a=4 b=4; a=4 b=2x4x3;"
              "a=2x3x4 b=4" },

@@ -33,6 +33,9 @@ static int batch_norm_shape(nn_call *c) {
   return NN_OK;
 }
 
+/* scale and shift, as in evaluation */
+static double batch_norm_flops(const nn_call *c) { return 2 * (double)nni_shape_count(&c->y_shape); }
+
 /* running = (1 - momentum) running + momentum * of the batch; the variance kept is the unbiased one */
 static void update_running(nn_call *c, const double *mean, const double *variance) {
   nn_real *running_mean = nn_tensor_write(c->x[RUNNING_MEAN]), *running_var = nn_tensor_write(c->x[RUNNING_VAR]);
@@ -118,6 +121,7 @@ const nn_op nn_ops_norm[] = {
     .shape = batch_norm_shape,
     .forward = batch_norm_forward,
     .backward = batch_norm_backward,
+    .flops = batch_norm_flops,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .writes = NN_SAVE_X3 | NN_SAVE_X4,
     .check = "x=4x3 weight=3 bias=3 running_mean=3 running_var=3 in 0.5..2;"

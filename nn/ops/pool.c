@@ -56,6 +56,12 @@ static nnk_pool pool_of(const nn_call *c) {
                      .count_padding = c->param[COUNT_PADDING].integer };
 }
 
+/* A comparison or a sum for each element of a window. */
+static double window_flops(const nn_call *c) {
+  const nnk_pool s = pool_of(c);
+  return (double)s.window_height * (double)s.window_width * (double)nni_shape_count(&c->y_shape);
+}
+
 static int max_forward(nn_call *c) {
   nnk_pool s = pool_of(c);
   c->kept[PLACE] = nn_tensor_new(NN_INT32, c->y_shape.axes, c->y_shape.size);
@@ -87,6 +93,7 @@ const nn_op nn_ops_pool[] = {
     .shape = window_shape,
     .forward = max_forward,
     .backward = max_backward,
+    .flops = window_flops,
     .check =
         "x=2x4x6x3 size=2 distinct; x=1x5x5x2 size=3 stride=2 padding=1 distinct; x=1x7x4x1 size=2 stride=3 distinct;"
         "x=1x4x4x2 size=3 stride=1 distinct" },
@@ -97,6 +104,7 @@ const nn_op nn_ops_pool[] = {
     .shape = window_shape,
     .forward = avg_forward,
     .backward = avg_backward,
+    .flops = window_flops,
     .check = "x=2x4x6x3 size=2; x=1x5x5x2 size=3 stride=2 padding=1; x=1x5x4x2 size=3 stride=1 padding=1 "
              "count_padding=false" },
   { .name = "global_avg_pool",
@@ -105,6 +113,7 @@ const nn_op nn_ops_pool[] = {
     .shape = global_shape,
     .forward = avg_forward,
     .backward = avg_backward,
+    .flops = window_flops,
     .check = "x=2x3x4x5; x=3x1x1x2" },
   { .name = "global_max_pool",
     .signature = "x:tensor",
@@ -112,6 +121,7 @@ const nn_op nn_ops_pool[] = {
     .shape = global_shape,
     .forward = max_forward,
     .backward = max_backward,
+    .flops = window_flops,
     .check = "x=2x3x4x5 distinct; x=3x1x1x2 distinct" },
   { 0 },
 };

@@ -279,6 +279,7 @@ const nn_op nn_ops_shape[] = {
     .doc = "Every stride-th pixel of images x [N x H x W x C], with `before` and `after` channels of zeros around its "
            "own: a residual block's shortcut without weights (He et al. 2016, option A).",
     .shape = shortcut_shape, .forward = shortcut_forward, .backward = shortcut_backward,
+    .flops = nni_flops_none,
     .check = "x=2x5x4x3 stride=2 before=1 after=2; x=1x3x3x2 after=1; x=1x2x2x1 stride=3" },
   { .name = "cat", .signature = "xs:tensors axis:axis",
     .doc = "The tensors one behind another along an axis; the other sizes are equal. Any one element type.",
