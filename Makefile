@@ -48,7 +48,8 @@ NN = $(addprefix nn/, \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/channels.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
   formats/safetensors.c formats/torch.c \
-  formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/unpack.c formats/zip.c \
+  formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/pack.c formats/unpack.c \
+  formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \

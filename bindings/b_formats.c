@@ -118,6 +118,45 @@ static int archive_unpack(lua_State *L) {
   return 1;
 }
 
+/* nn.archive.pack(path, { { name =, text = | file = }, ... }) -> true, or nil, message, code. A .zip; the same members
+ * give the same bytes. */
+static int archive_pack(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  size_t count = (size_t)lua_rawlen(L, 2);
+  luaL_argcheck(L, count > 0, 2, "a list of members expected, got none");
+  luaL_argcheck(L, count <= 1 << 20, 2, "at most 1,048,576 members expected");
+  nn_archive_member *members = lua_newuserdatauv(L, count * sizeof *members, 1);
+  /* The texts stay: the list of them is the box's own value. */
+  lua_createtable(L, (int)(2 * count), 0);
+  for (size_t i = 0; i < count; i++) {
+    nn_archive_member *m = &members[i];
+    *m = (nn_archive_member){ 0 };
+    if (lua_rawgeti(L, 2, (lua_Integer)i + 1) != LUA_TTABLE)
+      return luaL_error(L, "nn.archive.pack: member %d: a table expected", (int)i + 1);
+    if (lua_getfield(L, -1, "name") != LUA_TSTRING)
+      return luaL_error(L, "nn.archive.pack: member %d: its name expected", (int)i + 1);
+    m->name = lua_tostring(L, -1);
+    lua_rawseti(L, 4, (lua_Integer)(2 * i + 1));
+    if (lua_getfield(L, -1, "text") == LUA_TSTRING) {
+      m->bytes = lua_tolstring(L, -1, &m->size);
+    } else {
+      lua_pop(L, 1);
+      if (lua_getfield(L, -1, "file") != LUA_TSTRING)
+        return luaL_error(L, "nn.archive.pack: %s: text or file expected", m->name);
+      m->file = lua_tostring(L, -1);
+    }
+    lua_rawseti(L, 4, (lua_Integer)(2 * i + 2));
+    lua_pop(L, 1);
+  }
+  lua_setiuservalue(L, 3, 1);
+  int status = nn_archive_pack(path, members, count);
+  if (status != NN_OK) return nnl_fail(L, status);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 /* nn.fetch{ url, target, sha256, size, progress } -> { bytes, resumed, sha256 }, or nil, message, code */
 static int fetch(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -154,7 +193,9 @@ void nnl_open_formats(lua_State *L, int module) {
     { "sha256", sha256 }, { "sha256_file", sha256_file }, { "file_stamp", file_stamp }, { "free_bytes", free_bytes },
     { "fetch", fetch }, { NULL, NULL },
   };
-  static const luaL_Reg archive[] = { { "survey", archive_survey }, { "unpack", archive_unpack }, { NULL, NULL } };
+  static const luaL_Reg archive[] = {
+    { "survey", archive_survey }, { "unpack", archive_unpack }, { "pack", archive_pack }, { NULL, NULL },
+  };
   lua_pushvalue(L, module);
   luaL_setfuncs(L, functions, 0);
   luaL_newlib(L, archive);

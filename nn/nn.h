@@ -277,6 +277,16 @@ int nn_archive_unpack(const char *path, const char *target, const nn_archive_inf
                       void *context);
 
 typedef struct {
+  const char *name;   /* in the archive, unlike all others */
+  const char *file;   /* the file whose bytes it has; NULL: those below */
+  const void *bytes;
+  size_t size;
+} nn_archive_member;
+
+/* Writes a .zip of these members, sorted by name; the same members give the same bytes. */
+int nn_archive_pack(const char *path, const nn_archive_member *members, size_t count);
+
+typedef struct {
   const char *url;     /* http or https */
   const char *target;  /* the file to make; its folder exists */
   const char *sha256;  /* 64 hexadecimal digits that the file must have; NULL: any */

@@ -1,4 +1,4 @@
-/* archive.h -- packed files: reading .zip, .tar and .tar.gz entry by entry, writing stored .zip.
+/* archive.h -- packed files: reading .zip, .tar and .tar.gz entry by entry, writing .zip.
  *
  * An archive is hostile until read: entries come one after the other as the file has them, sizes in it are promises.
  * nni_archive_next refuses an entry once the declared sizes together exceed what a file of this length can hold, and
@@ -39,6 +39,8 @@ int nni_zip_create(const char *path, nni_zip **out);
 /* Starts an entry of exactly `size` bytes, which follow in any number of writes. Its name is unlike all others. */
 int nni_zip_add(nni_zip *z, const char *name, uint64_t size);
 int nni_zip_write(nni_zip *z, const void *bytes, size_t size);
+/* A whole entry, deflated where that makes it shorter. */
+int nni_zip_pack(nni_zip *z, const char *name, const void *bytes, size_t size);
 /* Either one ends z. */
 int nni_zip_commit(nni_zip *z);
 void nni_zip_discard(nni_zip *z);

@@ -1,4 +1,4 @@
-/* zip.c -- writing .zip files whose entries are stored, not compressed (NumPy's .npz).
+/* zip.c -- writing .zip files: entries that are stored as they come (NumPy's .npz), and deflated ones.
  *
  * A local header goes before each entry, its checksum filled in when the entry is complete; the list of contents goes
  * to the end. Every entry says its sizes in zip64's 64 bits, so that one form serves any size. Times are 1980-01-01 and
@@ -13,12 +13,13 @@
 #include "formats/file.h"
 
 enum { VERSION = 45, UTF8_NAMES = 1 << 11, DATE = 1 << 5 | 1, CRC_AT = 14, LOCAL = 30, CENTRAL = 46,
-       LOCAL_EXTRA = 20, CENTRAL_EXTRA = 28 };
+       LOCAL_EXTRA = 20, CENTRAL_EXTRA = 28, STORED = 0, DEFLATED = 8, LEVEL = 6, STEP = 1 << 20 };
 
 typedef struct {
   char *name;
-  uint64_t size, offset;
+  uint64_t size, packed, offset;
   uint32_t crc;
+  int method;
 } zip_entry;
 
 struct nni_zip {
@@ -64,7 +65,8 @@ int nni_zip_create(const char *path, nni_zip **result) {
   return status;
 }
 
-int nni_zip_add(nni_zip *z, const char *name, uint64_t size) {
+/* Ends the entry before and writes the header of one of `size` bytes that takes `packed` of the file. */
+static int start_entry(nni_zip *z, const char *name, int method, uint64_t size, uint64_t packed) {
   size_t length = strlen(name);
   int status = finish_entry(z);
   if (status != NN_OK) return status;
@@ -80,14 +82,15 @@ int nni_zip_add(nni_zip *z, const char *name, uint64_t size) {
   }
   char *copy = strdup(name);
   if (!copy) return nn_fail(NN_EMEMORY, "%s: out of memory", z->output.path);
-  z->entry[z->count++] = (zip_entry){ copy, size, z->offset, 0 };
+  z->entry[z->count++] = (zip_entry){ copy, size, packed, z->offset, 0, method };
   z->left = size;
 
   uint8_t header[LOCAL + LOCAL_EXTRA], *at = header;
   at = put(at, 0x04034b50, 4);
   at = put(at, VERSION, 2);
   at = put(at, UTF8_NAMES, 2);
-  at = put(at, 0, 4);          /* stored; midnight */
+  at = put(at, (uint64_t)method, 2);
+  at = put(at, 0, 2);          /* midnight */
   at = put(at, DATE, 2);
   at = put(at, 0, 4);          /* the checksum, later */
   at = put(at, UINT32_MAX, 4); /* both sizes: see zip64 */
@@ -100,10 +103,12 @@ int nni_zip_add(nni_zip *z, const char *name, uint64_t size) {
   at = put(at, 1, 2);          /* zip64 */
   at = put(at, LOCAL_EXTRA - 4, 2);
   at = put(at, size, 8);
-  put(at, size, 8);
+  put(at, packed, 8);
   out(z, header, LOCAL_EXTRA);
   return NN_OK;
 }
+
+int nni_zip_add(nni_zip *z, const char *name, uint64_t size) { return start_entry(z, name, STORED, size, size); }
 
 int nni_zip_write(nni_zip *z, const void *bytes, size_t size) {
   char more[32], left[32];
@@ -117,6 +122,50 @@ int nni_zip_write(nni_zip *z, const void *bytes, size_t size) {
   return NN_OK;
 }
 
+/* Deflates `size` bytes to fewer; *packed is 0 when they do not get fewer. */
+static int deflate_bytes(nni_zip *z, const uint8_t *bytes, size_t size, uint8_t *to, size_t *packed) {
+  z_stream stream = { 0 };
+  if (deflateInit2(&stream, LEVEL, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    return nn_fail(NN_EMEMORY, "%s: out of memory", z->output.path);
+  int status = NN_OK, code = Z_OK;
+  stream.next_in = (Bytef *)(uintptr_t)bytes;
+  stream.next_out = to;
+  for (size_t left = size; code == Z_OK && status == NN_OK;) {
+    size_t now = left < STEP ? left : STEP, used = (size_t)(stream.next_out - to);
+    stream.avail_in = (uInt)now;
+    stream.avail_out = size - used < STEP ? (uInt)(size - used) : STEP;
+    left -= now;
+    code = deflate(&stream, left == 0 ? Z_FINISH : Z_NO_FLUSH);
+    left += stream.avail_in;
+    if ((size_t)(stream.next_out - to) == size) break;
+    status = nn_interrupt_check();
+  }
+  size_t used = (size_t)(stream.next_out - to);
+  *packed = code == Z_STREAM_END && used < size ? used : 0;
+  deflateEnd(&stream);
+  return status;
+}
+
+int nni_zip_pack(nni_zip *z, const char *name, const void *bytes, size_t size) {
+  size_t packed = 0;
+  uint8_t *room = size ? nn_memory_get(size) : NULL;
+  if (size && !room) return nn_fail(NN_EMEMORY, "%s: out of memory", z->output.path);
+  int status = size ? deflate_bytes(z, bytes, size, room, &packed) : NN_OK;
+  if (status == NN_OK && packed) {
+    status = start_entry(z, name, DEFLATED, size, packed);
+    if (status == NN_OK) {
+      z->entry[z->count - 1].crc = (uint32_t)crc32_z(0, bytes, size);
+      z->left = 0;
+      out(z, room, packed);
+    }
+  } else if (status == NN_OK) {
+    status = nni_zip_add(z, name, size);
+    if (status == NN_OK) status = nni_zip_write(z, bytes, size);
+  }
+  nn_memory_put(room);
+  return status;
+}
+
 static void list_entry(nni_zip *z, const zip_entry *e) {
   uint8_t header[CENTRAL + CENTRAL_EXTRA], *at = header;
   size_t length = strlen(e->name);
@@ -124,7 +173,8 @@ static void list_entry(nni_zip *z, const zip_entry *e) {
   at = put(at, VERSION | 3 << 8, 2);  /* made on Unix, so that the mode below is one */
   at = put(at, VERSION, 2);
   at = put(at, UTF8_NAMES, 2);
-  at = put(at, 0, 4);
+  at = put(at, (uint64_t)e->method, 2);
+  at = put(at, 0, 2);
   at = put(at, DATE, 2);
   at = put(at, e->crc, 4);
   at = put(at, UINT32_MAX, 4);
@@ -140,7 +190,7 @@ static void list_entry(nni_zip *z, const zip_entry *e) {
   at = put(at, 1, 2);
   at = put(at, CENTRAL_EXTRA - 4, 2);
   at = put(at, e->size, 8);
-  at = put(at, e->size, 8);
+  at = put(at, e->packed, 8);
   put(at, e->offset, 8);
   out(z, header, CENTRAL_EXTRA);
 }

@@ -169,6 +169,51 @@ static void entries_that_are_not_read_are_passed_over(void **state) {
   unlink(path);
 }
 
+/* Long and even, short, noise, empty; from memory and from files; deflated and, where that is longer, stored. */
+static void members_round_trip(void **state) {
+  (void)state;
+  static char even[300000], noise[3000], text[320000], expected[320000];
+  char path[300], again[300], file[300];
+  snprintf(path, sizeof path, "%s", scratch_path("members.zip"));
+  snprintf(again, sizeof again, "%s", scratch_path("again.zip"));
+  snprintf(file, sizeof file, "%s", scratch_path("member.txt"));
+  for (size_t i = 0; i + 1 < sizeof even; i++) even[i] = (char)('a' + i / 7 % 5);
+  uint32_t seed = 1;
+  for (size_t i = 0; i + 1 < sizeof noise; i++) {
+    seed = seed * 1664525 + 1013904223;
+    noise[i] = (char)(1 + (seed >> 24) % 255);
+  }
+  assert_int_equal(nn_file_write(file, even, strlen(even)), NN_OK);
+  nn_archive_member members[] = {
+    { .name = "z/file", .file = file },
+    { .name = "noise", .bytes = noise, .size = strlen(noise) },
+    { .name = "empty", .bytes = "", .size = 0 },
+    { .name = "a", .bytes = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", .size = 38 },
+  };
+  nn_archive_member other[] = { members[2], members[3], members[0], members[1] };
+  assert_int_equal(nn_archive_pack(path, members, 4), NN_OK);
+  assert_int_equal(nn_archive_pack(again, other, 4), NN_OK);
+  assert_int_equal(read_all(path, text, sizeof text), NN_OK);
+  snprintf(expected, sizeof expected, "a=%s;empty=;noise=%s;z/file=%s;", (const char *)members[3].bytes, noise, even);
+  assert_string_equal(text, expected);
+  size_t size, same;
+  uint8_t *first = scratch_read(path, &size), *second = scratch_read(again, &same);
+  assert_int_equal(size, same);
+  assert_memory_equal(first, second, size);
+  assert_true(size < strlen(noise) + 4000);
+  free(first);
+  free(second);
+
+  other[1].name = "noise";
+  ASSERT_FAILED(nn_archive_pack(again, other, 4), NN_EARGUMENT, "again.zip: member \"noise\" appears twice");
+  other[1] = (nn_archive_member){ .name = "b", .file = "/none/there" };
+  unlink(again);
+  ASSERT_FAILED(nn_archive_pack(again, other, 4), NN_EIO, "/none/there");
+  assert_int_equal(access(again, F_OK), -1);
+  unlink(path);
+  unlink(file);
+}
+
 /* ---- unpacking ---- */
 
 /* What is below a folder, sorted by name: "a/ a/b=text; ". */
@@ -567,6 +612,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_stored_zip_round_trip),
     cmocka_unit_test(a_zip_is_written_as_promised_or_not_at_all),
+    cmocka_unit_test(members_round_trip),
     cmocka_unit_test(tar_files_plain_and_packed),
     cmocka_unit_test(entries_that_are_not_read_are_passed_over),
     cmocka_unit_test(unpacked_folders_are_as_packed),
