@@ -81,6 +81,10 @@ FUZZER = $(addprefix $(OUT)/tests/fuzz/, checkpoint.o fuzz.o picture.o repair.o)
 
 STDLIB := $(sort $(shell find stdlib -name '*.lua'))
 
+# Recipes and studies that the program has with it, found by the names of their files.
+RECIPES := $(sort $(wildcard scripts/paper/*.lua) \
+             $(shell grep -lrE '^return (recipe|study)\>' examples --include='*.lua'))
+
 # ---- tools and libraries ----------------------------------------------------------------------------------------
 
 PKG_CONFIG ?= pkg-config
@@ -179,8 +183,8 @@ $(OUT)/%.o: %.c $(OUT)/flags
 $(OUT)/embedded.o: $(OUT)/embedded.c $(OUT)/flags
 	$(call say,CC,$<)$(COMPILE) $(INCLUDE) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/embedded.c: $(OUT)/embed $(STDLIB) $(OUT)/lists
-	$(call say,EMBED,$@)$(OUT)/embed $(STDLIB) > $@
+$(OUT)/embedded.c: $(OUT)/embed $(STDLIB) $(RECIPES) $(OUT)/lists
+	$(call say,EMBED,$@)$(OUT)/embed $(STDLIB) -- $(RECIPES) > $@
 
 $(OUT)/embed: scripts/dev/embed.c $(OUT)/flags
 	$(call say,CC,$<)$(COMPILE) $(CFLAGS) -o $@ $<
@@ -210,8 +214,8 @@ $(OUT)/flags: FORCE
 
 $(OUT)/lists: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(STDLIB) $(NN) $(BINDINGS) $(VM)' | cmp -s - $@ || \
-	  printf '%s\n' '$(STDLIB) $(NN) $(BINDINGS) $(VM)' > $@
+	@printf '%s\n' '$(STDLIB) $(RECIPES) $(NN) $(BINDINGS) $(VM)' | cmp -s - $@ || \
+	  printf '%s\n' '$(STDLIB) $(RECIPES) $(NN) $(BINDINGS) $(VM)' > $@
 
 -include $(OBJECTS:.o=.d)
 

@@ -17,8 +17,9 @@ function M.on_terminal()
   return os.execute("test -t 2") == true
 end
 
--- Columns of the terminal; 80 where nobody says.
-local function terminal_width()
+--- Columns of the terminal; 80 where nobody says.
+---@return integer
+function M.width()
   local said = os.getenv "COLUMNS"
   if not said then
     local pipe = io.popen "stty size 2>/dev/null </dev/tty"
@@ -50,7 +51,7 @@ function M.new(options)
   self.stream, self.clock = options.stream or io.stderr, options.clock or M.clock
   self.terminal = options.terminal
   if self.terminal == nil then self.terminal = not self.quiet and M.on_terminal() end
-  self.width = options.width or (self.terminal and terminal_width() or 80)
+  self.width = options.width or (self.terminal and M.width() or 80)
   self.done, self.note = 0, nil
   self.started = self.clock()
   self.drawn, self.line_every = -math.huge, LINE

@@ -519,8 +519,10 @@ local over_text = {
 
 --- The verdicts as lines for the terminal.
 ---@param claims table[]
+---@param width? integer        # of lines of words; 100
+---@param table_width? integer  # of the table; as wide as it wants to be
 ---@return string
-function M.claims_text(claims)
+function M.claims_text(claims, width, table_width)
   local rows, notes, reasons = {}, {}, {}
   for i, claim in ipairs(claims) do
     local d = claim.difference
@@ -536,11 +538,13 @@ function M.claims_text(claims)
     if claim.why then reasons["no verdict: " .. claim.why] = true end
     rows[i] = { claim.title, claim.verdict, unit_title(claim.metric, d and d.unit), shown, least, paper }
   end
-  local lines = { text.table({ "claim", { title = "verdict", align = "left" }, { title = "difference in",
-    align = "left" }, "with 95 % interval", "resolves", "paper" }, rows) }
-  for _, reason in ipairs(spec.names(reasons)) do lines[#lines + 1] = reason end
-  for _, note in ipairs(spec.names(notes)) do lines[#lines + 1] = "intervals " .. note end
-  lines[#lines + 1] = "resolves: the smallest true difference that would be told from zero four times in five"
+  local columns = { { title = "claim", wrap = true }, { title = "verdict", align = "left" },
+                    { title = "difference in", align = "left" }, "with 95 % interval", "resolves", "paper" }
+  local lines = { text.table(columns, rows, { width = table_width }) }
+  local function add(line) lines[#lines + 1] = text.wrap(line, width, "  ") end
+  for _, reason in ipairs(spec.names(reasons)) do add(reason) end
+  for _, note in ipairs(spec.names(notes)) do add("intervals " .. note) end
+  add "resolves: the smallest true difference that would be told from zero four times in five"
   return concat(lines, "\n")
 end
 

@@ -132,41 +132,139 @@ end
 
 -- ---- tables ----
 
---- An aligned table. Columns are { title =, align = "left"|"right"|"centre" } or plain titles; the first is left
---- aligned and the others right unless told. Cells are shown with tostring; nil and false are empty.
----@param columns (string|table)[]
----@param rows table[]
----@param options? { indent?: string, gap?: integer }
----@return string
-function M.table(columns, rows, options)
-  local indent, gap = options and options.indent or "", rep(" ", options and options.gap or 3)
-  local n, width, align, head = #columns, {}, {}, {}
-  for j, column in ipairs(columns) do
-    local title = type(column) == "table" and column.title or column
-    head[j] = title
-    align[j] = type(column) == "table" and column.align or (j == 1 and "left" or "right")
-    width[j] = M.width(title)
-  end
-  local cells = {}
+local ROOM <const> = 24 -- columns that a cell is not wrapped below
+
+local function lines_of(s)
+  local list = {}
+  for line in (s .. "\n"):gmatch "(.-)\n" do list[#list + 1] = line end
+  return list
+end
+
+-- Cells as text, and the width of each column.
+local function measure(head, rows)
+  local cells, width = {}, {}
+  for j, title in ipairs(head) do width[j] = M.width(title) end
   for i, row in ipairs(rows) do
     cells[i] = {}
-    for j = 1, n do
+    for j = 1, #head do
       local cell = row[j]
       cells[i][j] = (cell == nil or cell == false) and "" or tostring(cell)
       width[j] = math.max(width[j], M.width(cells[i][j]))
     end
   end
-  local lines = {}
-  local function add(row)
-    local parts = {}
-    for j = 1, n do parts[j] = M.pad(row[j], width[j], align[j]) end
-    lines[#lines + 1] = indent .. concat(parts, gap):gsub("%s+$", "")
+  return cells, width
+end
+
+local function total(width, gap)
+  local sum = gap * (#width - 1)
+  for _, w in ipairs(width) do sum = sum + w end
+  return sum
+end
+
+-- Columns that may be wrapped give way, the widest first, until the row fits or none can give more.
+local function shrink(columns, width, gap, room)
+  local excess = total(width, gap) - room
+  while excess > 0 do
+    local widest
+    for j, column in ipairs(columns) do
+      if type(column) == "table" and column.wrap and width[j] > ROOM and (not widest or width[j] > width[widest]) then
+        widest = j
+      end
+    end
+    if not widest then return end
+    local less = math.min(excess, width[widest] - ROOM)
+    width[widest], excess = width[widest] - less, excess - less
   end
-  add(head)
-  local rule = {}
-  for j = 1, n do rule[j] = rep("─", width[j]) end
-  add(rule)
-  for _, row in ipairs(cells) do add(row) end
+end
+
+-- The places of columns in blocks that are each at most `room` wide and begin with the first column.
+local function blocks_of(width, gap, room)
+  local blocks, block, used = {}, { 1 }, width[1]
+  for j = 2, #width do
+    if #block > 1 and used + gap + width[j] > room then
+      blocks[#blocks + 1], block, used = block, { 1 }, width[1]
+    end
+    block[#block + 1], used = j, used + gap + width[j]
+  end
+  blocks[#blocks + 1] = block
+  return blocks
+end
+
+--- An aligned table. Columns are { title =, align = "left"|"right"|"centre", wrap = true } or plain titles; the first
+--- is left aligned and the others right unless told. Cells are shown with tostring; nil and false are empty. A table
+--- that is wider than `width` wraps what may be wrapped; what is still too wide stands below as a table of its own,
+--- with the first column repeated.
+--- Example:
+---     print(text.table({ "name", "accuracy" }, { { "plain", 96.01 }, { "C", 97.54 } }))
+---@param columns (string|table)[]
+---@param rows table[]
+---@param options? { indent?: string, gap?: integer, width?: integer }
+---@return string
+function M.table(columns, rows, options)
+  options = options or {}
+  local indent, gap = options.indent or "", options.gap or 3
+  local room = (options.width or math.huge) - M.width(indent)
+  local head, align = {}, {}
+  for j, column in ipairs(columns) do
+    head[j] = type(column) == "table" and column.title or column
+    align[j] = type(column) == "table" and column.align or (j == 1 and "left" or "right")
+  end
+  local cells, width = measure(head, rows)
+  shrink(columns, width, gap, room)
+  local lines = {}
+  for at, block in ipairs(blocks_of(width, gap, room)) do
+    local function add(row)
+      local parts, height = {}, 1
+      for k, j in ipairs(block) do
+        parts[k] = M.width(row[j]) <= width[j] and { row[j] } or lines_of(M.wrap(row[j], width[j]))
+        height = math.max(height, #parts[k])
+      end
+      for line = 1, height do
+        local padded = {}
+        for k, j in ipairs(block) do padded[k] = M.pad(parts[k][line] or "", width[j], align[j]) end
+        lines[#lines + 1] = indent .. concat(padded, rep(" ", gap)):gsub("%s+$", "")
+      end
+    end
+    if at > 1 then lines[#lines + 1] = "" end
+    add(head)
+    local rule = {}
+    for j = 1, #head do rule[j] = rep("─", width[j]) end
+    add(rule)
+    for _, row in ipairs(cells) do add(row) end
+  end
+  return concat(lines, "\n")
+end
+
+--- Rows without a head, such as names and what they mean: aligned, the last column wrapped to the width with its
+--- later lines below its first. Where hardly any room is left for it, it stands below the others.
+--- Example:
+---     print(text.columns({ { "alpha", "1", "weight of the term" }, { "epochs", "30", "" } }, { width = 60 }))
+---@param rows string[][]
+---@param options? { gap?: integer, width?: integer }
+---@return string
+function M.columns(rows, options)
+  local gap, room = options and options.gap or 2, options and options.width or 100
+  local count = 0
+  for _, row in ipairs(rows) do count = math.max(count, #row) end
+  local head = {}
+  for j = 1, count do head[j] = "" end
+  local cells, width = measure(head, rows)
+  local before = 0
+  for j = 1, count - 1 do before = before + width[j] + gap end
+  local below = room - before < ROOM and before + width[count] > room
+  local lines = {}
+  for _, row in ipairs(cells) do
+    local parts = {}
+    for j = 1, count - 1 do parts[j] = M.pad(row[j], width[j]) end
+    local line = concat(parts, rep(" ", gap))
+    if below then
+      lines[#lines + 1] = line:gsub("%s+$", "")
+      if row[count] ~= "" then lines[#lines + 1] = "      " .. M.wrap(row[count], room - 6):gsub("\n", "\n      ") end
+    else
+      lines[#lines + 1] = (line .. rep(" ", count > 1 and gap or 0)
+        .. M.wrap(row[count], room - before):gsub("\n", "\n" .. rep(" ", before))):gsub("%s+$", "")
+    end
+  end
   return concat(lines, "\n")
 end
 

@@ -4,6 +4,7 @@ local file = require "file"
 local param = require "param"
 local plan = require "plan"
 local recipe = require "recipe"
+local recipes = require "recipes"
 local spec = require "spec"
 local study = require "study"
 
@@ -39,12 +40,12 @@ local function environment()
   })
 end
 
---- Reads a recipe or a study; a study's recipe is read from beside it. A missing file or one that is wrong gives nil,
---- message, code.
+--- Reads a recipe or a study; a study's recipe is looked for beside it first (recipes.lua). A missing file or one that
+--- is wrong gives nil, message, code.
 ---@param path string
 ---@return Recipe|Study? value, string? message, string? code
 function M.load(path)
-  local text, message, code = file.read(path)
+  local text, message, code = recipes.read(path)
   if not text then return nil, message, code end
   local folder, name = file.split(path)
   local chunk
@@ -62,12 +63,10 @@ function M.load(path)
   end
   value.path, value.text, value.name = path, text, file.stem(path)
   if study.is_study(value) then
-    local beside = (folder == "" and "" or folder .. "/") .. value.recipe_name .. ".lua"
-    local base
+    local beside, base
+    beside, message, code = recipes.beside(folder, value.recipe_name)
+    if not beside then return nil, format("%s: %s", name, message), code end
     base, message, code = M.load(beside)
-    if not base and code == "io" then
-      return nil, format('%s: recipe "%s" is expected beside the study: %s', name, value.recipe_name, message), code
-    end
     if not base then return nil, message, code end
     if not recipe.is_recipe(base) then return nil, format("%s: expected a recipe, got a study", beside), "format" end
     ok, message = value:attach(base)

@@ -1,4 +1,4 @@
-/* embedded.h -- the Lua modules inside the executable; the table is written by scripts/dev/embed.c. */
+/* embedded.h -- the Lua modules and recipes inside the executable; the tables are written by scripts/dev/embed.c. */
 #ifndef VM_EMBEDDED_H
 #define VM_EMBEDDED_H
 
@@ -11,6 +11,8 @@ typedef struct {
   size_t size;
 } vm_module;
 
-extern const vm_module vm_modules[];  /* ends with a row whose name is NULL */
+/* Both end with a row whose name is NULL. */
+extern const vm_module vm_modules[];
+extern const vm_module vm_recipes[];
 
 #endif

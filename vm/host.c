@@ -16,6 +16,16 @@ static int modules(lua_State *L) {
   return 1;
 }
 
+/* host.recipes() -> the texts of the embedded recipes and studies, by name */
+static int recipes(lua_State *L) {
+  lua_newtable(L);
+  for (const vm_module *m = vm_recipes; m->name != NULL; m++) {
+    lua_pushlstring(L, m->text, m->size);
+    lua_setfield(L, -2, m->name);
+  }
+  return 1;
+}
+
 /* host.source(module or path) -> the text of an embedded module, or nil; the help reads the comments in it */
 static int source(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
@@ -44,7 +54,8 @@ static int terminal(lua_State *L) {
 
 int vm_open_host(lua_State *L) {
   static const luaL_Reg functions[] = {
-    { "modules", modules }, { "source", source }, { "clock", clock_seconds }, { "terminal", terminal }, { NULL, NULL },
+    { "modules", modules }, { "recipes", recipes }, { "source", source }, { "clock", clock_seconds },
+    { "terminal", terminal }, { NULL, NULL },
   };
   luaL_newlib(L, functions);
   vm_open_processes(L);

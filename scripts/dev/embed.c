@@ -1,9 +1,10 @@
-/* embed.c -- turns Lua sources into a C table, at build time.
+/* embed.c -- turns Lua sources into two C tables, at build time: modules, and after `--` recipes.
  *
- *   embed stdlib/help.lua stdlib/probe/init.lua ... > embedded.c
+ *   embed stdlib/help.lua stdlib/probe/init.lua ... -- scripts/paper/table4.lua ... > embedded.c
  *
  * The module's name comes from its path: stdlib/probe/init.lua is "probe", stdlib/probe/continuity.lua is
  * "probe.continuity". The path stays the chunk's name, so that an error says stdlib/probe/continuity.lua:14.
+ * A recipe's name is that of its file, "table4".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,13 +16,21 @@ static void fail(const char *path, const char *what) {
   exit(EXIT_FAILURE);
 }
 
-static void print_name(const char *path) {
+static size_t without_ending(const char *path, const char *name) {
+  size_t length = name == NULL ? 0 : strlen(name);
+  if (length < 5 || strcmp(name + length - 4, ".lua") != 0) fail(path, "a module is stdlib/<name>.lua");
+  return length - 4;
+}
+
+static void print_recipe(const char *path) {
+  const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+  fwrite(name, 1, without_ending(path, name), stdout);
+}
+
+static void print_module(const char *path) {
   const char *name = strchr(path, '/');
-  size_t length = strlen(path);
-  if (name == NULL || length < 5 || strcmp(path + length - 4, ".lua") != 0)
-    fail(path, "a module is stdlib/<name>.lua");
-  name++;
-  length = strlen(name) - 4;
+  if (name != NULL) name++;
+  size_t length = without_ending(path, name);
   if (length > 5 && strncmp(name + length - 5, "/init", 5) == 0) length -= 5;
   for (size_t i = 0; i < length; i++) putchar(name[i] == '/' ? '.' : name[i]);
 }
@@ -47,9 +56,10 @@ static size_t print_text(const char *path) {
   return count;
 }
 
-int main(int argc, char **argv) {
-  puts("#include \"embedded.h\"\n\nconst vm_module vm_modules[] = {");
-  for (int i = 1; i < argc; i++) {
+/* One table of the files from argv[i] up to "--" or the end; gives where it stopped. */
+static int print_table(const char *name, char **argv, int i, void (*print_name)(const char *path)) {
+  printf("\nconst vm_module %s[] = {\n", name);
+  for (; argv[i] != NULL && strcmp(argv[i], "--") != 0; i++) {
     fputs("  { \"", stdout);
     print_name(argv[i]);
     printf("\", \"%s\", \"\"", argv[i]);
@@ -57,5 +67,12 @@ int main(int argc, char **argv) {
     printf(",\n    %zu },\n", count);
   }
   puts("  { 0 }\n};");
+  return i;
+}
+
+int main(int argc, char **argv) {
+  puts("#include \"embedded.h\"");
+  int i = print_table("vm_modules", argv, 1, print_module);
+  print_table("vm_recipes", argv, i < argc ? i + 1 : i, print_recipe);
   return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -9,6 +9,7 @@ local plan = require "plan"
 local plot = require "plot"
 local print_of = require "run.print"
 local recipe = require "recipe"
+local recipes = require "recipes"
 local study = require "study"
 local text = require "text"
 local world = require "world"
@@ -21,9 +22,7 @@ local function run_recipe(base, options, settings, say)
   local job
   job, message = jobs_of.new(base, values, options.out, base.name)
   if not job then return nil, message, "format" end
-  say(print_of.heading(base))
-  say(print_of.parameters(base, values))
-  if #base.unstated > 0 then say(print_of.ledger(base)) end
+  say(print_of.about(base, values))
   say("")
   jobs_of.make({ job }, options, say)
   say("")
@@ -74,16 +73,22 @@ local function run_study(this, options, settings, say)
   local hash = plan.hash { this.text, together }
   local folder = format("%s/%s-%s", options.out, this.name, hash:sub(1, 8))
 
-  local report = {} -- what is printed from here on is also the report
+  local report = {} -- what is printed from here on is also the report, as wide as it wants to be
   local function both(line)
-    report[#report + 1] = line
-    say(line)
+    if type(line) == "string" then
+      report[#report + 1] = line
+      say(line)
+    else
+      report[#report + 1] = line(100)
+      say(line(print_of.width(), print_of.table_width()))
+    end
   end
   local varies = {}
   for _, axis in ipairs(expansion.axes) do varies[axis] = #expansion.values[axis] > 1 end
-  both(print_of.heading(this, expansion.scale and "scale " .. expansion.scale))
-  both(print_of.parameters(base, expansion.points[1].values, varies))
-  if #base.unstated > 0 then both(print_of.ledger(base)) end
+  both(function(wide)
+    return print_of.about(base, expansion.points[1].values, { heading = this, skip = varies, width = wide,
+      extra = expansion.scale and "scale " .. expansion.scale })
+  end)
   both("")
   both(format("%d run%s", #jobs, #jobs == 1 and "" or "s"))
   jobs_of.make(jobs, options, both)
@@ -92,12 +97,12 @@ local function run_study(this, options, settings, say)
   local found = this:evaluate(expansion)
   for _, shown in ipairs(found.tables) do
     both("")
-    both(text.table(shown.columns, shown.rows))
+    both(function(_, table_wide) return text.table(shown.columns, shown.rows, { width = table_wide }) end)
   end
-  for _, note in ipairs(this.notes) do both(text.wrap("note: " .. note, 100, "      ")) end
+  for _, note in ipairs(this.notes) do both(function(wide) return text.wrap("note: " .. note, wide, "      ") end) end
   if #found.claims > 0 then
     both("")
-    both(study.claims_text(found.claims))
+    both(function(wide, table_wide) return study.claims_text(found.claims, wide, table_wide) end)
   end
 
   folder_of.must(file.make_folder(folder .. "/figures"))
@@ -129,7 +134,7 @@ local function run_study(this, options, settings, say)
 end
 
 local function describe(parser)
-  parser:argument("file", "A recipe or a study.")
+  parser:argument("file", "A recipe or a study: its path, or a name that penumbra recipes lists.")
   parser:argument("setting", "A parameter of it: key=value."):args "*"
   parser:option("--out", "The folder that runs are in."):argname("FOLDER"):default "runs"
   parser:flag("--fresh", "Make runs anew that are there already.")
@@ -152,7 +157,12 @@ end
 local function act(options)
   local settings, problem = settings_of(options.setting)
   if not settings then return command.fail(nil, problem, 2) end
-  local value, message = world.load(options.file)
+  local path, others, code = recipes.find(options.file)
+  if not path then return command.fail(nil, others, code == "argument" and 2 or 1) end
+  if #others > 0 then
+    io.stderr:write(format("penumbra: %s is %s here; the same name: %s\n", options.file, path, concat(others, ", ")))
+  end
+  local value, message = world.load(path)
   if not value then return command.fail(nil, message) end
   local function say(line)
     io.stdout:write(line, "\n")

@@ -16,6 +16,13 @@ function M.data()
   return base and base .. "/penumbra/data"
 end
 
+--- Recipes and studies that the user keeps; nil when nothing says where home is.
+---@return string?
+function M.recipes()
+  local base = folder("XDG_DATA_HOME", "/.local/share")
+  return base and base .. "/penumbra/recipes"
+end
+
 --- What can be made again: unpacked archives.
 ---@return string?
 function M.cache()

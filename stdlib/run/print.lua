@@ -1,45 +1,53 @@
 --- What a run or a study prints of itself.
+local host = require "host"
 local param = require "param"
+local progress = require "progress"
 local text = require "text"
 
 local M = {}
 
 local format, concat, sort = string.format, table.concat, table.sort
 
----@return string
-function M.ledger(base)
-  local lines = {}
-  if #base.unstated > 0 then
-    lines[#lines + 1] = "unstated in the paper, we chose"
-    for _, line in ipairs(base.unstated) do lines[#lines + 1] = "  · " .. text.wrap(line, 96, "    ") end
-  end
-  return concat(lines, "\n")
+--- The columns that what is printed may take: the terminal's, at most 120; 100 where there is none.
+---@return integer
+function M.width()
+  return host.terminal(1) and math.min(120, progress.width()) or 100
 end
 
----@return string
-function M.heading(value, extra)
-  local lines = { value.title .. (extra and "  (" .. extra .. ")" or "") }
-  if value.about then lines[#lines + 1] = text.wrap(value.about, 100) end
-  return concat(lines, "\n")
+local function ledger(base, width)
+  local rows = {}
+  for i, line in ipairs(base.unstated) do rows[i] = { "  ·", line } end
+  return "unstated in the paper, we chose\n" .. text.columns(rows, { gap = 1, width = width })
 end
 
----@return string
-function M.parameters(base, values, skip)
+local function parameters(base, values, skip, width)
   local rows = {}
   for _, name in ipairs(base:names()) do
     if not (skip and skip[name]) then
       rows[#rows + 1] = { "  " .. name, param.show(values[name]), base.params[name].doc or "" }
     end
   end
-  local width, value_width = 0, 0
-  for _, row in ipairs(rows) do
-    width, value_width = math.max(width, text.width(row[1])), math.max(value_width, text.width(row[2]))
-  end
-  local lines = { "parameters" }
-  for _, row in ipairs(rows) do
-    lines[#lines + 1] = (text.pad(row[1], width) .. "  " .. text.pad(row[2], value_width) .. "  " .. row[3])
-      :gsub("%s+$", "")
-  end
+  return #rows > 0 and "parameters\n" .. text.columns(rows, { width = width }) or nil
+end
+
+--- The columns that a table may take: the terminal's; any number where there is none.
+---@return integer?
+function M.table_width()
+  return host.terminal(1) and progress.width() or nil
+end
+
+--- What is about to be run: title and words about it, its parameters, what the paper left open.
+---@param base Recipe
+---@param values table                   # of the parameters
+---@param options? { heading?: Study, extra?: string, skip?: table<string, boolean>, width?: integer }
+---@return string
+function M.about(base, values, options)
+  options = options or {}
+  local head, width = options.heading or base, options.width or M.width()
+  local lines = { text.wrap(head.title .. (options.extra and "  (" .. options.extra .. ")" or ""), width) }
+  if head.about then lines[#lines + 1] = text.wrap(head.about, width) end
+  lines[#lines + 1] = parameters(base, values, options.skip, width)
+  if #base.unstated > 0 then lines[#lines + 1] = ledger(base, width) end
   return concat(lines, "\n")
 end
 
@@ -53,7 +61,7 @@ function M.metrics_table(metrics)
     rows[i] = { interval.unit and format("%s (%s)", name, interval.unit) or name, tostring(interval),
                 interval.low ~= interval.high and interval:range() or "" }
   end
-  return text.table({ "metric", "value", "95 %" }, rows)
+  return text.table({ "metric", "value", "95 %" }, rows, { width = M.table_width() })
 end
 
 return M

@@ -326,7 +326,7 @@ describe("recipes and studies", function()
       { 'rows.by("variant")', 'rows.by("alpha")', 'show: "alpha" is not in the grid' },
       { 'epochs = 1 }, one', 'epochs = 0 }, one', "scale small: epochs expects an integer of at least 1, got 0" },
       { 'scale = "small"', 'scale = "large"', 'study: scale "large" is not among the scales; known: one, small' },
-      { 'recipe = "toy"', 'recipe = "tox"', 'wrong.lua: recipe "tox" is expected beside the study: ' },
+      { 'recipe = "toy"', 'recipe = "tox"', 'wrong.lua: there is no recipe or study "tox" in the current folder, ' },
     }
     for _, case in ipairs(cases) do
       local from, to = study_text:find(case[1], 1, true)
