@@ -23,9 +23,20 @@ M.modules = { "data", "models", "perturb", "loss", "optim", "probe" }
 local inside = setmetatable({}, { __mode = "k" })
 local Value = { __name = "plan value" }
 
+--- Is it a plan value?
+---@param value any
 ---@return boolean
 function M.is_value(value)
   return inside[value] ~= nil
+end
+
+--- What a plan value remembers, or nil: { op = "call", module =, name =, arguments = { n = } },
+--- { op = "field", of =, name = }, { op = "method", of =, name =, arguments = } or { op = "operator", symbol =, a, b };
+--- and `place`, where it was written.
+---@param value any
+---@return table?
+function M.inside(value)
+  return inside[value]
 end
 
 -- "recipe.lua:31", the line of the recipe that is being run; level 2 is the caller's caller
@@ -120,41 +131,41 @@ local function word(name)
   return type(name) == "string" and name:find("^[%a_][%w_]*$") ~= nil
 end
 
--- A table's elements: places first, then names in order.
-local function fields_text(t)
-  local parts, names = {}, {}
-  for i = 1, #t do parts[i] = text(t[i]) end
+-- A table's elements: places first, then names in order. `names` are those by which some values are called here.
+local function fields_text(t, names)
+  local parts, keys = {}, {}
+  for i = 1, #t do parts[i] = text(t[i], names) end
   for key in pairs(t) do
-    if not (math.type(key) == "integer" and key >= 1 and key <= #t) then names[#names + 1] = key end
+    if not (math.type(key) == "integer" and key >= 1 and key <= #t) then keys[#keys + 1] = key end
   end
-  sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  for _, key in ipairs(names) do
-    parts[#parts + 1] = format("%s = %s", word(key) and key or format("[%s]", text(key)), text(t[key]))
+  sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  for _, key in ipairs(keys) do
+    parts[#parts + 1] = format("%s = %s", word(key) and key or format("[%s]", text(key)), text(t[key], names))
   end
   return #parts == 0 and "{}" or "{ " .. concat(parts, ", ") .. " }"
 end
 
-local function call_text(list)
-  if list.n == 1 and type(list[1]) == "table" and not inside[list[1]] then return fields_text(list[1]) end
+local function call_text(list, names)
+  if list.n == 1 and type(list[1]) == "table" and not inside[list[1]] then return fields_text(list[1], names) end
   local parts = {}
-  for i = 1, list.n do parts[i] = text(list[i]) end
+  for i = 1, list.n do parts[i] = text(list[i], names) end
   return "(" .. concat(parts, ", ") .. ")"
 end
 
-local function operand(value, outer, right)
+local function operand(value, outer, right, names)
   local this = inside[value]
-  local shown = text(value)
-  if this and this.op == "operator" then
+  local shown = text(value, names)
+  if this and this.op == "operator" and not (names and names[value]) then
     local inner = strength[this.symbol]
     if inner < outer or (right and inner == outer) then return "(" .. shown .. ")" end
   end
   return shown
 end
 
-function text(value)
+function text(value, names)
   local this = inside[value]
   if not this then
-    if type(value) == "table" then return fields_text(value) end
+    if type(value) == "table" then return fields_text(value, names) end
     if type(value) == "string" then return json.encode(value) end
     if type(value) == "number" then
       if value ~= value then return "(0/0)" end
@@ -163,18 +174,21 @@ function text(value)
     end
     return tostring(value)
   end
-  if this.op == "call" then return this.module .. "." .. this.name .. call_text(this.arguments) end
-  if this.op == "field" then return text(this.of) .. "." .. this.name end
-  if this.op == "method" then return text(this.of) .. ":" .. this.name .. call_text(this.arguments) end
+  if names and names[value] then return names[value] end
+  if this.op == "call" then return this.module .. "." .. this.name .. call_text(this.arguments, names) end
+  if this.op == "field" then return text(this.of, names) .. "." .. this.name end
+  if this.op == "method" then return text(this.of, names) .. ":" .. this.name .. call_text(this.arguments, names) end
   local s = strength[this.symbol]
-  return format("%s %s %s", operand(this[1], s), this.symbol, operand(this[2], s, true))
+  return format("%s %s %s", operand(this[1], s, false, names), this.symbol, operand(this[2], s, true, names))
 end
 
---- The canonical text of a plan value, or of a table of them: equal plans give equal texts.
+--- The canonical text of a plan value, or of a table of them: equal plans give equal texts. With `names` a value in it
+--- stands as its name.
 ---@param value any
+---@param names? table<any, string>
 ---@return string
-function M.text(value)
-  return text(value)
+function M.text(value, names)
+  return text(value, names)
 end
 
 --- The plan's name in the world: SHA-256 of its text, as 64 hexadecimal digits.
@@ -182,6 +196,22 @@ end
 ---@return string
 function M.hash(value)
   return hash.sha256(text(value))
+end
+
+--- The plan as a tree to read: an entry for each part, what is long in branches; what is used more than once gets a
+--- name and stands first.
+---@param plan any  # a plan, or one value of it
+---@return string
+function M.tree(plan)
+  return require "plan.show".tree(plan)
+end
+
+--- What differs between two plans, a line for each: `data.limit  6000 → 500`; "–" is nothing. Equal plans give "".
+---@param a any
+---@param b any
+---@return string
+function M.diff(a, b)
+  return require "plan.show".diff(a, b)
 end
 
 --- Calls visit(module, name) for each constructor in a value.
