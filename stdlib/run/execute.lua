@@ -5,7 +5,6 @@
 --- It calls context.progress{ done =, total =, images =, epoch =, note = } and context.record(row) as it goes. A
 --- probe's result has `metrics`, Intervals by name (their `items` let runs be compared item by item), `rows`, and
 --- prints as a table.
-local about = require "report.about"
 local file = require "file"
 local find = require "data.find"
 local folder_of = require "run.folder"
@@ -62,15 +61,8 @@ end
 ---@return table? results
 local function execute(job, report)
   local folder = job.folder
-  must(file.make_folder(folder))
-  -- Whatever an earlier, unfinished run left.
-  os.remove(folder .. "/results.json")
-  os.remove(folder .. "/metrics.jsonl")
-  must(file.write(folder .. "/recipe.lua", job.recipe.text))
-  must(file.write(folder .. "/plan.txt", plan.text(job.plan) .. "\n"))
-  write_json(folder .. "/params.json", job.values)
-  write_json(folder .. "/environment.json", folder_of.environment())
-  must(about.write(folder, job.recipe))
+  folder_of.prepare(job)
+  os.remove(folder .. "/metrics.jsonl") -- of an earlier run that was not finished
 
   find.opened = {}
   local made, build = job.plan, plan.builder()

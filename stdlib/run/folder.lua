@@ -1,14 +1,17 @@
 --- The folder of a run: runs/<recipe>-<first 8 digits of the plan's hash>/. It holds
----   recipe.lua params.json plan.txt environment.json    what was run, and where
+---   recipe.lua includes/ params.json plan.txt           what is run
+---   environment.json                                    where
 ---   metrics.jsonl                                       one line per row training reports
 ---   tables/ figures/                                    each probe's table and pictures
 ---   about.json                                          what the recipe says of itself, for the report
 ---   items.json                                          one number per test item, for comparisons in pairs
 ---   results.json                                        the numbers; written last, so it marks a complete run
+local about = require "report.about"
 local file = require "file"
 local find = require "data.find"
 local json = require "json"
 local nn = require "nn"
+local plan = require "plan"
 local stats = require "stats"
 
 local M = {}
@@ -56,6 +59,26 @@ end
 ---@param value any
 function M.write_json(path, value)
   M.must(file.write(path, json.encode(value, { pretty = true }) .. "\n"))
+end
+
+--- Writes what a run needs to be made from its folder alone, and what says what it is. With `fresh` nothing else
+--- stays in the folder; without, only the mark that it was complete goes.
+---@param job Job
+---@param options? { fresh?: boolean }
+function M.prepare(job, options)
+  if options and options.fresh then M.must(file.remove_folder(job.folder)) end
+  M.must(file.make_folder(job.folder))
+  os.remove(job.folder .. "/results.json")
+  M.must(file.write(job.folder .. "/recipe.lua", job.recipe.text))
+  for _, one in ipairs(job.recipe.includes or {}) do
+    local path = job.folder .. "/includes/" .. one.name
+    M.must(file.make_folder((file.split(path))))
+    M.must(file.write(path, one.text))
+  end
+  M.must(file.write(job.folder .. "/plan.txt", plan.text(job.plan) .. "\n"))
+  M.write_json(job.folder .. "/params.json", job.values)
+  M.write_json(job.folder .. "/environment.json", M.environment())
+  M.must(about.write(job.folder, job.recipe))
 end
 
 -- Whether data sets were found where they are now, and the program was this one.
