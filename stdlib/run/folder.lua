@@ -90,28 +90,39 @@ local function still_true(results)
   return true
 end
 
+--- The metrics of results.json as Intervals, with their items where the folder has them; nil when they are damaged.
+---@param folder string
+---@param results any  # what results.json holds
+---@return table<string, Interval>? metrics
+function M.metrics(folder, results)
+  if type(results) ~= "table" or type(results.metrics) ~= "table" then return nil end
+  local items, metrics = json.read(folder .. "/items.json"), {}
+  for name, fields in pairs(results.metrics) do
+    if type(fields) ~= "table" then return nil end
+    for key, field in pairs(fields) do
+      if field == json.null then fields[key] = nil end
+    end
+    -- A value that was not finite came back as null; as a number it shows as what it was.
+    if fields.value == nil then fields.value = 0 / 0 end
+    for _, key in ipairs { "value", "low", "high" } do
+      if fields[key] ~= nil and type(fields[key]) ~= "number" then return nil end
+    end
+    if fields.unit ~= nil and type(fields.unit) ~= "string" then return nil end
+    fields.items = type(items) == "table" and items[name] or nil
+    metrics[name] = stats.new(fields)
+  end
+  return metrics
+end
+
 --- The results in a run's folder, when it is complete, of this plan, and would come out the same today; else nil.
 ---@param folder string
 ---@param hash string
 ---@return table? results  # with metrics as Intervals
 function M.read(folder, hash)
   local results = json.read(folder .. "/results.json")
-  if type(results) ~= "table" or results.plan_hash ~= hash or type(results.metrics) ~= "table" then return nil end
-  if not still_true(results) then return nil end
-  local items = json.read(folder .. "/items.json")
-  for name, fields in pairs(results.metrics) do
-    if type(fields) ~= "table" or type(fields.value) ~= "number" then
-      -- A value that was not finite came back as null; as a number it shows as what it was.
-      if type(fields) ~= "table" then return nil end
-      fields.value = 0 / 0
-    end
-    for key, field in pairs(fields) do
-      if field == json.null then fields[key] = nil end
-    end
-    fields.items = type(items) == "table" and items[name] or nil
-    results.metrics[name] = stats.new(fields)
-  end
-  return results
+  if type(results) ~= "table" or results.plan_hash ~= hash or not still_true(results) then return nil end
+  results.metrics = M.metrics(folder, results)
+  return results.metrics and results
 end
 
 return M
