@@ -572,7 +572,7 @@ static int module_newindex(lua_State *L) {
   return 0;
 }
 
-/* nn.layers() -> list of { name, signature, doc } */
+/* nn.layers() -> list of { name, signature, doc, example, container = whether it takes children } */
 static int layer_list(lua_State *L) {
   int count = nn_module_class_count();
   lua_createtable(L, count, 0);
@@ -580,6 +580,10 @@ static int layer_list(lua_State *L) {
     const nn_module_class *class = nn_module_class_at(i);
     nnl_push_row(L, nn_module_class_name(class), nn_module_class_signature_text(class),
                  nn_module_class_doc(class));
+    lua_pushstring(L, nn_module_class_example(class));
+    lua_setfield(L, -2, "example");
+    lua_pushboolean(L, nn_module_class_container(class));
+    lua_setfield(L, -2, "container");
     lua_rawseti(L, -2, i + 1);
   }
   return 1;

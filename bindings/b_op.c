@@ -70,7 +70,7 @@ static void push_arg(lua_State *L, const nn_arg *arg) {
   }
 }
 
-/* nn.ops() -> list of { name, signature, doc, check, differentiable, args } in the order of the table */
+/* nn.ops() -> list of { name, signature, doc, returns, example, check, differentiable, args } in the table's order */
 static int op_list(lua_State *L) {
   int count = nn_op_count();
   lua_createtable(L, count, 0);
@@ -78,6 +78,8 @@ static int op_list(lua_State *L) {
     const nn_op *op = nn_op_at(i);
     const nn_signature *s = nn_op_signature(op);
     nnl_push_row(L, nn_op_name(op), nn_op_signature_text(op), nn_op_doc(op));
+    set_string(L, "returns", nn_op_returns(op));
+    set_string(L, "example", nn_op_example(op));
     set_string(L, "check", nn_op_check(op));
     set_boolean(L, "differentiable", nn_op_differentiable(op));
     lua_createtable(L, s->args, 0);

@@ -141,6 +141,8 @@ const char *nn_op_name(const nn_op *op);
 const char *nn_op_signature_text(const nn_op *op);
 const nn_signature *nn_op_signature(const nn_op *op);
 const char *nn_op_doc(const nn_op *op);
+const char *nn_op_returns(const nn_op *op);
+const char *nn_op_example(const nn_op *op);  /* lines of Lua, as stdlib/help.lua describes them */
 const char *nn_op_check(const nn_op *op);   /* cases for the gradient test, see autograd/op.h */
 bool nn_op_differentiable(const nn_op *op);
 /* Test aid: multiplies what this row's backward adds to input `input` by `factor`; NULL switches it off. */
@@ -157,6 +159,7 @@ const char *nn_module_class_name(const nn_module_class *class);
 const char *nn_module_class_signature_text(const nn_module_class *class);
 const nn_signature *nn_module_class_signature(const nn_module_class *class);
 const char *nn_module_class_doc(const nn_module_class *class);
+const char *nn_module_class_example(const nn_module_class *class);
 bool nn_module_class_container(const nn_module_class *class);  /* takes children */
 
 /* params as the class's signature orders them, defaults filled in. Parameters are zeros until nn_module_initialise. */

@@ -55,6 +55,8 @@ const char *nn_op_name(const nn_op *op) { return op->name; }
 const char *nn_op_signature_text(const nn_op *op) { return op->signature; }
 const nn_signature *nn_op_signature(const nn_op *op) { return &table[place_of(op)].signature; }
 const char *nn_op_doc(const nn_op *op) { return op->doc; }
+const char *nn_op_returns(const nn_op *op) { return op->returns; }
+const char *nn_op_example(const nn_op *op) { return op->example; }
 const char *nn_op_check(const nn_op *op) { return op->check; }
 bool nn_op_differentiable(const nn_op *op) { return op->backward != NULL; }
 

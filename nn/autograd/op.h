@@ -49,6 +49,9 @@ struct nn_op {
   const char *name;
   const char *signature;
   const char *doc;
+  const char *returns;                        /* the result's shape, and its type when it is not float */
+  const char *example;                        /* lines of Lua with what they print, as stdlib/help.lua describes them;
+                                               * a test runs them */
   int (*shape)(nn_call *c);
   int (*forward)(nn_call *c);                 /* NULL for a view */
   int (*view)(nn_call *c);                    /* sets y, which shares x[0]'s storage; x[0] is then of any layout */

@@ -100,13 +100,20 @@ static int shortcut_trace(nn_module *m, nni_graph *g, int x, int *y) {
 const nn_module_class nn_modules_block[] = {
   { .name = "Sequential", .signature = "", .container = true,
     .doc = "Its children one after the other. Sequential{ a, b, {\"name\", c} }; unnamed ones are 0, 1, ...",
+    .example = "model = nn.Sequential { nn.Flatten(), { \"fc\", nn.Linear(784, 10) } }\n"
+               "model(nn.ones { 8, 28, 28, 1 }).shape  --> { 8, 10 }\n"
+               "model:parameters(\"fc\")[1].shape        --> { 10, 784 }",
     .forward = sequential_forward, .trace = sequential_trace },
   { .name = "Residual", .signature = "{activation:relu|none=relu}", .container = true, .op = "relu",
     .doc = "activation(body(x) + downsample(x)): the body is its children in order, downsample the shortcut (x itself "
            "when absent).",
+    .example = "block = nn.Residual { nn.Conv2d(16, 16, { padding = 1 }), nn.BatchNorm2d(16) }\n"
+               "block(nn.ones { 8, 28, 28, 16 }).shape  --> { 8, 28, 28, 16 }",
     .forward = residual_forward, .trace = residual_trace },
   { .name = "ZeroPadShortcut", .signature = "in_channels:integer >=1 out_channels:integer >=1 {stride:integer=2 >=1}",
     .doc = "Shortcut without weights: every stride-th pixel, zeros for the added channels.",
+    .example = "nn.ZeroPadShortcut(16, 32, { stride = 2 })(nn.ones { 8, 28, 28, 16 }).shape\n"
+               "--> { 8, 14, 14, 32 }",
     .op = "zero_pad_shortcut", .build = shortcut_build, .forward = shortcut_forward, .trace = shortcut_trace },
   { 0 },
 };

@@ -34,6 +34,7 @@ const nn_module_class *nn_module_class_at(int place) { return table[place].class
 const char *nn_module_class_name(const nn_module_class *class) { return class->name; }
 const char *nn_module_class_signature_text(const nn_module_class *class) { return class->signature; }
 const char *nn_module_class_doc(const nn_module_class *class) { return class->doc; }
+const char *nn_module_class_example(const nn_module_class *class) { return class->example; }
 bool nn_module_class_container(const nn_module_class *class) { return class->container; }
 
 const nn_signature *nn_module_class_signature(const nn_module_class *class) {

@@ -52,6 +52,7 @@ struct nn_module_class {
   const char *name;
   const char *signature;
   const char *doc;
+  const char *example;       /* as an op's */
   const char *op;            /* the op that forward runs, with the constructor's params unless build sets others */
   bool container;
   bool draws;                /* random numbers when it runs */

@@ -102,40 +102,67 @@ static int where_backward(nn_call *c) { return backward(c, &nnk_where); }
 
 #define SHAPES "a=2x3x4 b=2x3x4; a=2x3x4 b=4; a=3x1 b=2x1x4; a=1 b=2x3; a=2x3x4 b=2x1x1"
 #define BROADCAST " The shapes broadcast: aligned at the last axis, a missing axis or one of size 1 is repeated."
-#define COMPARISON(op, sign)                                                                                      \
+#define COMPARISON(op, sign, shown)                                                                               \
   { .name = #op, .signature = "a:tensor b:tensor",                                                                \
-    .doc = "1 where a " sign " b, else 0, as floats; no gradient flows." BROADCAST,                               \
+    .doc = "1 where a " sign " b, else 0; no gradient flows." BROADCAST,                                          \
+    .returns = "float, a's and b's shape broadcast",                                                              \
+    .example = "nn.tensor({ 1, 2, 3 }):" #op "(2):tolist()  --> " shown,                                          \
     .shape = broadcast_shape, .forward = op##_forward, .check = "a=2x3 b=2x3; a=2x3 b=3" }
 
 const nn_op nn_ops_arithmetic[] = {
   { .name = "add", .signature = "a:tensor b:tensor", .doc = "a + b." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "nn.add(nn.tensor { 1, 2 }, nn.tensor { 10, 20 }):tolist()    --> { 11.0, 22.0 }\n"
+               "(nn.zeros { 8, 28, 28, 3 } + nn.tensor { 0.1, 0, 0 }).shape  --> { 8, 28, 28, 3 }\n"
+               "nn.zeros { 2, 3 } + nn.zeros { 2 }\n"
+               "--> error: add: shapes do not broadcast: sizes 3 and 2 at axis -1 (a [2x3], b [2])",
     .shape = broadcast_shape, .forward = add_forward, .backward = add_backward, .check = SHAPES },
   { .name = "sub", .signature = "a:tensor b:tensor", .doc = "a - b." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "(nn.tensor { 3, 4 } - 1):tolist()  --> { 2.0, 3.0 }\n"
+               "(1 - nn.tensor { 3, 4 }):tolist()  --> { -2.0, -3.0 }",
     .shape = broadcast_shape, .forward = sub_forward, .backward = sub_backward, .check = SHAPES },
   { .name = "mul", .signature = "a:tensor b:tensor", .doc = "a * b, element by element." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "(nn.tensor { 1, 2, 3 } * nn.tensor { 0, 1, 2 }):tolist()  --> { 0.0, 2.0, 6.0 }\n"
+               "(0.5 * nn.ones { 2, 3 }).shape                            --> { 2, 3 }",
     .shape = broadcast_shape, .forward = mul_forward, .backward = mul_backward, .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = SHAPES },
   { .name = "div", .signature = "a:tensor b:tensor", .doc = "a / b, element by element." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "(nn.tensor { 1, 2, 3 } / 2):tolist()  --> { 0.5, 1.0, 1.5 }\n"
+               "(nn.tensor { 1, -1 } / 0):tolist()    --> { inf, -inf }",
     .shape = broadcast_shape, .forward = div_forward, .backward = div_backward, .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "a=2x3x4 b=2x3x4 in 0.5..2; a=2x3x4 b=4 in 0.5..2; a=4 b=2x1x4 in 0.5..2; a=1 b=2x3 in -2..-0.5" },
   { .name = "pow", .signature = "a:tensor b:tensor",
     .doc = "a to the power b. The gradient to a is b a^(b-1), and 0 where b is 0. The gradient to b is a^b log a, 0 "
            "where a is 0 and b is not negative, and NaN where a is negative." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "(nn.tensor { 1, 2, 3 } ^ 2):tolist()  --> { 1.0, 4.0, 9.0 }\n"
+               "(2 ^ nn.tensor { 1, 2, 3 }):tolist()  --> { 2.0, 4.0, 8.0 }",
     .shape = broadcast_shape, .forward = pow_forward, .backward = pow_backward, .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "a=2x3x4 in 0.5..2 b=2x3x4 in -2..2; a=2x3 in 0.5..2 b=3; a=1 in 0.5..2 b=2x3" },
   { .name = "maximum", .signature = "a:tensor b:tensor",
     .doc = "The greater of a and b, NaN if either is. Where they are equal each gets half of the gradient." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "nn.maximum(nn.tensor { -1, 5 }, nn.tensor { 0, 2 }):tolist()  --> { 0.0, 5.0 }",
     .shape = broadcast_shape, .forward = maximum_forward, .backward = maximum_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1, .check = "a=2x3x4 in 0.1..1 b=2x3x4 in 1.1..2; a=2x3 in 1.1..2 b=3 in 0..1" },
   { .name = "minimum", .signature = "a:tensor b:tensor",
     .doc = "The lesser of a and b, NaN if either is. Where they are equal each gets half of the gradient." BROADCAST,
+    .returns = "float, a's and b's shape broadcast",
+    .example = "nn.minimum(nn.tensor { -1, 5 }, 1):tolist()  --> { -1.0, 1.0 }",
     .shape = broadcast_shape, .forward = minimum_forward, .backward = minimum_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1, .check = "a=2x3x4 in 0.1..1 b=2x3x4 in 1.1..2; a=2x3 in 1.1..2 b=3 in 0..1" },
-  COMPARISON(eq, "="), COMPARISON(ne, "is not"), COMPARISON(lt, "<"), COMPARISON(le, "<="), COMPARISON(gt, ">"),
-  COMPARISON(ge, ">="),
+  COMPARISON(eq, "=", "{ 0.0, 1.0, 0.0 }"), COMPARISON(ne, "is not", "{ 1.0, 0.0, 1.0 }"),
+  COMPARISON(lt, "<", "{ 1.0, 0.0, 0.0 }"), COMPARISON(le, "<=", "{ 1.0, 1.0, 0.0 }"),
+  COMPARISON(gt, ">", "{ 0.0, 0.0, 1.0 }"), COMPARISON(ge, ">=", "{ 0.0, 1.0, 1.0 }"),
   { .name = "where", .signature = "cond:any a:tensor b:tensor",
     .doc = "a where cond is not 0, else b. The gradient goes to the one that was taken, none to cond, which is of any "
            "element type." BROADCAST,
+    .returns = "float, the three shapes broadcast",
+    .example = "x = nn.tensor { -2, 3 }\n"
+               "nn.where(x:gt(0), x, 0):tolist()  --> { 0.0, 3.0 }",
     .shape = broadcast_shape, .forward = where_forward, .backward = where_backward, .saves = NN_SAVE_X0,
     .check = "cond=2x3x4 below 2 a=2x3x4 b=2x3x4; cond=3x1 below 2 a=4 b=2x3x4; cond=2x3x4 below 2 a=3x1 b=1" },
   { 0 },

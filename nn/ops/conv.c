@@ -81,8 +81,13 @@ const nn_op nn_ops_conv[] = {
     .signature = "x:tensor weight:tensor bias:tensor? "
                  "{stride:integer=1 >=1, padding:integer=0 >=0, dilation:integer=1 >=1, groups:integer=1 >=1}",
     .doc = "Two-dimensional convolution (cross-correlation) of images x [N x H x W x C] with "
-           "weight [kh x kw x C/groups x out], zeros around the image. Returns [N x H' x W' x out] with "
-           "H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1.",
+           "weight [kh x kw x C/groups x out], zeros around the image.",
+    .returns = "float [N x H' x W' x out], H' = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1",
+    .example = "x, weight = nn.ones { 8, 28, 28, 3 }, nn.ones { 3, 3, 3, 16 }\n"
+               "nn.conv2d(x, weight).shape                                    --> { 8, 26, 26, 16 }\n"
+               "nn.conv2d(x, weight, nil, { stride = 2, padding = 1 }).shape  --> { 8, 14, 14, 16 }\n"
+               "nn.conv2d(nn.ones { 8, 28, 28, 1 }, weight)\n"
+               "--> error: conv2d: weight expects 3 input channels, got 1 (x [8x28x28x1], weight [3x3x3x16])",
     .shape = conv2d_shape, .forward = conv2d_forward, .backward = conv2d_backward,
     .flops = conv2d_flops,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,

@@ -15,6 +15,9 @@ const nn_op nn_ops_dropout[] = {
   { .name = "dropout", .signature = "x:tensor {p:number=0.5 >=0 <1, seed:integer=0, stream:integer=0}",
     .doc = "x / (1 - p), and 0 where an element is dropped, which happens with probability p. The same seed and stream "
            "drop the same elements of a tensor of this size.",
+    .returns = "float, x's shape",
+    .example = "nn.ones({ 8 }):dropout { p = 0.5, seed = 1 }:tolist()\n"
+               "--> { 2.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0 }",
     .shape = nni_shape_same, .forward = dropout_forward, .backward = dropout_backward,
     .check = "x=2x3x5; x=4x7 p=0.2 seed=3 stream=9" },
   { 0 },

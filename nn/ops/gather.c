@@ -84,15 +84,34 @@ const nn_op nn_ops_gather[] = {
   { .name = "gather", .signature = "x:tensor axis:axis index:index",
     .doc = "Elements picked along an axis: for axis 2 of three, y[i][j][k] = x[i][index[i][j][k]][k]. y has index's "
            "shape, which has x's axes and is nowhere longer but along the axis.",
+    .returns = "float, index's shape",
+    .example = "logits = nn.tensor { { 1, 9, 3 }, { 4, 5, 6 } }\n"
+               "target = nn.tensor({ { 2 }, { 1 } }, { type = \"index\" })\n"
+               "logits:gather(2, target)\n"
+               "--> float [2x1]  min 4  mean 6.5  max 9\n"
+               "-->           9\n"
+               "-->           4",
     .shape = gather_shape, .forward = gather_forward, .backward = gather_backward, .saves = NN_SAVE_X1,
     .check = "x=2x3x4 axis=2 index=2x5x4 below 3; x=4x3 axis=1 index=2x2 below 4; x=3x5 axis=2 index=3x1 below 5" },
   { .name = "index_select", .signature = "x:any axis:axis index:index",
     .doc = "The slices of x at the places in index [n], along an axis, in that order; a place may come more than once. "
            "Any element type.",
+    .returns = "x's type, x's shape with n along the axis",
+    .example = "x = nn.tensor { { 1, 2 }, { 3, 4 }, { 5, 6 } }\n"
+               "x:index_select(1, nn.tensor({ 3, 1, 3 }, { type = \"index\" }))\n"
+               "--> float [3x2]  min 1  mean 4.167  max 6\n"
+               "-->           5         6\n"
+               "-->           1         2\n"
+               "-->           5         6",
     .shape = select_shape, .forward = select_forward, .backward = select_backward, .saves = NN_SAVE_X1,
     .check = "x=4x3 axis=1 index=6 below 4; x=2x3x4 axis=2 index=2 below 3; x=2x3x4 axis=3 index=5 below 4" },
   { .name = "one_hot", .signature = "index:index classes:integer >=1",
     .doc = "Floats [.. x classes]: 1 at the class that index names, 0 elsewhere.",
+    .returns = "float [... x classes]",
+    .example = "nn.one_hot(nn.tensor({ 2, 1 }, { type = \"index\" }), 3)\n"
+               "--> float [2x3]  min 0  mean 0.3333  max 1\n"
+               "-->           0         1         0\n"
+               "-->           1         0         0",
     .shape = one_hot_shape, .forward = one_hot_forward,
     .check = "index=4 below 3 classes=3; index=2x3 below 5 classes=5" },
   { 0 },

@@ -167,6 +167,11 @@ const nn_op nn_ops_loss[] = {
     .signature = "logits:tensor target:index {smoothing:number=0 >=0 <=1, reduction:mean|sum|none=mean}",
     .doc = "-log softmax(logits)[target] for logits [n x classes] and target [n]. With smoothing s the target is 1 - s "
            "of that class and s spread evenly over all." REDUCTION_DOC,
+    .returns = "float [], or [n] with reduction = \"none\"",
+    .example = "logits = nn.tensor { { 2, 0, 0 }, { 0, 0, 2 } }\n"
+               "target = nn.tensor({ 1, 2 }, { type = \"index\" })\n"
+               "nn.cross_entropy(logits, target):item()                            --> 1.2395\n"
+               "nn.cross_entropy(logits, target, { reduction = \"none\" }):tolist()  --> { 0.23954, 2.2395 }",
     .shape = cross_entropy_shape, .forward = cross_entropy_forward, .backward = cross_entropy_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "logits=4x5 target=4 below 5; logits=3x20 target=3 below 20 smoothing=0.1 reduction=sum; "
@@ -174,6 +179,10 @@ const nn_op nn_ops_loss[] = {
   { .name = "squared_distance", .signature = "a:tensor b:tensor {reduction:mean|sum|none|mean_all=mean}",
     .doc = "sum (a - b)^2 for each row, over all axes but the first; a and b have one shape." REDUCTION_DOC
            " \"mean_all\" is the mean over every element.",
+    .returns = "float [], or [n] with reduction = \"none\"",
+    .example = "a, b = nn.tensor { { 1, 2 }, { 3, 4 } }, nn.tensor { { 1, 0 }, { 0, 0 } }\n"
+               "nn.squared_distance(a, b, { reduction = \"none\" }):tolist()  --> { 4.0, 25.0 }\n"
+               "nn.squared_distance(a, b):item()                            --> 14.5",
     .shape = distance_shape, .forward = distance_forward, .backward = distance_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "a=3x5 b=3x5; a=2x3x20 b=2x3x20 reduction=sum; a=3x4 b=3x4 reduction=none; "
@@ -182,6 +191,10 @@ const nn_op nn_ops_loss[] = {
     .signature = "p_logits:tensor q_logits:tensor {temperature:number=1 >0, reduction:mean|sum|none=mean}",
     .doc = "sum_k p_k log(p_k / q_k) for each row of [n x classes], p and q the softmax of the logits / temperature; "
            "not multiplied by temperature^2. The gradient goes to both sides." REDUCTION_DOC,
+    .returns = "float [], or [n] with reduction = \"none\"; in nats",
+    .example = "p, q = nn.tensor { { 2, 0 } }, nn.tensor { { 0, 2 } }\n"
+               "nn.kl_divergence(p, q):item()  --> 1.5232\n"
+               "nn.kl_divergence(p, p):item()  --> 0.0",
     .shape = divergence_shape, .forward = divergence_forward, .backward = divergence_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "p_logits=3x5 q_logits=3x5; p_logits=2x20 q_logits=2x20 temperature=2 reduction=sum; "
@@ -191,6 +204,9 @@ const nn_op nn_ops_loss[] = {
     .doc = "sum over k other than y of max(0, margin - z_y + z_k) for each row z of logits [n x classes] and y of "
            "target [n] (Weston and Watkins). over = \"mean\" divides by the number of classes, as torch's "
            "multi_margin_loss." REDUCTION_DOC,
+    .returns = "float [], or [n] with reduction = \"none\"",
+    .example = "logits = nn.tensor { { 2, 0, 1.5 } }\n"
+               "nn.hinge(logits, nn.tensor({ 1 }, { type = \"index\" })):item()  --> 0.5",
     .shape = hinge_shape, .forward = hinge_forward, .backward = hinge_backward, .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "logits=4x5 in 0..0.8 target=4 below 5; logits=3x4 in -0.9..0 target=3 below 4 over=mean reduction=sum; "
              "logits=3x4 distinct target=3 below 4 margin=0.05 reduction=none" },

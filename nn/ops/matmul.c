@@ -194,7 +194,12 @@ static int matmul_backward(nn_call *c) {
 const nn_op nn_ops_matmul[] = {
   { .name = "linear",
     .signature = "x:tensor weight:tensor bias:tensor?",
-    .doc = "y = x weight' + bias over the last axis: x [... x in], weight [out x in], bias [out]. Returns [... x out].",
+    .doc = "y = x weight' + bias over the last axis: x [... x in], weight [out x in], bias [out].",
+    .returns = "float [... x out]",
+    .example = "x, weight, bias = nn.ones { 8, 3 }, nn.ones { 5, 3 }, nn.zeros { 5 }\n"
+               "nn.linear(x, weight, bias).shape  --> { 8, 5 }\n"
+               "nn.linear(x, nn.ones { 5, 4 })\n"
+               "--> error: linear: weight expects 3 inputs, got 4 (x [8x3], weight [5x4])",
     .shape = linear_shape,
     .forward = linear_forward,
     .backward = linear_backward,
@@ -206,6 +211,14 @@ const nn_op nn_ops_matmul[] = {
     .doc =
         "Product of matrices a [... x m x k] and b [... x k x n]; batch axes that are 1 or absent repeat. An input of "
         "one axis is a row on the left, a column on the right, and its axis is dropped from the result.",
+    .returns = "float [... x m x n]",
+    .example = "a, b = nn.tensor { { 1, 2 }, { 3, 4 } }, nn.tensor { { 0, 1 }, { 1, 0 } }\n"
+               "a:matmul(b)\n"
+               "--> float [2x2]  min 1  mean 2.5  max 4\n"
+               "-->           2         1\n"
+               "-->           4         3\n"
+               "nn.matmul(a, nn.tensor { 1, 1 }):tolist()  --> { 3.0, 7.0 }\n"
+               "a:matmul(nn.ones { 3, 2 })  --> error: matmul: b expects 2 rows, got 3 (a [2x2], b [3x2])",
     .shape = matmul_shape,
     .forward = matmul_forward,
     .backward = matmul_backward,

@@ -118,6 +118,17 @@ const nn_op nn_ops_norm[] = {
            "mean and biased variance, and running_mean and running_var, both contiguous, are overwritten: "
            "running = (1 - momentum) running + momentum * (mean, unbiased variance) of the batch. In "
            "evaluation by the running statistics.",
+    .returns = "float, x's shape",
+    .example = "x = nn.tensor { { 1, 10 }, { 3, 30 } }\n"
+               "nn.batch_norm(x, { training = true })\n"
+               "--> float [2x2]  min -1  mean 0  max 1\n"
+               "-->          -1        -1\n"
+               "-->           1         1\n"
+               "mean, var = nn.tensor { 2, 0 }, nn.tensor { 1, 100 }\n"
+               "nn.batch_norm(x, nil, nil, mean, var)\n"
+               "--> float [2x2]  min -1  mean 1  max 3\n"
+               "-->          -1         1\n"
+               "-->           1         3",
     .shape = batch_norm_shape,
     .forward = batch_norm_forward,
     .backward = batch_norm_backward,

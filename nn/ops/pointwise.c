@@ -68,35 +68,53 @@ static int clamp_backward(nn_call *c) {
   return backward(c, &nnk_clamp, bound);
 }
 
-#define ROW(op, what, keeps, cases)                                                                              \
-  { .name = #op, .signature = "x:tensor", .doc = what, .shape = nni_shape_same, .forward = op##_forward,         \
+/* `x` and `y`: an input and what comes of it, as an example shows them. */
+#define ROW(op, what, keeps, cases, x, y)                                                                        \
+  { .name = #op, .signature = "x:tensor", .doc = what, .returns = "float, x's shape",                            \
+    .example = "nn.tensor(" x "):" #op "():tolist()  --> " y, .shape = nni_shape_same, .forward = op##_forward,  \
     .backward = op##_backward, .saves = keeps, .check = cases }
 
 const nn_op nn_ops_pointwise[] = {
-  ROW(neg, "-x.", 0, "x=2x3x4"),
-  ROW(exp, "e to the power x.", NN_SAVE_Y, "x=2x3x4; x=40 in -5..2"),
-  ROW(log, "The natural logarithm of x: -inf at 0, NaN below.", NN_SAVE_X0, "x=2x3x4 in 0.5..3"),
-  ROW(sqrt, "The square root of x, NaN below 0. The gradient at 0 is infinite.", NN_SAVE_Y, "x=2x3x4 in 0.5..3"),
-  ROW(square, "x * x.", NN_SAVE_X0, "x=2x3x4"),
-  ROW(abs, "The absolute value of x. The gradient at 0 is 0.", NN_SAVE_X0, "x=2x3x4 away 0"),
+  ROW(neg, "-x.", 0, "x=2x3x4", "{ 1, -2 }", "{ -1.0, 2.0 }"),
+  ROW(exp, "e to the power x.", NN_SAVE_Y, "x=2x3x4; x=40 in -5..2", "{ 0, 1, -1 }", "{ 1.0, 2.7183, 0.36788 }"),
+  ROW(log, "The natural logarithm of x: -inf at 0, NaN below.", NN_SAVE_X0, "x=2x3x4 in 0.5..3",
+      "{ 1, 0 }", "{ 0.0, -inf }"),
+  ROW(sqrt, "The square root of x, NaN below 0. The gradient at 0 is infinite.", NN_SAVE_Y, "x=2x3x4 in 0.5..3",
+      "{ 4, 2, 0 }", "{ 2.0, 1.4142, 0.0 }"),
+  ROW(square, "x * x.", NN_SAVE_X0, "x=2x3x4", "{ -3, 2 }", "{ 9.0, 4.0 }"),
+  ROW(abs, "The absolute value of x. The gradient at 0 is 0.", NN_SAVE_X0, "x=2x3x4 away 0",
+      "{ -3, 2 }", "{ 3.0, 2.0 }"),
   { .name = "sign", .signature = "x:tensor",
-    .doc = "-1, 0 or 1 with the sign of x. No gradient flows.", .shape = nni_shape_same, .forward = sign_forward,
+    .doc = "-1, 0 or 1 with the sign of x. No gradient flows.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ -3, 0, 2 }):sign():tolist()  --> { -1.0, 0.0, 1.0 }",
+    .shape = nni_shape_same, .forward = sign_forward,
     .check = "x=2x3x4 away 0" },
   { .name = "clamp", .signature = "x:tensor {min:number?, max:number?}",
     .doc = "x limited to [min, max]; at least one of the two is given. The gradient passes where min <= x <= max, the "
            "bounds included, and is 0 outside.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ -0.5, 0.5, 1.5 }):clamp { min = 0, max = 1 }:tolist()  --> { 0.0, 0.5, 1.0 }\n"
+               "nn.clamp(nn.ones { 2 })  --> error: clamp: expects min, max or both",
     .shape = clamp_shape, .forward = clamp_forward, .backward = clamp_backward, .saves = NN_SAVE_X0,
     .check = "x=2x3x4 away 0.5 max=0.5; x=2x3x4 away -0.25 min=-0.25; x=40 in 0.1..0.9 min=0 max=1" },
-  ROW(tanh, "The hyperbolic tangent of x.", NN_SAVE_Y, "x=2x3x4; x=40 in -4..4"),
-  ROW(sigmoid, "1 / (1 + exp(-x)).", NN_SAVE_Y, "x=2x3x4; x=40 in -6..6"),
-  ROW(relu, "max(x, 0). The gradient at 0 is 0.", NN_SAVE_Y, "x=2x3x4 away 0"),
+  ROW(tanh, "The hyperbolic tangent of x.", NN_SAVE_Y, "x=2x3x4; x=40 in -4..4",
+      "{ -1, 0, 3 }", "{ -0.76159, 0.0, 0.99505 }"),
+  ROW(sigmoid, "1 / (1 + exp(-x)).", NN_SAVE_Y, "x=2x3x4; x=40 in -6..6", "{ -1, 0, 100 }", "{ 0.26894, 0.5, 1.0 }"),
+  ROW(relu, "max(x, 0). The gradient at 0 is 0.", NN_SAVE_Y, "x=2x3x4 away 0", "{ -1, 0, 2 }", "{ 0.0, 0.0, 2.0 }"),
   { .name = "leaky_relu", .signature = "x:tensor {slope:number=0.01 >=0}",
     .doc = "x where x > 0, else slope * x. The gradient at 0 is slope.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ -1, 0, 2 }):leaky_relu { slope = 0.2 }:tolist()  --> { -0.2, 0.0, 2.0 }",
     .shape = nni_shape_same, .forward = leaky_relu_forward, .backward = leaky_relu_backward, .saves = NN_SAVE_Y,
     .check = "x=2x3x4 away 0; x=2x3x4 away 0 slope=0.2" },
   { .name = "gelu", .signature = "x:tensor {approximate:none|tanh=none}",
     .doc = "x times the normal distribution function at x; approximate = \"tanh\" takes "
            "0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) instead.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ -1, 0, 2 }):gelu():tolist()  --> { -0.15866, 0.0, 1.9545 }\n"
+               "nn.tensor({ -1, 0, 2 }):gelu { approximate = \"tanh\" }:tolist()\n"
+               "--> { -0.15881, 0.0, 1.9546 }",
     .shape = nni_shape_same, .forward = gelu_forward, .backward = gelu_backward, .saves = NN_SAVE_X0,
     .check = "x=2x3x4; x=40 in -4..4; x=40 in -4..4 approximate=tanh" },
   { 0 },

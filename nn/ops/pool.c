@@ -88,8 +88,12 @@ const nn_op nn_ops_pool[] = {
   { .name = "max_pool2d",
     .signature = "x:tensor size:integer >=1 {stride:integer? >=1, padding:integer=0 >=0}",
     .doc = "Greatest value of each size x size window of images [N x H x W x C]. stride is size when absent; padding "
-           "never wins and is at most size / 2. Returns [N x H' x W' x C], "
-           "H' = floor((H + 2 padding - size) / stride) + 1.",
+           "never wins and is at most size / 2.",
+    .returns = "float [N x H' x W' x C], H' = floor((H + 2 padding - size) / stride) + 1",
+    .example = "x = nn.tensor { { { { 1 }, { 2 } }, { { 3 }, { 4 } } } }\n"
+               "x:max_pool2d(2):item()  --> 4.0\n"
+               "nn.ones({ 8, 28, 28, 3 }):max_pool2d(3, { stride = 2, padding = 1 }).shape\n"
+               "--> { 8, 14, 14, 3 }",
     .shape = window_shape,
     .forward = max_forward,
     .backward = max_backward,
@@ -100,7 +104,10 @@ const nn_op nn_ops_pool[] = {
   { .name = "avg_pool2d",
     .signature = "x:tensor size:integer >=1 {stride:integer? >=1, padding:integer=0 >=0, count_padding:boolean=true}",
     .doc = "Mean of each size x size window of images [N x H x W x C]. stride is size when absent. Padding counts as "
-           "zeros, or with count_padding = false not at all. Returns [N x H' x W' x C] as max_pool2d does.",
+           "zeros, or with count_padding = false not at all.",
+    .returns = "float [N x H' x W' x C], H' = floor((H + 2 padding - size) / stride) + 1",
+    .example = "x = nn.tensor { { { { 1 }, { 2 } }, { { 3 }, { 4 } } } }\n"
+               "x:avg_pool2d(2):item()  --> 2.5",
     .shape = window_shape,
     .forward = avg_forward,
     .backward = avg_backward,
@@ -110,6 +117,8 @@ const nn_op nn_ops_pool[] = {
   { .name = "global_avg_pool",
     .signature = "x:tensor",
     .doc = "Mean over the pixels of each image: [N x H x W x C] to [N x C].",
+    .returns = "float [N x C]",
+    .example = "nn.ones({ 8, 7, 7, 512 }):global_avg_pool().shape  --> { 8, 512 }",
     .shape = global_shape,
     .forward = avg_forward,
     .backward = avg_backward,
@@ -118,6 +127,8 @@ const nn_op nn_ops_pool[] = {
   { .name = "global_max_pool",
     .signature = "x:tensor",
     .doc = "Greatest value over the pixels of each image: [N x H x W x C] to [N x C].",
+    .returns = "float [N x C]",
+    .example = "nn.ones({ 8, 7, 7, 512 }):global_max_pool().shape  --> { 8, 512 }",
     .shape = global_shape,
     .forward = max_forward,
     .backward = max_backward,

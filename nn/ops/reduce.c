@@ -215,34 +215,63 @@ static int place_shape(nn_call *c) {
 
 const nn_op nn_ops_reduce[] = {
   { .name = "sum", .signature = "x:tensor axis:axes? {keep:boolean=false}", .doc = "The sum of x over axes." AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "x = nn.tensor { { 1, 2, 3 }, { 4, 5, 6 } }\n"
+               "x:sum():item()                          --> 21.0\n"
+               "x:sum(2):tolist()                       --> { 6.0, 15.0 }\n"
+               "x:sum({ 1, 2 }, { keep = true }).shape  --> { 1, 1 }",
     .shape = reduced_shape, .forward = sum_forward, .backward = sum_backward, .check = SHAPES },
   { .name = "mean", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The mean of x over axes." AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "images = nn.uniform({ 8, 28, 28, 3 }, { seed = 1 })\n"
+               "images:mean({ 1, 2, 3 }):tolist()  --> { 0.50604, 0.50256, 0.50288 }",
     .shape = reduced_shape_of_some, .forward = mean_forward, .backward = mean_backward, .check = SHAPES },
   { .name = "variance", .signature = "x:tensor axis:axes? {keep:boolean=false, unbiased:boolean=true}",
     .doc = "The variance of x over axes: the squared distances from the mean, summed and divided by n - 1, or by n "
            "with unbiased = false." AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "x = nn.tensor { 1, 2, 3, 4 }\n"
+               "x:variance():item()                      --> 1.6667\n"
+               "x:variance({ unbiased = false }):item()  --> 1.25",
     .shape = variance_shape, .forward = variance_forward, .backward = variance_backward, .saves = NN_SAVE_X0,
     .check = SHAPES "; x=2x3x4 axis=2 unbiased=false" },
   { .name = "norm", .signature = "x:tensor axis:axes? {keep:boolean=false, p:number=2 >0}",
     .doc = "The p-norm of x over axes, (sum |x|^p)^(1/p). The gradient is 0 where the norm or the element is 0."
            AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "x = nn.tensor { { 3, 4 }, { 0, 1 } }\n"
+               "x:norm(2):tolist()             --> { 5.0, 1.0 }\n"
+               "x:norm(2, { p = 1 }):tolist()  --> { 7.0, 1.0 }",
     .shape = norm_shape, .forward = norm_forward, .backward = norm_backward, .saves = NN_SAVE_X0 | NN_SAVE_Y,
     .check = "x=2x3x4 away 0; x=2x3x4 away 0 axis=2; x=2x3x4 away 0 axis=1,3 p=1; "
              "x=2x3x4 away 0 axis=3 p=3 keep=true" },
   { .name = "max", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The greatest element of x over axes, NaN if one is. The gradient goes to the first of equals." AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "x = nn.tensor { { 1, 9, 3 }, { 4, 5, 6 } }\n"
+               "x:max():item()     --> 9.0\n"
+               "x:max(2):tolist()  --> { 9.0, 6.0 }",
     .shape = extreme_shape, .forward = max_forward, .backward = extreme_backward, .check = DISTINCT },
   { .name = "min", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The least element of x over axes, NaN if one is. The gradient goes to the first of equals." AXES_DOC,
+    .returns = "float, x's shape without the axes; with keep = true they have size 1",
+    .example = "x = nn.tensor { { 1, 9, 3 }, { 4, 5, 6 } }\n"
+               "x:min(1):tolist()  --> { 1.0, 5.0, 3.0 }",
     .shape = extreme_shape, .forward = min_forward, .backward = extreme_backward, .check = DISTINCT },
   { .name = "argmax", .signature = "x:tensor axis:axis? {keep:boolean=false}",
     .doc = "The position of the greatest element of x along an axis, or in all of x read row by row: an index tensor. "
            "The first of equals counts, and a NaN beats every number.",
+    .returns = "index, x's shape without the axis; with keep = true it has size 1",
+    .example = "logits = nn.tensor { { 1, 9, 3 }, { 4, 5, 6 } }\n"
+               "logits:argmax(2):tolist()  --> { 2, 3 }\n"
+               "logits:argmax():item()     --> 2",
     .shape = place_shape, .forward = max_forward, .check = "x=2x3x4 distinct; x=2x3x4 distinct axis=2" },
   { .name = "argmin", .signature = "x:tensor axis:axis? {keep:boolean=false}",
     .doc = "The position of the least element of x along an axis, or in all of x read row by row: an index tensor. "
            "The first of equals counts, and a NaN beats every number.",
+    .returns = "index, x's shape without the axis; with keep = true it has size 1",
+    .example = "nn.tensor({ { 1, 9, 3 }, { 4, 5, 6 } }):argmin(2):tolist()  --> { 1, 1 }",
     .shape = place_shape, .forward = min_forward, .check = "x=2x3x4 distinct; x=2x3x4 distinct axis=2" },
   { 0 },
 };

@@ -257,32 +257,73 @@ const nn_op nn_ops_shape[] = {
   { .name = "reshape", .signature = "x:any shape:sizes",
     .doc = "x with other sizes and the same elements in the same order; one size may be -1 and follows from the rest. "
            "Shares x's bytes when they lie in order, else a copy.",
+    .returns = "x's type, the sizes asked for",
+    .example = "x = nn.tensor { { 1, 2, 3 }, { 4, 5, 6 } }\n"
+               "x:reshape({ 3, 2 })\n"
+               "--> float [3x2]  min 1  mean 3.5  max 6\n"
+               "-->           1         2\n"
+               "-->           3         4\n"
+               "-->           5         6\n"
+               "x:reshape({ -1 }):tolist()  --> { 1.0, 2.0, 3.0, 4.0, 5.0, 6.0 }\n"
+               "x:reshape({ 4, 2 })         --> error: reshape: 6 elements do not fill [4x2] (x [2x3])",
     .view = reshape_view, .backward = reshape_backward, .check = "x=2x3x4 shape=4,6; x=2x3x4 shape=-1,3" },
   { .name = "transpose", .signature = "x:any axis1:axis axis2:axis",
     .doc = "x with two axes exchanged. Shares x's bytes.",
+    .returns = "x's type, x's shape with two sizes exchanged",
+    .example = "x = nn.tensor { { 1, 2, 3 }, { 4, 5, 6 } }\n"
+               "x:transpose(1, 2)\n"
+               "--> float [3x2]\n"
+               "-->           1         4\n"
+               "-->           2         5\n"
+               "-->           3         6\n"
+               "nn.zeros({ 8, 3, 28, 28 }):transpose(2, 3):transpose(3, 4).shape  --> { 8, 28, 28, 3 }",
     .view = transpose_view, .backward = transpose_backward,
     .check = "x=2x3x4 axis1=1 axis2=3; x=3x5 axis1=1 axis2=2; x=2x3x4 axis1=2 axis2=2" },
   { .name = "slice", .signature = "x:any axis:axis from:position to:integer {step:integer=1 >=1}",
     .doc = "The places from .. to of an axis, both included; a negative `to` counts from the end, -1 is the last. With "
            "step only every step-th. Shares x's bytes.",
+    .returns = "x's type, x's shape, but along the axis",
+    .example = "x = nn.tensor { 10, 20, 30, 40, 50 }\n"
+               "x:slice(1, 2, 4):tolist()                 --> { 20.0, 30.0, 40.0 }\n"
+               "x:slice(1, 1, -1, { step = 2 }):tolist()  --> { 10.0, 30.0, 50.0 }",
     .view = slice_view, .backward = slice_backward,
     .check = "x=2x5x3 axis=2 from=2 to=4; x=2x5x3 axis=2 from=1 to=-1 step=2; x=4 axis=1 from=4 to=4" },
   { .name = "expand", .signature = "x:any shape:sizes",
     .doc = "x repeated along new leading axes and along axes of size 1, until it has the shape. Shares x's bytes.",
+    .returns = "x's type, the sizes asked for",
+    .example = "nn.tensor({ { 1 }, { 2 } }):expand({ 2, 3 })\n"
+               "--> float [2x3]\n"
+               "-->           1         1         1\n"
+               "-->           2         2         2",
     .view = expand_view, .backward = expand_backward, .check = "x=3x1 shape=2,3,4; x=1x4 shape=3,4" },
   { .name = "pad", .signature = "x:tensor pairs:sizes {value:number=0}",
     .doc = "x with `value` around it; pairs holds the sizes before and after for each axis, from the first axis on.",
+    .returns = "float, each size with what stands before and after it",
+    .example = "nn.tensor({ { 1, 2 } }):pad({ 1, 0, 0, 1 }, { value = -1 })\n"
+               "--> float [2x3]  min -1  mean -0.1667  max 2\n"
+               "-->          -1        -1        -1\n"
+               "-->           1         2        -1",
     .shape = pad_shape, .forward = pad_forward, .backward = pad_backward,
     .check = "x=2x3 pairs=1,0,2,1; x=2x3x2 pairs=0,0,1,1,0,0 value=0.5" },
   { .name = "zero_pad_shortcut",
     .signature = "x:tensor {stride:integer=1 >=1, before:integer=0 >=0, after:integer=0 >=0}",
     .doc = "Every stride-th pixel of images x [N x H x W x C], with `before` and `after` channels of zeros around its "
            "own: a residual block's shortcut without weights (He et al. 2016, option A).",
+    .returns = "float [N x ceil(H / stride) x ceil(W / stride) x before + C + after]",
+    .example = "nn.ones({ 2, 8, 8, 16 }):zero_pad_shortcut { stride = 2, before = 8, after = 8 }.shape\n"
+               "--> { 2, 4, 4, 32 }",
     .shape = shortcut_shape, .forward = shortcut_forward, .backward = shortcut_backward,
     .flops = nni_flops_none,
     .check = "x=2x5x4x3 stride=2 before=1 after=2; x=1x3x3x2 after=1; x=1x2x2x1 stride=3" },
   { .name = "cat", .signature = "xs:tensors axis:axis",
     .doc = "The tensors one behind another along an axis; the other sizes are equal. Any one element type.",
+    .returns = "the tensors' type and shape, the sizes along the axis added",
+    .example = "a, b = nn.tensor { { 1, 2 } }, nn.tensor { { 3, 4 } }\n"
+               "nn.cat({ a, b }, 1)\n"
+               "--> float [2x2]  min 1  mean 2.5  max 4\n"
+               "-->           1         2\n"
+               "-->           3         4\n"
+               "nn.cat({ a, b }, 2):tolist()[1]  --> { 1.0, 2.0, 3.0, 4.0 }",
     .shape = cat_shape, .forward = cat_forward, .backward = cat_backward,
     .check = "xs=2x3+2x1 axis=2; xs=1x2x3+4x2x3+2x2x3 axis=1; xs=3+2 axis=1" },
   { 0 },

@@ -23,10 +23,15 @@ const nn_op nn_ops_softmax[] = {
   { .name = "softmax", .signature = "x:tensor axis:axis=-1",
     .doc = "exp(x) over its sum along the axis, by default the last. Any finite x is safe: the maximum is taken off "
            "first.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ 1, 2, 3 }):softmax():tolist()     --> { 0.090031, 0.24473, 0.66524 }\n"
+               "nn.tensor({ 1000, 1000 }):softmax():tolist()  --> { 0.5, 0.5 }",
     .shape = nni_shape_same, .forward = softmax_forward, .backward = softmax_backward, .saves = NN_SAVE_Y,
     .check = SHAPES },
   { .name = "log_softmax", .signature = "x:tensor axis:axis=-1",
     .doc = "The logarithm of softmax along the axis, by default the last: x - log sum exp(x), without overflow.",
+    .returns = "float, x's shape",
+    .example = "nn.tensor({ 1, 2, 3 }):log_softmax():tolist()  --> { -2.4076, -1.4076, -0.40761 }",
     .shape = nni_shape_same, .forward = log_softmax_forward, .backward = log_softmax_backward, .saves = NN_SAVE_Y,
     .check = SHAPES },
   { 0 },

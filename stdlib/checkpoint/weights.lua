@@ -14,6 +14,9 @@ local text = require "text"
 
 local M = {}
 
+---@class Model
+local Model = {}
+
 local format, concat = string.format, table.concat
 
 local shape_field = spec.list { spec.integer { min = 1 }, min = 1, max = 3 }
@@ -354,19 +357,30 @@ end
 ---   strict  false: tensors that are only in the model stay, those that are only in the file are left out
 ---   input   { height, width, channels } of an image, where a Linear reads it through a Flatten and no layer before
 ---           says its channels
----@param model Model
+---
+--- Example:
+---     model = models.lenet { classes = 10, channels = 1, seed = 1 }
+---     assert(model:save "lenet.safetensors")
+---     other = models.lenet { classes = 10, channels = 1, seed = 2 }
+---     other:load "lenet.safetensors"                        --> lenet.safetensors: safetensors, 10 tensors
+---     five = models.lenet { classes = 5, channels = 1 }
+---     five:load "lenet.safetensors"
+---     --> error: load: lenet.safetensors does not fit the model (safetensors, 10 tensors; ...
+---     --> ...
+---     five:load("lenet.safetensors", { skip = { "fc3" } })  --> lenet.safetensors: safetensors, 8 tensors; 2 skipped
+---     other:load "nothing.pt"                               --> nil  nothing.pt: No such file or directory  io
 ---@param path string
 ---@param options? { map?: table<string, string>, prefix?: string, skip?: string[], strict?: boolean,
 ---                  input?: integer[] }
 ---@return LoadReport? report, string? message, string? code
-function M.load(model, path, options)
-  check_self("load", model)
+function Model:load(path, options)
+  check_self("load", self)
   check_path("load", path)
   spec.check("load", options, load_fields)
   local file <close>, message, code = nn.checkpoint.read(path)
   if not file then return nil, message, code end
   local apply, report
-  apply, report, code = M.reading(model, path, file, options)
+  apply, report, code = M.reading(self, path, file, options)
   if code == "mismatch" then error(report, 2) end
   if not apply then return nil, report, code end
   apply()
@@ -448,23 +462,29 @@ end
 --- Writes the model's weights as safetensors, in torch's layout and under torch's names, so that its load_state_dict
 --- takes them back. map and prefix change the names as they do for load, input says what it says there; metadata are
 --- strings of one's own. A model made by models.* can be made again from the file: see checkpoint.model.
----@param model Model
+---
+--- Example:
+---     models.lenet({ classes = 10, channels = 1 }):save "lenet.safetensors"  --> true
+---     nn.ReLU():save "relu.pt"
+---     --> error: save: expected a name that ends in .safetensors, as that is what is written, got "relu.pt"
 ---@param path string
 ---@param options? { map?: table<string, string>, prefix?: string, metadata?: table<string, string>, input?: integer[] }
 ---@return boolean? ok, string? message, string? code
-function M.save(model, path, options)
-  check_self("save", model)
+function Model:save(path, options)
+  check_self("save", self)
   check_path("save", path)
   local ending = path:match "%.(%w+)$"
   if other_endings[ending] then
     error(format('save: expected a name that ends in .safetensors, as that is what is written, got "%s"', path), 2)
   end
   options = spec.check("save", options, save_fields)
-  local tensors, problem = M.torch_tensors(model, options)
+  local tensors, problem = M.torch_tensors(self, options)
   if not tensors then error("save: " .. problem, 2) end
-  local metadata = M.metadata(model)
+  local metadata = M.metadata(self)
   for key, word in pairs(options.metadata) do metadata[key] = word end
   return nn.checkpoint.write(path, tensors, metadata)
 end
+
+M.load, M.save = Model.load, Model.save
 
 return M

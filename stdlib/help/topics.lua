@@ -1,0 +1,85 @@
+--- The topics of help that are about the program as a whole.
+local M = {}
+
+M.overview = [==[
+Penumbra runs experiments on the semantic continuity of neural networks: does a change that keeps the meaning of an
+image also keep the model's answer? Models, perturbations, losses and probes are values that a Lua script composes.
+
+  penumbra                        the prompt
+  penumbra script.lua [args]      run a script
+  penumbra -e 'code'              run a piece of code
+%s
+
+  penumbra help TOPIC             more on one of these topics:
+
+    command       options, arguments, exit codes
+    prompt        what the prompt understands
+    ops           the operations on tensors; `help conv2d` explains one
+    layers        the layers of a model; `help Conv2d` explains one
+    modules       the Lua modules; `help perturb` explains one, `help perturb.hue` a function of it
+    tensor, model what values can do; also part, dataset, optimizer, interval and other classes
+    errors        what raises, and what gives nil, message, code
+    environment   the environment variables it reads
+
+  Any other word lists the topics that speak of it: `penumbra help antialias`.
+]==]
+
+M.command = [==[
+penumbra [options] [script [args] | command [args]]
+
+  -e CODE        run CODE (may be given more than once); every module is there by its name
+  --threads N    threads to compute with, 1 to 256; results are the same with any number
+  --traceback    show where in the script an error came from
+  --version      version, Lua, BLAS, processor, threads
+  --help, -h     the overview
+  --             what follows is no option
+
+Commands; `penumbra COMMAND --help` lists the options of one:
+
+%s
+
+A script gets its arguments in `arg` and `...`, and `require` finds modules beside it. `-` is standard input as a
+script. Without a script, a command or -e, penumbra is a prompt; reading from a pipe it runs what it reads, entry by
+entry, and shows no prompt.
+
+Exit codes: 0 done; 1 an error in the script, or no such script; 2 a wrong command line; 130 interrupted by Ctrl-C.
+A script chooses others with os.exit.
+]==]
+
+M.prompt = [==[
+At the prompt an expression prints its value, and `_` is the last value. An unfinished entry goes on at `>>`. Every
+module is there by its name (nn, data, models, ...), without `require`; `local` at the start of an entry makes a global,
+so that the lines of a script can be typed as they are.
+
+  help()           the overview
+  help(nn.conv2d)  help on an operation, a module, a function of one, or a value; also help "conv2d"
+  ?conv2d          the same
+  Ctrl-C           stops what runs, or drops the entry
+  Ctrl-D           leaves
+]==]
+
+M.errors = [==[
+What a script does wrong raises an error: a wrong type, shape or option. The message names the operation, what it
+expected and what it got, with the shapes, and the line of the script:
+
+  penumbra: first.lua:14: conv2d: weight expects 3 input channels, got 1 (x [8x28x28x1], weight [3x3x3x16])
+
+An unknown option names the nearest one there is: probe.accuracy: unknown option "limits"; did you mean "limit"?
+
+What the world does wrong, a missing file or a damaged one, is returned: nil, message, code. The code is "io" when the
+system refused, "format" when a file does not hold what it should. So assert(image.load(path)) is a picture or an error,
+and local picture, message = image.load(path) lets a script go on. Functions that read or write say so: "or nil,
+message, code".
+
+In an example, `--> text` is what an entry prints at the prompt; `--> error: text` is what it raises.
+]==]
+
+M.environment = [==[
+  PENUMBRA_CPU        avx512, avx2 or portable: the kernels to use (default: the processor's best)
+  PENUMBRA_DATA       folders in which data sets are looked for by name, separated by colons
+  PENUMBRA_PATH       a folder whose modules replace those inside the program (to develop them)
+  PENUMBRA_TRACEBACK  1: as --traceback
+  LUA_PATH, LUA_CPATH where `require` looks for other modules
+]==]
+
+return M

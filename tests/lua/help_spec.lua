@@ -1,0 +1,154 @@
+--- Help: every example does what it says, and everything public has a text, its parameters, what it gives, and an
+--- example.
+local examples <const> = require "tests.help_examples"
+local file <const> = require "file"
+local help <const> = require "help"
+local host <const> = require "host"
+local index <const> = require "help.index"
+local lfs <const> = require "lfs"
+local nn <const> = require "nn"
+local source <const> = require "help.source"
+
+-- Modules whose functions have no examples yet.
+local LATER <const> = {}
+for name in ([[
+  checkpoint command data file gradcheck hash image json loss models optim param perturb plan plot probe progress
+  recipe recipes repl run spec stats study text train world terminal report pack sandbox
+]]):gmatch "%S+" do
+  LATER[name] = true
+end
+
+local function shown(path, wrong)
+  local lines = { path }
+  for _, entry in ipairs(wrong) do
+    lines[#lines + 1] = "  " .. entry.code:gsub("\n", "\n  ")
+    for _, line in ipairs(entry.expected) do lines[#lines + 1] = "    expected  " .. line end
+    for _, line in ipairs(entry.got) do lines[#lines + 1] = "    got       " .. line end
+  end
+  return table.concat(lines, "\n")
+end
+
+local function is_later(topic) return LATER[topic.module:match "^[^.]+"] end
+
+describe("an example of the help", function()
+  local topics = { index.all().list }
+  for _, module in ipairs(index.all().module_list) do topics[#topics + 1] = { module.callable } end
+  for _, list in ipairs(topics) do
+    for _, topic in ipairs(list) do
+      for _, example in ipairs(topic.doc.examples) do
+        it(topic.path, function()
+          local folder, here = os.tmpname() .. ".d", lfs.currentdir()
+          assert(file.make_folder(folder))
+          assert(lfs.chdir(folder))
+          local fine, wrong = pcall(examples.run, example)
+          assert(lfs.chdir(here))
+          file.remove_folder(folder)
+          assert(fine, wrong)
+          assert.truthy(#wrong == 0, shown(topic.path, wrong))
+        end)
+      end
+    end
+  end
+end)
+
+-- What a topic lacks, in words.
+local function missing(topic)
+  local doc, lacks = topic.doc, {}
+  if not table.concat(doc.text, " "):find "%a" then lacks[#lacks + 1] = "a text" end
+  if topic.kind == "class" and #doc.fields > 0 then return {} end
+  if topic.kind == "value" or topic.kind == "class" then return lacks end
+  local known = {}
+  for _, param in ipairs(doc.params) do known[param.name:gsub("%?$", "")] = true end
+  for name in (topic.arguments or ""):gmatch "[%w_.]+" do
+    if not known[name] then lacks[#lacks + 1] = "parameter " .. name end
+  end
+  for _, param in ipairs(doc.params) do
+    if param.type == "" then lacks[#lacks + 1] = "the type of " .. param.name end
+  end
+  if topic.gives and #doc.returns == 0 then lacks[#lacks + 1] = "what it returns" end
+  if #doc.examples == 0 then lacks[#lacks + 1] = "an example" end
+  return lacks
+end
+
+describe("the help covers", function()
+  it("every function, method, operation and layer, with text, parameters, results and an example", function()
+    local problems = {}
+    for _, topic in ipairs(index.all().list) do
+      if not is_later(topic) and not topic.name:find "^__" and topic.kind ~= "module" then
+        local lacks = missing(topic)
+        if #lacks > 0 then problems[#problems + 1] = topic.path .. ": " .. table.concat(lacks, ", ") end
+      end
+    end
+    assert.equal("", table.concat(problems, "\n"))
+  end)
+
+  it("every field of a public module", function()
+    local problems = {}
+    for _, module in ipairs(index.all().module_list) do
+      local own = module.name == "nn" and host.source "help.nn" or host.source(module.name)
+      local read, written = source.read(module.name, own), {}
+      for _, entry in ipairs(read.entries) do written[entry.name] = true end
+      if module.name == "nn" then
+        for _, list in ipairs { nn.ops(), nn.layers() } do
+          for _, row in ipairs(list) do written[row.name] = true end
+        end
+      end
+      for name, value in pairs(LATER[module.name] and {} or require(module.name)) do
+        local inner = type(value) == "table" and getmetatable(value) == nil
+        if not written[name] and not inner then problems[#problems + 1] = module.name .. "." .. name end
+        if not written[name] and inner then
+          for field in pairs(value) do
+            if not written[name .. "." .. tostring(field)] then
+              problems[#problems + 1] = module.name .. "." .. name .. "." .. tostring(field)
+            end
+          end
+        end
+      end
+    end
+    table.sort(problems)
+    assert.equal("", table.concat(problems, "\n"))
+  end)
+
+  it("every method of tensors and models", function()
+    local all = index.all()
+    local function check(class, methods)
+      local written = {}
+      for _, method in ipairs(all.classes[class].methods) do written[method.name] = true end
+      for _, op in ipairs(nn.ops()) do written[op.name] = true end
+      for name in pairs(methods) do assert.truthy(written[name], class .. ":" .. name) end
+    end
+    check("Tensor", getmetatable(nn.ones { 1 }).methods)
+    local _, methods = debug.getupvalue(getmetatable(nn.ReLU()).__index, 1)
+    check("Model", methods)
+  end)
+
+  it("the rows of the optimisers and of the perturbations, which functions of these names make", function()
+    local topics = index.all().topics
+    for _, row in ipairs(nn.methods()) do assert.truthy(topics["optim." .. row.name], row.name) end
+    for _, row in ipairs(nn.perturb.rows()) do assert.truthy(topics["perturb." .. row.name], row.name) end
+  end)
+
+  it("values, by what they are", function()
+    local found = {}
+    for name, value in pairs {
+      tensor = nn.ones { 1 }, model = nn.ReLU(), module = require "perturb", operation = nn.conv2d,
+      perturbation = require "perturb".identity(), loss = require "loss".hinge(), call = nn.npz.load,
+    } do
+      local topic = index.of(value)
+      found[name] = topic and topic.path
+    end
+    assert.same({ tensor = "Tensor", model = "Model", module = "perturb", operation = "nn.conv2d",
+                  perturbation = "Perturbation", loss = "Loss", call = "nn.npz.load" }, found)
+  end)
+end)
+
+describe("a page of the help", function()
+  it("is at most 100 columns wide, but for code", function()
+    for _, topic in ipairs(index.all().list) do
+      for line in help.text(topic.path):gmatch "[^\n]+" do
+        local code = line:find "^    " or line:find("%-%->")
+        assert.truthy(code or utf8.len(line) <= 100, topic.path .. ": " .. line)
+      end
+    end
+  end)
+end)
