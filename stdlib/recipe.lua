@@ -140,4 +140,17 @@ function Recipe:make_plan(values)
   return checked
 end
 
+--- The plans for several sets of parameters.
+---@param list table[]
+---@return table[]? plans, string? message
+function Recipe:make_plans(list)
+  local plans = {}
+  for i, values in ipairs(list) do
+    local made, message = self:make_plan(values)
+    if not made then return nil, message end
+    plans[i] = made
+  end
+  return plans
+end
+
 return M

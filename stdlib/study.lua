@@ -1,11 +1,13 @@
 --- Studies: many runs of one recipe, and what they say together.
 ---   study{ title =, recipe = "colour_mnist",
 ---          grid = { variant = { "plain", "C" }, seed = { 1, 2, 3 } },
+---          fixed = { epochs = 30 },
 ---          scales = { demo = { epochs = 3, seed = { 1 } }, ... }, scale = "demo",
 ---          show = { rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }), chart.bars{ ... } },
 ---          claims = { claim{ "C beats plain", "accuracy", C = ">", "plain" } } }
 --- Runs that differ only in a seed are repetitions: they share one row, and pair with the same seeds of another row.
 --- This file computes nothing but statistics; run.lua makes the runs.
+local json = require "json"
 local param = require "param"
 local spec = require "spec"
 local stats = require "stats"
@@ -121,6 +123,7 @@ local fields = {
   about = spec.text(),
   recipe = spec.text { required = true, pattern = "^[%w_-]+$", expects = "the name of a recipe beside the study" },
   grid = spec.table { required = true },
+  fixed = spec.table { default = {} },
   scales = spec.table { default = {} },
   scale = spec.text(),
   show = spec.list { spec.any { spec.value { "rows" }, spec.value { "chart" } }, default = {} },
@@ -164,25 +167,68 @@ local function axis_values(recipe, key, value)
   return out, nil, many
 end
 
--- "1..3" and "plain,C" of the command line.
-local function read_setting(this, value)
-  local from, to = value:match("^(%d+)%.%.(%d+)$")
-  if from and (this.kind == "integer" or this.kind == "seed") then
-    local out = {}
-    for n = math.tointeger(from), math.tointeger(to) do out[#out + 1] = n end
-    return out
+local MOST <const> = 10000 -- values of a parameter, and runs of a study
+
+-- The numbers from `from` to `to` that a step apart; without one, whole numbers.
+local function range(this, from, to, step)
+  if this.kind ~= "number" and not (math.tointeger(from) and math.tointeger(to) and math.tointeger(step or 1)) then
+    return nil, format("expects whole numbers in a range, got %s..%s", param.show(from), param.show(to))
   end
-  local parts = {}
-  if this.kind == "list" or not value:find(",", 1, true) then
-    local kept, problem = this:parse(value)
-    return kept, problem
+  if this.kind == "number" and not step then
+    return nil, format("expects a range with a step, as in 0..1/0.25, got %s..%s", param.show(from), param.show(to))
   end
-  for part in value:gmatch("[^,]+") do
-    local kept, problem = this:parse(part)
+  step = step or 1
+  if not (step > 0) then return nil, format("expects a step above 0 in a range, got %s", param.show(step)) end
+  local count = math.floor((to - from) / step + 1e-9) + 1
+  if count > MOST then return nil, format("expects at most %d values, got %.0f", MOST, count) end
+  local out = {}
+  for i = 0, count - 1 do
+    -- Twelve digits: 3 * 0.1 is meant to be 0.3.
+    local value = tonumber(format("%.12g", from + i * step))
+    local kept, problem = this:check(value)
     if kept == nil then return nil, problem end
-    parts[#parts + 1] = kept
+    out[i + 1] = kept
   end
-  return parts
+  return out
+end
+
+local numeric = { number = true, integer = true, seed = true }
+
+--- The values that a text of the command line stands for: one, or a list of them and true.
+---   alpha=0,0.1,1   seed=1..3   seed=1..3,7   width=8..64/8   lr=0..1/0.25   variant=plain,C
+--- A list parameter takes the whole text as one value; several texts are several values: levels=1 levels=1,2.
+---@param this Param
+---@param given string|string[]
+---@return any value, boolean|string many_or_problem
+function M.read_values(this, given)
+  if type(given) == "table" then
+    local out = {}
+    for i, one in ipairs(given) do
+      local kept, problem = this:parse(one)
+      if kept == nil then return nil, problem end
+      out[i] = kept
+    end
+    return out, true
+  end
+  local whole, problem = this:parse(given)
+  if whole ~= nil or this.kind == "list" then return whole, whole ~= nil and false or problem end
+  local out, many = {}, false
+  for part in (given .. ","):gmatch "([^,]*)," do
+    local from, to, step = part:match "^(.-)%.%.([^/]*)/?(.*)$"
+    from, to = tonumber(from), tonumber(to)
+    local values
+    if numeric[this.kind] and from and to and (step == "" or tonumber(step)) then
+      values, problem = range(this, from, to, tonumber(step))
+      many = true
+    else
+      local kept
+      kept, problem = this:parse(part)
+      values = kept ~= nil and { kept } or nil
+    end
+    if not values then return nil, problem end
+    table.move(values, 1, #values, #out + 1, out)
+  end
+  return out, many or given:find(",", 1, true) ~= nil
 end
 
 --- Joins the study with its recipe and checks everything that names a parameter.
@@ -193,6 +239,10 @@ function Study:attach(recipe)
   for _, key in ipairs(spec.names(self.grid)) do
     local _, problem = axis_values(recipe, key, self.grid[key])
     if problem then return nil, "grid: " .. problem end
+  end
+  for _, key in ipairs(spec.names(self.fixed)) do
+    local _, problem, many = axis_values(recipe, key, self.fixed[key])
+    if problem or many then return nil, "fixed: " .. (problem or key .. " has several values; grid is for those") end
   end
   for _, name in ipairs(spec.names(self.scales)) do
     for _, key in ipairs(spec.names(self.scales[name])) do
@@ -227,6 +277,54 @@ function Study:attach(recipe)
   return true
 end
 
+-- A value of a parameter as a study file writes it.
+local function written(value)
+  if type(value) ~= "table" then return type(value) == "string" and json.encode(value) or param.show(value) end
+  local parts = {}
+  for i, element in ipairs(value) do parts[i] = written(element) end
+  return #parts == 0 and "{}" or "{ " .. concat(parts, ", ") .. " }"
+end
+
+--- The study that a sweep is: a grid over a recipe, of the settings that have several values; the others hold for all
+--- runs. Its text is that of a study file, to be kept, and gone on with by hand.
+---@param recipe Recipe
+---@param settings table<string, string|string[]>
+---@return Study? study, string? message
+function M.sweep(recipe, settings)
+  local file_name = recipe.path:match "[^/]*$"
+  local grid, fixed, axes = {}, {}, {} -- both also hold their lines
+  for _, key in ipairs(spec.names(settings)) do
+    if not recipe.params[key] then
+      return nil, format('unknown parameter "%s" in %s%s', key, file_name, spec.suggest(key, recipe:names()))
+    end
+  end
+  for _, key in ipairs(recipe:names()) do
+    if settings[key] then
+      local values, many = M.read_values(recipe.params[key], settings[key])
+      if values == nil then return nil, format("%s: %s %s", file_name, key, many) end
+      local into = many and grid or fixed
+      into[key] = values
+      table.insert(into, format("    %s = %s,\n", key, written(values)))
+      if many then axes[#axes + 1] = key end
+    end
+  end
+  if #axes == 0 then
+    return nil, format("%s: a sweep expects a parameter with several values, as in seed=1..3 or %s=...,...", file_name,
+      recipe:names()[1] or "a")
+  end
+  local title = format("%s, by %s", recipe.title, concat(axes, ", "))
+  local text_of = format("return study {\n  title = %s,\n  recipe = %s,\n  grid = {\n%s  },\n%s}\n", json.encode(title),
+    json.encode(recipe.name), concat(grid), #fixed > 0 and format("  fixed = {\n%s  },\n", concat(fixed)) or "")
+  for _, into in ipairs { grid, fixed } do
+    for i = #into, 1, -1 do into[i] = nil end
+  end
+  local self = M.new { title = title, about = recipe.about, recipe = recipe.name, grid = grid, fixed = fixed }
+  self.name, self.text = recipe.name .. "-sweep", text_of
+  local ok, problem = self:attach(recipe)
+  if not ok then return nil, problem end
+  return self
+end
+
 ---@class Expansion
 ---@field points table[]                # { values = resolved parameters }, in the order they are run
 ---@field axes string[]                 # parameters with more than one value or in the grid, seeds last
@@ -235,7 +333,7 @@ end
 ---@field scale? string
 
 --- The runs of the study at a scale, with settings from the command line (texts) over it.
----@param settings? table<string, string>
+---@param settings? table<string, string|string[]>  # as M.read_values takes them
 ---@return Expansion? expansion, string? message
 function Study:expand(settings)
   local recipe, given, scale = self.recipe, {}, self.scale
@@ -248,6 +346,7 @@ function Study:expand(settings)
         spec.suggest(scale, spec.names(self.scales)))
     end
   end
+  for key, value in pairs(self.fixed) do given[key] = value end
   for key, value in pairs(self.grid) do given[key] = value end
   for key, value in pairs(scale and self.scales[scale] or {}) do given[key] = value end
   for _, key in ipairs(spec.names(settings)) do
@@ -258,7 +357,7 @@ function Study:expand(settings)
         known[#known + 1] = "scale"
         return nil, format('unknown parameter "%s" in %s%s', key, file_name, spec.suggest(key, known))
       end
-      local kept, problem = read_setting(this, settings[key])
+      local kept, problem = M.read_values(this, settings[key])
       if kept == nil then return nil, format("%s: %s %s", file_name, key, problem) end
       given[key] = kept
     end
@@ -281,6 +380,9 @@ function Study:expand(settings)
   -- Seeds vary slowest: the first seed's full comparison is there before the second seed begins.
   local order = { expansion.seed, table.unpack(expansion.axes) }
   expansion.axes[#expansion.axes + 1] = expansion.seed
+  local count = 1
+  for _, key in ipairs(order) do count = count * #expansion.values[key] end
+  if count > MOST then return nil, format("%s: expected at most %d runs, got %.0f", file_name, MOST, count) end
   local function fill(depth, chosen)
     if depth > #order then
       local values, problem = recipe:resolve(chosen)
@@ -493,11 +595,113 @@ local function judge(study, claim, expansion)
   return verdict
 end
 
---- Everything the runs say: tables, charts (as plot.lua takes them) and verdicts. Points carry `metrics`.
+-- Metrics that say how much was computed: they stand last, and training time is no result.
+local effort = { images = 1, seconds = 2 }
+
+-- The metrics that the points have, in order, with their units.
+local function metrics_of(points)
+  local units, names = {}, {}
+  for _, point in ipairs(points) do
+    for name, interval in pairs(point.metrics or {}) do
+      if units[name] == nil then names[#names + 1] = name end
+      units[name] = interval.unit or units[name] or false
+    end
+  end
+  sort(names, function(a, b)
+    local x, y = effort[a] or 0, effort[b] or 0
+    if x ~= y then return x < y end
+    return a < b
+  end)
+  return names, units
+end
+
+-- The combinations of the axes' values in the order of the grid, without the seeds.
+local function combinations(expansion)
+  local list, seen = {}, {}
+  for _, point in ipairs(expansion.points) do
+    local shown = {}
+    for _, axis in ipairs(expansion.axes) do
+      if axis ~= expansion.seed then shown[#shown + 1] = param.show(point.values[axis]) end
+    end
+    local key = concat(shown, "\0")
+    if not seen[key] then
+      seen[key] = { shown = shown, points = {} }
+      list[#list + 1] = seen[key]
+    end
+    table.insert(seen[key].points, point)
+  end
+  return list
+end
+
+-- Mean and standard deviation of a metric over the points that have it; one value is just itself.
+local function spread_of(points, metric)
+  local values = {}
+  for _, point in ipairs(points) do
+    local interval = point.metrics and point.metrics[metric]
+    if interval then values[#values + 1] = interval.value end
+  end
+  if #values == 0 then return nil, 0 end
+  local mean, sd = values[1], 0
+  for _, value in ipairs(values) do
+    if value ~= mean then
+      mean, sd = stats.mean(values), stats.sd(values)
+      break
+    end
+  end
+  return stats.new { value = mean, low = mean - sd, high = mean + sd, n = #values }, #values, sd
+end
+
+--- The runs as one table: a row for each combination of the grid's values, and of every metric the mean ± the standard
+--- deviation over the seeds. Runs that are not there leave their place to the others.
 ---@param expansion Expansion
+---@param wanted? string[]  # these metrics only
+---@return table shown      # { by, columns, rows, keys, data } as the tables of Study:evaluate
+function M.spread(expansion, wanted)
+  local names, units = metrics_of(expansion.points)
+  local notes = {}
+  if wanted then
+    local kept = {}
+    for _, name in ipairs(wanted) do
+      if units[name] ~= nil then kept[#kept + 1] = name
+      else notes[#notes + 1] = format('there is no metric "%s"%s', name, spec.suggest(name, names)) end
+    end
+    names = #kept > 0 and kept or names
+  end
+  local columns, rows, data, axes = {}, {}, {}, {}
+  for _, axis in ipairs(expansion.axes) do
+    if axis ~= expansion.seed then axes[#axes + 1] = axis end
+  end
+  for i, axis in ipairs(axes) do columns[i] = { title = axis, align = "left" } end
+  local many = expansion.seed and #expansion.values[expansion.seed] > 1
+  if many or #axes == 0 then columns[#columns + 1] = expansion.seed and "seeds" or "runs" end
+  local keys, by = #columns, #axes > 0 and concat(axes, ", ") or columns[1]
+  for _, name in ipairs(names) do columns[#columns + 1] = unit_title(name, units[name] or nil) end
+  for i, row in ipairs(combinations(expansion)) do
+    local cells, record, most = row.shown, {}, 0
+    record[by] = #axes > 0 and concat(row.shown, ", ") or param.show(#row.points)
+    if keys > #axes then cells[keys] = "" end
+    for _, name in ipairs(names) do
+      local spread, n, sd = spread_of(row.points, name)
+      cells[#cells + 1], most = spread and tostring(spread) or "–", math.max(most, n)
+      record[name] = spread and { value = spread.value, low = spread.low, high = spread.high, sd = n > 1 and sd or nil,
+                                  unit = units[name] or nil, seeds = n, spread = "standard deviation" } or nil
+    end
+    if keys > #axes then cells[keys] = most end
+    rows[i], data[i] = cells, record
+  end
+  if many then notes[#notes + 1] = "± is the standard deviation over the seeds" end
+  return { by = by, columns = columns, rows = rows, keys = keys, data = data, metrics = names,
+           note = #notes > 0 and concat(notes, "\n") or nil }
+end
+
+--- Everything the runs say: tables, charts (as plot.lua takes them) and verdicts. Points carry `metrics`.
+--- A study that shows nothing has one table of all metrics, or of those wanted.
+---@param expansion Expansion
+---@param wanted? string[]
 ---@return { tables: table[], charts: table[], claims: table[] }
-function Study:evaluate(expansion)
+function Study:evaluate(expansion, wanted)
   local out = { tables = {}, charts = {}, claims = {} }
+  if #self.show == 0 then out.tables[1] = M.spread(expansion, wanted) end
   for _, shown in ipairs(self.show) do
     if getmetatable(shown) == Rows then
       out.tables[#out.tables + 1] = make_table(shown, expansion)

@@ -177,28 +177,31 @@ local function shrink(columns, width, gap, room)
   end
 end
 
--- The places of columns in blocks that are each at most `room` wide and begin with the first column.
-local function blocks_of(width, gap, room)
-  local blocks, block, used = {}, { 1 }, width[1]
-  for j = 2, #width do
-    if #block > 1 and used + gap + width[j] > room then
-      blocks[#blocks + 1], block, used = block, { 1 }, width[1]
-    end
+-- The places of columns in blocks that are each at most `room` wide and begin with the first `keys` columns.
+local function blocks_of(width, gap, room, keys)
+  local blocks, block, used = {}, nil, 0
+  local function begin()
+    block, used = {}, -gap
+    for j = 1, keys do block[j], used = j, used + gap + width[j] end
+    blocks[#blocks + 1] = block
+  end
+  begin()
+  for j = keys + 1, #width do
+    if #block > keys and used + gap + width[j] > room then begin() end
     block[#block + 1], used = j, used + gap + width[j]
   end
-  blocks[#blocks + 1] = block
   return blocks
 end
 
 --- An aligned table. Columns are { title =, align = "left"|"right"|"centre", wrap = true } or plain titles; the first
 --- is left aligned and the others right unless told. Cells are shown with tostring; nil and false are empty. A table
 --- that is wider than `width` wraps what may be wrapped; what is still too wide stands below as a table of its own,
---- with the first column repeated.
+--- with the first `keys` (1) columns repeated.
 --- Example:
 ---     print(text.table({ "name", "accuracy" }, { { "plain", 96.01 }, { "C", 97.54 } }))
 ---@param columns (string|table)[]
 ---@param rows table[]
----@param options? { indent?: string, gap?: integer, width?: integer }
+---@param options? { indent?: string, gap?: integer, width?: integer, keys?: integer }
 ---@return string
 function M.table(columns, rows, options)
   options = options or {}
@@ -212,7 +215,7 @@ function M.table(columns, rows, options)
   local cells, width = measure(head, rows)
   shrink(columns, width, gap, room)
   local lines = {}
-  for at, block in ipairs(blocks_of(width, gap, room)) do
+  for at, block in ipairs(blocks_of(width, gap, room, options.keys or 1)) do
     local function add(row)
       local parts, height = {}, 1
       for k, j in ipairs(block) do

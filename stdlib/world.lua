@@ -43,8 +43,10 @@ end
 --- Reads a recipe or a study; a study's recipe is looked for beside it first (recipes.lua). A missing file or one that
 --- is wrong gives nil, message, code.
 ---@param path string
+---@param options? { name?: string, recipe?: string }  # the name, if it is not the file's; the path of a study's recipe
 ---@return Recipe|Study? value, string? message, string? code
-function M.load(path)
+function M.load(path, options)
+  options = options or {}
   local text, message, code = recipes.read(path)
   if not text then return nil, message, code end
   local folder, name = file.split(path)
@@ -61,12 +63,13 @@ function M.load(path)
     return nil, format("%s: expected the file to return recipe{...} or study{...}, got %s", name, spec.shown(value)),
       "format"
   end
-  value.path, value.text, value.name = path, text, file.stem(path)
+  value.path, value.text, value.name = path, text, options.name or file.stem(path)
   if study.is_study(value) then
     local beside, base
-    beside, message, code = recipes.beside(folder, value.recipe_name)
+    beside, message, code = options.recipe, nil, nil
+    if not beside then beside, message, code = recipes.beside(folder, value.recipe_name) end
     if not beside then return nil, format("%s: %s", name, message), code end
-    base, message, code = M.load(beside)
+    base, message, code = M.load(beside, { name = value.recipe_name })
     if not base then return nil, message, code end
     if not recipe.is_recipe(base) then return nil, format("%s: expected a recipe, got a study", beside), "format" end
     ok, message = value:attach(base)

@@ -66,6 +66,7 @@ typedef struct {
   const char *path;
   char **argv, **env;
   int fd[3];          /* what becomes its streams; -1: ours */
+  bool group;         /* of its own: Ctrl-C at the terminal is not for it */
   limit limits[5];
   int limit_count;
   sigset_t mask;      /* the signals that were blocked before */
@@ -89,6 +90,7 @@ static void become(launch *l) {
     action.sa_flags = 0;
     sigaction(s, &action, NULL);
   }
+  if (l->group && setpgid(0, 0) != 0) goto failed;
   for (int i = 0; i < 3; i++)
     if (l->fd[i] >= 0 && dup2(l->fd[i], i) < 0) goto failed;
   close_others();
@@ -293,23 +295,24 @@ static int fail_io(lua_State *L, const char *what, int error) {
 }
 
 static void check_options(lua_State *L, int index) {
-  static const char *const names[] = { "env", "limits", "stderr", "stdin", "stdout" };
+  static const char *const names[] = { "env", "group", "limits", "stderr", "stdin", "stdout" };
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "[...]";
     bool known = false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) known = known || strcmp(name, names[i]) == 0;
     if (known) continue;
     char near[64];
-    const char *nearest = nnl_nearest(name, "env limits stderr stdin stdout", near, sizeof near);
+    const char *nearest = nnl_nearest(name, "env group limits stderr stdin stdout", near, sizeof near);
     if (nearest) luaL_error(L, "host.spawn: unknown option \"%s\"; did you mean \"%s\"?", name, nearest);
-    luaL_error(L, "host.spawn: unknown option \"%s\"; known: env, limits, stderr, stdin, stdout", name);
+    luaL_error(L, "host.spawn: unknown option \"%s\"; known: env, group, limits, stderr, stdin, stdout", name);
   }
 }
 
 /* host.spawn(argv, options) -> process, or nil, message, code. argv[1] nil: our own program. Each of stdin, stdout and
  * stderr is "pipe", "null", "inherit" or the path of a file; stderr may be "stdout", which joins the two. Without
  * options a child reads nothing and writes where we do. env changes variables: NAME = "value", or false for none.
- * limits: cpu (seconds), memory (bytes of addresses), files, processes, file_size (bytes). */
+ * limits: cpu (seconds), memory (bytes of addresses), files, processes, file_size (bytes). group = true: in a process
+ * group of its own, so that Ctrl-C at the terminal is ours to pass on. */
 static int spawn(lua_State *L) {
   launch l = { .fd = { -1, -1, -1 } };
   const char *how[3] = { "null", "inherit", "inherit" };
@@ -329,6 +332,8 @@ static int spawn(lua_State *L) {
     check_options(L, 2);
     for (int i = 0; i < 3; i++)
       if (lua_getfield(L, 2, stream_names[i]) != LUA_TNIL) how[i] = check_word(L, stream_names[i]);
+    lua_getfield(L, 2, "group");
+    l.group = lua_toboolean(L, -1);
     if (lua_getfield(L, 2, "env") != LUA_TNIL) {
       luaL_checktype(L, -1, LUA_TTABLE);
       l.env = read_environment(L, lua_gettop(L));

@@ -9,8 +9,9 @@ local format = string.format
 
 local function describe(parser)
   parser:epilog [[
-A recipe is an experiment with parameters, a study a grid of runs of one. Both are text files, safe to open whoever
-wrote them. `penumbra show NAME` says more of one, `penumbra run NAME` makes its runs.]]
+A recipe is an experiment with parameters, a study a grid of runs of one. Both are text files,
+safe to open whoever wrote them. `penumbra show NAME` says more of one, `penumbra run NAME` makes
+its runs.]]
 end
 
 -- What one is, in a row: name, kind, title. What cannot be read is listed with the reason.

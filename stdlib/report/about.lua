@@ -21,9 +21,14 @@ local function of_recipe(recipe)
            cites = json.array(recipe.cites), unstated = json.array(recipe.unstated), params = parameters(recipe) }
 end
 
--- The study's tables, so that their columns keep titles and order.
-local function shown_tables(study)
+-- The study's tables, so that their columns keep titles and order. A study that shows none has one of all metrics.
+local function shown_tables(study, made)
   local list = json.array()
+  for _, shown in ipairs(#study.show == 0 and made.tables or {}) do
+    local columns = json.array()
+    for i, metric in ipairs(shown.metrics) do columns[i] = { metric = metric, paper = false } end
+    list[#list + 1] = { by = shown.by, columns = columns }
+  end
   for _, shown in ipairs(study.show) do
     if shown.columns then
       local columns = json.array()
@@ -37,9 +42,10 @@ local function shown_tables(study)
 end
 
 --- The description of a recipe, or of a study with its recipe. For a study also what this making of it was: the scale,
---- the settings as they were typed, and its charts as Study:evaluate gives them.
+--- the settings as they were typed, and its charts and tables as Study:evaluate gives
+--- them.
 ---@param value Recipe|Study
----@param made? { scale?: string, settings?: table<string, string>, charts?: table[] }
+---@param made? { scale?: string, settings?: table<string, string>, charts?: table[], tables?: table[] }
 ---@return table
 function M.of(value, made)
   if not value.recipe then return of_recipe(value) end
@@ -57,7 +63,7 @@ function M.of(value, made)
   end
   return { kind = "study", name = value.name, path = value.path, title = value.title, about = value.about,
            scale = made.scale, settings = settings, notes = json.array(value.notes), sensible = value.sensible,
-           tables = shown_tables(value), charts = charts, recipe = of_recipe(value.recipe) }
+           tables = shown_tables(value, made), charts = charts, recipe = of_recipe(value.recipe) }
 end
 
 --- Writes about.json into a folder.

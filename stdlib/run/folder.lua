@@ -41,10 +41,10 @@ end
 --- Everything a result may depend on beside the plan.
 ---@return table
 function M.environment()
-  local about = nn.info()
-  about.blas_core = os.getenv "OPENBLAS_CORETYPE"
-  about.written = os.date "!%Y-%m-%dT%H:%M:%SZ"
-  return about
+  local info = nn.info()
+  info.blas_core = os.getenv "OPENBLAS_CORETYPE"
+  info.written = os.date "!%Y-%m-%dT%H:%M:%SZ"
+  return info
 end
 
 --- Passes on a success; a failure of the world (nil, message, code) becomes an error that carries both.
@@ -78,7 +78,8 @@ function M.prepare(job, options)
   M.must(file.write(job.folder .. "/plan.txt", plan.text(job.plan) .. "\n"))
   M.write_json(job.folder .. "/params.json", job.values)
   M.write_json(job.folder .. "/environment.json", M.environment())
-  M.must(about.write(job.folder, job.recipe))
+  -- Of a run that is made from its folder, who began it knew more.
+  if not file.exists(job.folder .. "/about.json") then M.must(about.write(job.folder, job.recipe)) end
 end
 
 -- Whether data sets were found where they are now, and the program was this one.

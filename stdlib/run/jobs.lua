@@ -1,10 +1,16 @@
---- Jobs: the runs that are to be made, and making those that are not there yet. A run whose folder is complete, made by
---- this version of the program and with the same data files, is not made again: its results are read.
+--- Jobs: the runs that are to be made, and making those that are not there yet, in this process or in several. A run
+--- whose folder is complete, made by this version of the program and with the same data files, is not made again: its
+--- results are read. One that was stopped goes on where it was.
+local apart = require "run.apart"
 local execute = require "run.execute"
-local folder = require "run.folder"
+local file = require "file"
+local folder_of = require "run.folder"
+local json = require "json"
 local plan = require "plan"
 local progress = require "progress"
+local recipe = require "recipe"
 local text = require "text"
+local world = require "world"
 
 local M = {}
 
@@ -17,7 +23,11 @@ local format = string.format
 ---@field hash string
 ---@field folder string
 ---@field label string
----@field cost number
+---@field cost number                  # beside other jobs
+---@field results? table               # once it is complete
+---@field reused? boolean              # it was complete before
+---@field failed? { message: string, log: string }
+---@field stopped? boolean|string      # on its way, after `steps` or by Ctrl-C; what was said then
 
 -- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images. Only the
 -- progress line uses it.
@@ -29,66 +39,189 @@ local function cost(made)
   return math.max(0.1, made.epochs) * passes
 end
 
---- The job of a recipe with resolved parameters, in a folder below `out`; or nil and a message.
----@param base Recipe
----@param values table
----@param out string
----@param label string
----@return Job? job, string? message
-function M.new(base, values, out, label)
-  local made, message = base:make_plan(values)
-  if not made then return nil, message end
-  local hash = plan.hash(made)
-  return { recipe = base, values = values, plan = made, hash = hash, label = label, cost = cost(made),
-           folder = format("%s/%s-%s", out, base.name, hash:sub(1, 8)) }
+local function job_of(base, values, made, folder, label)
+  return { recipe = base, values = values, plan = made, hash = plan.hash(made), folder = folder, label = label,
+           cost = cost(made) }
 end
 
---- Makes the jobs that are not there already, in order, with one progress line over all of them.
----@param jobs Job[]
----@param options { fresh?: boolean, quiet?: boolean }
----@param say fun(line: string)
-function M.make(jobs, options, say)
-  local total, todo = 0, 0
-  for _, job in ipairs(jobs) do
-    job.results = not options.fresh and folder.read(job.folder, job.hash) or nil
-    job.reused = job.results ~= nil
-    if not job.reused then
-      total, todo = total + job.cost, todo + 1
-    end
+--- The jobs of a recipe with resolved parameters, in folders below `out`; or nil and a message.
+---@param base Recipe
+---@param points { values: table, label: string }[]
+---@param out string
+---@return Job[]? jobs, string? message
+function M.list(base, points, out)
+  local values = {}
+  for i, point in ipairs(points) do values[i] = point.values end
+  local plans, message = base:make_plans(values)
+  if not plans then return nil, message end
+  local jobs = {}
+  for i, point in ipairs(points) do
+    jobs[i] = job_of(base, point.values, plans[i], nil, point.label)
+    jobs[i].folder = format("%s/%s-%s", out, base.name, jobs[i].hash:sub(1, 8))
   end
-  local bar = progress.new { total = total, unit = false, quiet = options.quiet or todo == 0 }
-  local before, made = 0, 0
-  for _, job in ipairs(jobs) do
-    local note
-    if job.reused then
-      note = "was there already"
+  return jobs
+end
+
+--- The job of a run's folder, from what is in it alone.
+---@param folder string
+---@param options? { allow?: string[] }
+---@return Job? job, string? message, string? code
+function M.open(folder, options)
+  local _, name = file.split(folder)
+  local base, message, code = world.load(folder .. "/recipe.lua", { name = name:match "^(.+)%-%x+$" or name,
+    includes = folder .. "/includes", grant = options and options.allow })
+  if not base then return nil, message, code end
+  if not recipe.is_recipe(base) then return nil, folder .. "/recipe.lua: expected a recipe, got a study", "format" end
+  local given
+  given, message, code = json.read(folder .. "/params.json")
+  if given == nil then return nil, message, code end
+  if type(given) ~= "table" then return nil, folder .. "/params.json: expected parameters", "format" end
+  local values, made
+  values, message = base:resolve(given)
+  if not values then return nil, format("%s: %s", folder, message), "format" end
+  made, message = base:make_plan(values)
+  if not made then return nil, message, "format" end
+  local before = file.read(folder .. "/plan.txt")
+  if before and before ~= plan.text(made) .. "\n" then
+    return nil, folder .. "/plan.txt: the recipe gives another plan now; this folder holds the results of that one",
+      "format"
+  end
+  return job_of(base, values, made, folder, name)
+end
+
+-- ---- in this process ----
+
+-- An error that ends everything: the run was stopped and saved, or Ctrl-C came where nothing can be saved.
+local function is_stop(reason)
+  return reason.exit ~= nil and reason.exit >= 128
+end
+
+local function is_interrupt(reason)
+  return reason.plain and reason.message:find "interrupted$" ~= nil
+end
+
+-- What the progress line says of a run: the epoch, the rate, the loss.
+local function words_of(job, state, started)
+  if not state.epoch then return state.note or "" end
+  local rate = state.images / math.max(1e-9, progress.clock() - started)
+  return format("epoch %d/%d  %.0f images/s  %s", state.epoch, job.plan.epochs, rate, state.note or "")
+end
+
+local function how_long(job, seconds)
+  local training = job.results.training
+  local note = text.duration(seconds)
+  return training.waited and note .. ", " .. require "train".loading(training) or note
+end
+
+-- What went wrong as one message, and all that is known of it in the run's log.
+local function note_failure(job, reason)
+  local message = type(reason) == "table" and reason.message or tostring(reason)
+  local trace = type(reason) == "table" and reason.trace or message
+  job.failed = { message = message, log = job.folder .. "/log.txt" }
+  if not file.make_folder(job.folder) or not file.write(job.failed.log, trace .. "\n") then job.failed.log = nil end
+end
+
+local function traced(reason)
+  if type(reason) == "table" then return reason end
+  reason = tostring(reason)
+  return { message = reason, trace = debug.traceback(reason, 2), plain = true }
+end
+
+local function make_here(work, options, tell)
+  for _, job in ipairs(work) do
+    local started = progress.clock()
+    tell.update(job, 0, "")
+    local ok, results = xpcall(execute, traced, job, function(share, state)
+      tell.update(job, share, words_of(job, state, started))
+    end, { resume = not options.fresh, tensorboard = options.tensorboard, steps = options.steps })
+    if ok then
+      job.results, job.stopped = results, results == nil
+      tell.ended(job, results and how_long(job, progress.clock() - started))
+    elseif is_stop(results) then
+      job.stopped = results.message
+      return
+    elseif not options.keep_going or is_interrupt(results) then
+      error(results.plain and results.message or results, 0)
     else
-      made = made + 1
-      local label = todo > 1 and format("%d/%d %s", made, todo, job.label) or job.label
-      local started = progress.clock()
-      bar:update(before, label)
-      local ok, results = pcall(execute, job, function(share, state)
-        local words = state.note or ""
-        if state.epoch then
-          local rate = state.images / math.max(1e-9, progress.clock() - started)
-          words = format("epoch %d/%d  %.0f images/s  %s", state.epoch, job.plan.epochs, rate, words)
-        end
-        bar:update(before + share * job.cost, label, words)
-      end)
-      if not ok then
-        bar:clear()
-        error(results, 0)
-      end
-      job.results = folder.must(results, job.folder .. "/results.json: cannot be read back", "io")
-      before = before + job.cost
-      note = text.duration(progress.clock() - started)
-      local training = job.results.training
-      if training.waited then note = note .. ", " .. require "train".loading(training) end
+      note_failure(job, results)
+      tell.ended(job)
     end
-    bar:clear()
-    say(format("  %s  %s  %s", text.pad(job.label, job.label_width or 0), text.pad(job.folder, 0), note))
   end
-  bar:finish()
+end
+
+-- ---- all of them ----
+
+-- One progress line over all jobs, and a line as each ends.
+local function teller(work, options, say)
+  local total, done, shares, running, ended = 0, 0, {}, 0, 0
+  for _, job in ipairs(work) do total = total + job.cost end
+  local bar = progress.new { total = total, unit = false, quiet = options.quiet or #work == 0 }
+  local tell = { bar = bar }
+  function tell.update(job, share, words)
+    if options.tell then options.tell(share, words) end
+    if not shares[job] then running = running + 1 end
+    shares[job] = share
+    local sum = done
+    for other, part in pairs(shares) do sum = sum + part * other.cost end
+    local label = job.label
+    if running > 1 then
+      label, words = format("%d of %d runs, %d at a time", ended, #work, running), job.label .. ": " .. words
+    elseif #work > 1 then
+      label = format("%d/%d %s", ended + 1, #work, label)
+    end
+    bar:update(sum, label, words)
+  end
+  function tell.ended(job, note)
+    if shares[job] then shares[job], running = nil, running - 1 end
+    done, ended = done + job.cost, ended + 1
+    bar:clear()
+    if job.failed then note = "failed: " .. text.tame(job.failed.message, 200)
+    elseif job.stopped then note = "stopped" end
+    say(format("  %s  %s  %s", text.pad(job.label, job.label_width or 0), job.folder, note))
+  end
+  return tell
+end
+
+---@class MakeOptions
+---@field fresh? boolean        # make runs anew that are there
+---@field quiet? boolean        # no progress line
+---@field jobs? integer         # processes at a time; 1 is this one
+---@field keep_going? boolean   # a run that fails leaves the others alone
+---@field allow? string[]       # paths outside the data folders that plans may name
+---@field tensorboard? boolean
+---@field steps? integer        # stop each after so many steps
+---@field tell? fun(share: number, words: string)  # called as a run goes on
+
+--- Makes the jobs that are not there already, in order. Afterwards each has `results`, or has `failed`, or was
+--- stopped. False when some were.
+---@param jobs Job[]
+---@param options MakeOptions
+---@param say fun(line: string)
+---@return boolean to_the_end
+function M.make(jobs, options, say)
+  local width, work = 0, {}
+  for _, job in ipairs(jobs) do
+    job.results = not options.fresh and folder_of.read(job.folder, job.hash) or nil
+    job.reused = job.results ~= nil
+    width = math.max(width, text.width(job.label))
+    if not job.reused then work[#work + 1] = job end
+  end
+  for _, job in ipairs(jobs) do
+    job.label_width = width
+    if job.reused then say(format("  %s  %s  was there already", text.pad(job.label, width), job.folder)) end
+  end
+  local tell = teller(work, options, say)
+  local make = (options.jobs or 1) > 1 and #work > 1 and apart.make or make_here
+  local ok, problem = pcall(make, work, options, tell)
+  if not ok then
+    tell.bar:clear()
+    error(problem, 0)
+  end
+  tell.bar:finish()
+  for _, job in ipairs(jobs) do
+    if not job.results and not job.failed then return false end
+  end
+  return true
 end
 
 return M

@@ -64,4 +64,14 @@ function M.metrics_table(metrics)
   return text.table({ "metric", "value", "95 %" }, rows, { width = M.table_width() })
 end
 
+--- Writes the page of a run or study, and says where it is.
+---@param folder string
+---@param say? fun(line: string)
+function M.report(folder, say)
+  local found, report = pcall(require, "report")
+  if not found then return end
+  local path, message = report.write(folder)
+  if say then say(path or "no report: " .. message) end
+end
+
 return M

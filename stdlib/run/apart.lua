@@ -1,0 +1,118 @@
+--- Runs made by processes of their own, several at a time: each is `penumbra resume FOLDER --tell` on a folder that was
+--- prepared here, and tells how far it is in lines of JSON:
+---   {"share":0.25,"note":"epoch 1/3 ..."}      as it goes
+---   {"failed":"loss is NaN at step 7 ..."}     before it ends with exit code 1
+--- What else it says, on standard error, is in the folder's log.txt. A process that dies costs the others nothing.
+local file = require "file"
+local folder_of = require "run.folder"
+local host = require "host"
+local json = require "json"
+local nn = require "nn"
+local progress = require "progress"
+local text = require "text"
+
+local M = {}
+
+local format = string.format
+
+local LOOK = 0.2 -- seconds between two looks for Ctrl-C
+
+local function start(job, options, threads)
+  folder_of.prepare(job, { fresh = options.fresh })
+  local words = { [2] = "--threads", [3] = tostring(threads), [4] = "resume", [5] = job.folder, [6] = "--tell" }
+  if options.steps then
+    table.insert(words, "--steps")
+    table.insert(words, tostring(options.steps))
+  end
+  if options.tensorboard then table.insert(words, "--tensorboard") end
+  for _, path in ipairs(options.allow or {}) do
+    table.insert(words, "--allow")
+    table.insert(words, path)
+  end
+  local process = folder_of.must(host.spawn(words, { stdin = "null", stdout = "pipe", stderr = job.folder .. "/log.txt",
+                                                     group = true }))
+  return { job = job, process = process, started = progress.clock(), unread = "" }
+end
+
+-- The last line of a log, for a process that died without a word.
+local function last_words(path)
+  local log = file.read(path) or ""
+  return log:match "([^\n]*%S[^\n]*)%s*$"
+end
+
+local function finish(child, tell)
+  local job, ended = child.job, child.process:wait()
+  local log = job.folder .. "/log.txt"
+  job.results = ended.code == 0 and folder_of.read(job.folder, job.hash) or nil
+  if not job.results and (ended.code == 130 or child.told_to_stop) then
+    job.stopped = true
+    return
+  end
+  if not job.results then
+    local how = ended.signal and format("killed by signal %d", ended.signal) or format("exit code %d", ended.code)
+    local words = child.failed or last_words(log)
+    job.failed = { message = words and (ended.signal and how .. ": " .. words or words) or how, log = log }
+  end
+  if (file.read(log) or "") == "" then os.remove(log) end
+  tell.ended(job, job.results and text.duration(progress.clock() - child.started))
+end
+
+-- Takes what a child said; false at its end.
+local function hear(child, tell)
+  local bytes = child.process:read(0)
+  if bytes == nil then return true end
+  if bytes == "" then return false end
+  child.unread = child.unread .. bytes
+  for line in child.unread:gmatch "(.-)\n" do
+    local row = json.decode(line)
+    if type(row) == "table" then
+      child.failed = type(row.failed) == "string" and row.failed or child.failed
+      if type(row.share) == "number" then tell.update(child.job, row.share, tostring(row.note or "")) end
+    end
+  end
+  child.unread = child.unread:match "[^\n]*$"
+  return true
+end
+
+local function loop(work, options, tell)
+  local running, upcoming, stopping = {}, 1, false
+  local threads = math.max(1, nn.threads() // options.jobs)
+  while #running > 0 or upcoming <= #work and not stopping do
+    while #running < options.jobs and upcoming <= #work and not stopping do
+      upcoming = upcoming + 1
+      running[#running + 1] = start(work[upcoming - 1], options, threads)
+      tell.update(work[upcoming - 1], 0, "")
+    end
+    local processes = {}
+    for i, child in ipairs(running) do processes[i] = child.process end
+    local process = host.wait_any(processes, LOOK)
+    for i, child in ipairs(running) do
+      if child.process == process and not hear(child, tell) then
+        table.remove(running, i)
+        finish(child, tell)
+        break
+      end
+    end
+    if not stopping and host.interrupted and host.interrupted() then
+      stopping = true
+      for _, child in ipairs(running) do
+        child.told_to_stop = true
+        child.process:kill "int"
+      end
+    end
+  end
+end
+
+--- Makes the jobs, options.jobs at a time. Ctrl-C lets each finish its step and save; the second ends them at once.
+---@param work Job[]
+---@param options MakeOptions
+---@param tell { update: fun(job: Job, share: number, words: string), ended: fun(job: Job, note?: string) }
+function M.make(work, options, tell)
+  local defer = host.defer_interrupts or function() end
+  defer(true)
+  local ok, problem = pcall(loop, work, options, tell)
+  defer(false)
+  if not ok then error(problem, 0) end
+end
+
+return M

@@ -1,0 +1,38 @@
+--- The run of a recipe as a command makes it: says what it is, makes it, says what came out.
+local file = require "file"
+local jobs_of = require "run.jobs"
+local print_of = require "run.print"
+
+local spec = require "spec"
+
+local M = {}
+
+-- The tables of the probes, and all metrics.
+local function say_results(job, say)
+  say("")
+  for _, name in ipairs(spec.names(job.plan.probes)) do
+    local shown = file.read(job.folder .. "/tables/" .. name .. ".txt")
+    if shown and shown:find "%S" then say((shown:gsub("\n$", ""))) end
+  end
+  say(print_of.metrics_table(job.results.metrics))
+  print_of.report(job.folder, say)
+end
+
+--- Makes the run unless it is there. Gives the exit code.
+---@param job Job
+---@param options MakeOptions
+---@param say fun(line: string)
+---@return integer
+function M.make(job, options, say)
+  say(print_of.about(job.recipe, job.values))
+  say("")
+  if not jobs_of.make({ job }, options, say) then
+    print_of.report(job.folder)
+    say(type(job.stopped) == "string" and job.stopped or "to go on: penumbra resume " .. job.folder)
+    return type(job.stopped) == "string" and 130 or 0
+  end
+  say_results(job, say)
+  return 0
+end
+
+return M
