@@ -101,6 +101,11 @@ end
 
 --- Writes a checkpoint of the model, and of the optimiser, the averages, the counters of random draws, `step`, `epoch`
 --- and `extra` (anything JSON can hold) into a folder, which it makes. The last two are kept, or `keep`.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     opt = optim.adam { model, lr = 1e-3 }
+---     checkpoint.save("run", { model = model, optimizer = opt, step = 400, epoch = 2 })  --> run/checkpoint-1.json
 ---@param folder string
 ---@param options { model: Model, optimizer?: Optimizer, average?: Average, step?: integer, epoch?: integer,
 ---                 extra?: any, keep?: integer }
@@ -256,6 +261,14 @@ end
 --- averages, and sets the counters of random draws: what is computed from then on has the bits it would have had. A
 --- damaged one is passed over with a line on standard error, unless `quiet`; without a whole one nil, message, code.
 --- One that is whole but does not fit raises. In either case nothing has changed.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     opt = optim.adam { model, lr = 1e-3 }
+---     checkpoint.save("run", { model = model, optimizer = opt, step = 400, extra = { best = 0.9 } })
+---     state = assert(checkpoint.load("run", { model = model, optimizer = opt }))
+---     state, state.extra.best                        --> run/checkpoint-1.json (step 400)  0.9
+---     checkpoint.load("nothing", { model = model })  --> nil  nothing: no checkpoint is there  io
 ---@param path string
 ---@param options { model: Model, optimizer?: Optimizer, average?: Average, quiet?: boolean }
 ---@return CheckpointState? state, string? message, string? code
@@ -303,6 +316,13 @@ end
 --- Makes the model that a file describes and reads its weights: a file written by model:save or by checkpoint.save, of
 --- a model made by models.*; of a folder of checkpoints the last that is whole. For other files `arch` names the
 --- constructor and `options` are its own.
+---
+--- Example:
+---     models.lenet({ classes = 10, channels = 1 }):save "lenet.safetensors"
+---     checkpoint.model("lenet.safetensors").kind  --> lenet
+---     nn.Linear(3, 2):save "own.safetensors"
+---     checkpoint.model "own.safetensors"
+---     --> nil  own.safetensors: does not say which model it holds; name it with arch = "resnet20", or the like  format
 ---@param path string
 ---@param options? { arch?: string, options?: table, map?: table<string, string>, prefix?: string, input?: integer[] }
 ---@return Model? model, string? message, string? code

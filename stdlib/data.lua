@@ -40,6 +40,9 @@ local format, concat = string.format, table.concat
 local Set = { __name = "data set" }
 
 --- Is it a data set?
+---
+--- Example:
+---     data.is(data.synthetic())  --> true
 ---@param value any
 ---@return boolean
 function M.is(value)
@@ -49,6 +52,11 @@ end
 local part_order = { "train", "validation", "test" }
 
 --- The set's parts, one a line.
+---
+--- Example:
+---     data.synthetic({ train = 100, test = 20 }):describe()
+---     --> synthetic(1).train: [100x8x8x3], 4 classes
+---     --> synthetic(1).test: [20x8x8x3], 4 classes
 ---@return string
 function Set:describe()
   local lines = {}
@@ -415,6 +423,16 @@ end
 ---
 --- CIFAR-100: labels = "coarse" for 20 classes. EMNIST: split = "letters" and others. SVHN: extra = true for the extra
 --- digits. CIFAR-10-C: corruption = "fog" and others, severity = 1 to 5 (all of them unless given).
+---
+--- Example:
+---     set = data.open("mnist", { limit = 500, validation = 0.2, test_limit = 100 })
+---     set
+---     --> mnist.train:take(500, 1):split(0.2, 1).train: [400x28x28x1], 10 classes
+---     --> mnist.train:take(500, 1):split(0.2, 1).validation: [100x28x28x1], 10 classes
+---     --> mnist.test:take(100, 1): [100x28x28x1], 10 classes
+---     data.open "cifar7"
+---     --> error: data.open: there is no data set "cifar7" (did you mean "cifar10"?); ...
+---     --> ...
 ---@param name string
 ---@param options? OpenOptions
 ---@return DataSet
@@ -491,6 +509,12 @@ end
 --- of the classes (0 to 4) are on red with probability `bias`, the others on blue; in the test that is reversed.
 --- "class" (or true): each class has a colour of its own, as in Biased MNIST (Bahng et al., 2020), and an image is on
 --- that of its class with probability `bias`, else on one of the others; in the test every colour is equally likely.
+---
+--- Example:
+---     set = data.colour_mnist { bias = 0.9, limit = 1000, test_limit = 100 }
+---     set.train              --> colour(mnist.train:take(1000, 1), 0.9, 1): [1000x28x28x3], 10 classes
+---     on_blue = set.train.background:to "float"
+---     on_blue:mean():item()  --> 0.103
 ---@param options? ColourOptions
 ---@return DataSet
 function M.colour_mnist(options)
@@ -532,6 +556,12 @@ end
 
 --- A small set that needs no files: each class is a random picture, its images are that picture under noise. For tests
 --- and for trying things.
+---
+--- Example:
+---     set = data.synthetic { classes = 3, side = 16, train = 30, test = 6 }
+---     set.train            --> synthetic(1).train: [30x16x16x3], 3 classes
+---     x, y = set.train:batches { size = 4 }()
+---     x.shape, y:tolist()  --> { 4, 16, 16, 3 }  { 1, 2, 3, 1 }
 ---@param options? SyntheticOptions
 ---@return DataSet
 function M.synthetic(options)

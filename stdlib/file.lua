@@ -7,6 +7,10 @@ local M = {}
 local counter = 0
 
 --- Makes a folder and those above it; an existing one is fine.
+---
+--- Example:
+---     file.make_folder "runs/first"  --> true
+---     file.exists "runs/first"       --> true
 ---@param path string
 ---@return boolean? ok, string? message, string? code
 function M.make_folder(path)
@@ -28,6 +32,10 @@ function M.make_folder(path)
 end
 
 --- Removes a folder and all below it; links are removed, not followed. A missing one is fine.
+---
+--- Example:
+---     file.make_folder "a/b"
+---     file.remove_folder "a", file.exists "a"  --> true  false
 ---@param path string
 ---@return boolean? ok, string? message, string? code
 function M.remove_folder(path)
@@ -42,6 +50,9 @@ function M.remove_folder(path)
 end
 
 --- A name beside `path` that nobody else uses, for a file that is renamed onto it when complete.
+---
+--- Example:
+---     file.temporary "runs/x.png" ~= file.temporary "runs/x.png"  --> true
 ---@param path string
 ---@return string
 function M.temporary(path)
@@ -53,12 +64,21 @@ function M.temporary(path)
 end
 
 --- Writes a file whole or not at all, synced.
+---
+--- Example:
+---     file.write("a.txt", "hello")        --> true
+---     file.write("/proc/a.txt", "hello")  --> nil  /proc/a.txt: cannot be written: No such file or directory  io
 ---@param path string
 ---@param text string
 ---@return boolean? ok, string? message, string? code
 M.write = nn.write_file
 
 --- A file's bytes, or nil, message, code.
+---
+--- Example:
+---     file.write("a.txt", "hello")
+---     file.read "a.txt"        --> hello
+---     file.read "nothing.txt"  --> nil  nothing.txt: No such file or directory  io
 ---@param path string
 ---@return string? text, string? message, string? code
 function M.read(path)
@@ -72,6 +92,13 @@ function M.read(path)
 end
 
 --- Adds one line to a file in a single write, so that several writers do not mix.
+---
+--- Example:
+---     file.append_line("log.txt", "one")
+---     file.append_line("log.txt", "two")
+---     file.read "log.txt"
+---     --> one
+---     --> two
 ---@param path string
 ---@param line string
 ---@return boolean? ok, string? message, string? code
@@ -86,6 +113,9 @@ function M.append_line(path, line)
 end
 
 --- Is there anything of that name?
+---
+--- Example:
+---     file.exists "nothing.txt"  --> false
 ---@param path string
 ---@return boolean
 function M.exists(path)
@@ -93,6 +123,9 @@ function M.exists(path)
 end
 
 --- The folder of a path ("" when it names none) and the name in it.
+---
+--- Example:
+---     file.split "scripts/paper/table4.lua"  --> scripts/paper  table4.lua
 ---@param path string
 ---@return string folder, string name
 function M.split(path)
@@ -102,6 +135,9 @@ function M.split(path)
 end
 
 --- A path's last part without its ending: "scripts/table4.lua" gives "table4".
+---
+--- Example:
+---     file.stem "scripts/paper/table4.lua"  --> table4
 ---@param path string
 ---@return string
 function M.stem(path)

@@ -53,6 +53,11 @@ local function flat(t)
 end
 
 --- Compares the gradient of f with differences. The inputs are left without gradients.
+---
+--- Example:
+---     w = nn.normal({ 3 }, { seed = 1, requires_grad = true })
+---     rows = gradcheck.compare(function(x) return x:tanh() end, { w })
+---     rows[1].error < 0.01  --> true
 ---@param f fun(...: Tensor): Tensor  # a pure function of its inputs
 ---@param inputs Tensor[]             # leaves; those with requires_grad are checked
 ---@param options? { step?: number, seed?: integer }
@@ -83,6 +88,12 @@ function M.compare(f, inputs, options)
 end
 
 --- Raises when a gradient is wrong.
+---
+--- Example:
+---     w = nn.normal({ 3 }, { seed = 1, requires_grad = true })
+---     gradcheck.check(function(x) return x:tanh() end, { w })
+---     gradcheck.check(function(x) return x:tanh() + x:detach() end, { w })
+---     --> error: gradcheck: input 1: relative error 0.82, tolerance 0.03
 ---@param f fun(...: Tensor): Tensor
 ---@param inputs Tensor[]
 ---@param options? { step?: number, tolerance?: number, seed?: integer }

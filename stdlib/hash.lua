@@ -4,6 +4,9 @@ local nn = require "nn"
 local M = {}
 
 --- The digest of a text as 64 hexadecimal digits.
+---
+--- Example:
+---     hash.sha256 "abc"  --> ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 ---@param text string
 ---@return string
 function M.sha256(text)
@@ -11,6 +14,10 @@ function M.sha256(text)
 end
 
 --- The digest of a file's bytes.
+---
+--- Example:
+---     file.write("a.txt", "abc")
+---     hash.sha256_file "a.txt" == hash.sha256 "abc"  --> true
 ---@param path string
 ---@return string? digest, string? message, string? code
 function M.sha256_file(path)

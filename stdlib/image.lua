@@ -39,6 +39,13 @@ local M = {}
 --- orientation: false leaves the picture as the camera stored it. scale: 2, 4 or 8 decodes a JPEG to that part of its
 --- sides, which is faster and gives other pixels than reading it whole and resizing. max_pixels: a picture of more is
 --- refused, 2^27 by default. damaged: true takes what can be read of a damaged JPEG, the rest is grey.
+---
+--- Example:
+---     image.save("x.png", nn.ones { 4, 6, 3 })
+---     picture = image.load "x.png"
+---     picture.shape, picture.type                  --> { 4, 6, 3 }  uint8
+---     image.load("x.png", { channels = 1 }).shape  --> { 4, 6, 1 }
+---     image.load "nothing.png"                     --> nil  nothing.png: No such file or directory  io
 ---@param path string
 ---@param options? ReadOptions
 ---@return any? picture, string? message, string? code
@@ -47,6 +54,11 @@ function M.load(path, options)
 end
 
 --- The same for a file's bytes.
+---
+--- Example:
+---     image.decode(image.encode(nn.ones { 4, 6, 3 })).shape  --> { 4, 6, 3 }
+---     image.decode "no picture"
+---     --> nil  image.decode: a PNG or JPEG picture expected; it does not start like one  format
 ---@param bytes string
 ---@param options? ReadOptions
 ---@return any? picture, string? message, string? code
@@ -56,6 +68,11 @@ end
 
 --- What a file holds, from its header: height and width (upright, as load gives them), channels, depth (bits of a
 --- stored sample), orientation (EXIF's 1 to 8), progressive.
+---
+--- Example:
+---     image.save("x.jpg", nn.ones { 4, 6, 3 })
+---     about = image.info "x.jpg"
+---     about.format, about.height, about.width, about.channels  --> jpeg  4  6  3
 ---@param path string
 ---@return AboutImage? about, string? message, string? code
 function M.info(path)
@@ -68,6 +85,11 @@ end
 ---
 --- For JPEG: quality from 1 to 100 (90); chroma "444", "422" or "420" (the default): how finely colours are stored;
 --- progressive.
+---
+--- Example:
+---     image.save("x.png", nn.uniform({ 8, 8, 3 }, { seed = 1 }))  --> true
+---     image.save("missing/x.png", nn.ones { 8, 8, 3 })
+---     --> nil  missing/x.png: cannot be written: No such file or directory  io
 ---@param path string
 ---@param picture any  # a tensor
 ---@param options? WriteOptions
@@ -77,6 +99,10 @@ function M.save(path, picture, options)
 end
 
 --- The same as bytes; PNG unless the format says otherwise.
+---
+--- Example:
+---     bytes = image.encode(nn.ones { 8, 8, 3 }, { format = "jpeg", quality = 80 })
+---     bytes:sub(7, 10)  --> JFIF
 ---@param picture any  # a tensor
 ---@param options? WriteOptions
 ---@return string bytes
@@ -107,6 +133,10 @@ local resize_options = {
 --- The picture in another size, as Pillow resizes it, to the bit for uint8. With height or width alone, the other side
 --- follows; `side` is that of the shorter one, and the longer side follows, rounded down. Without antialias, a picture
 --- that shrinks is sampled at its new places only.
+---
+--- Example:
+---     image.resize(nn.ones { 100, 200, 3 }, { side = 50 }).shape                       --> { 50, 100, 3 }
+---     image.resize(nn.ones { 100, 200, 3 }, { width = 50, filter = "bicubic" }).shape  --> { 25, 50, 3 }
 ---@param picture any  # also [H x W], or a batch
 ---@param options { height?: integer, width?: integer, side?: integer, filter?: string, antialias?: boolean }
 ---@return any
@@ -146,6 +176,11 @@ local function check_fits(name, shape, axis, options)
 end
 
 --- A part of the picture; top and left count from 1. It shares the picture's memory.
+---
+--- Example:
+---     image.crop(nn.ones { 100, 200, 3 }, { top = 11, left = 21, height = 50, width = 60 }).shape  --> { 50, 60, 3 }
+---     image.crop(nn.ones { 100, 200, 3 }, { height = 101, width = 50 })
+---     --> error: image.crop: expected a part of the picture, got 101x50 at row 1, column 1 of [100x200x3]
 ---@param picture any  # also [H x W], or a batch
 ---@param options { height: integer, width: integer, top?: integer, left?: integer }
 ---@return any
@@ -169,6 +204,9 @@ local function half(n)
 end
 
 --- The middle of the picture: height x width, or side x side. It shares the picture's memory.
+---
+--- Example:
+---     image.centre_crop(nn.ones { 100, 200, 3 }, { side = 64 }).shape  --> { 64, 64, 3 }
 ---@param picture any  # also [H x W], or a batch
 ---@param options { side?: integer, height?: integer, width?: integer }
 ---@return any
@@ -193,6 +231,10 @@ local function arrange(picture, axis, count, place)
 end
 
 --- The picture mirrored: left and right exchanged, or top and bottom.
+---
+--- Example:
+---     image.flip(nn.tensor { { 1, 2 }, { 3, 4 } }):tolist()[1]              --> { 2.0, 1.0 }
+---     image.flip(nn.tensor { { 1, 2 }, { 3, 4 } }, "vertical"):tolist()[1]  --> { 3.0, 4.0 }
 ---@param picture any  # also [H x W], or a batch
 ---@param direction? "horizontal"|"vertical"
 ---@return any
@@ -228,6 +270,11 @@ end
 
 --- The picture with a margin: of one value, of its own pixels mirrored at the outermost ones ("reflect"), or of the
 --- outermost ones ("edge"). `all` is the margin of every side that is not named.
+---
+--- Example:
+---     image.pad(nn.tensor { { 1, 2, 3 } }, { left = 2, mode = "reflect" }):tolist()[1]
+---     --> { 3.0, 2.0, 1.0, 2.0, 3.0 }
+---     image.pad(nn.ones { 28, 28, 1 }, { all = 2 }).shape  --> { 32, 32, 1 }
 ---@param picture any  # also [H x W], or a batch
 ---@param options table  # all, top, bottom, left, right: integers; mode = "constant"|"reflect"|"edge"; value: a number
 ---@return any
@@ -259,6 +306,9 @@ function M.pad(picture, options)
 end
 
 --- The picture with every pixel as a square of factor x factor pixels.
+---
+--- Example:
+---     image.enlarge(nn.ones { 28, 28, 1 }, 4).shape  --> { 112, 112, 1 }
 ---@param picture any  # a tensor [H x W x C]
 ---@param factor integer
 ---@return any  # a tensor [factor H x factor W x C]
@@ -306,6 +356,11 @@ end
 --- One picture of many: a batch [N x H x W x C], or a list of pictures of one shape, row by row. The pictures of a
 --- uint8 batch give a uint8 picture. There are about as many columns as rows unless `columns` says otherwise. Labels
 --- (one for each; several lines are fine) are written below or above the pictures; columns are as wide as the widest.
+---
+--- Example:
+---     x = data.synthetic({ side = 16 }).test:batches { size = 6 }()
+---     image.grid(x, { columns = 3, labels = { "a", "b", "c", "d", "e", "f" } }).shape  --> { 52, 52, 3 }
+---     image.grid(x, { labels = { "a" } })  --> error: image.grid: expected 6 labels, as there are images, got 1
 ---@param images any  # a tensor or a list of tensors
 ---@param options? { columns?: integer, gap?: integer, background?: number, labels?: string[], place?: "below"|"above" }
 ---@return any picture  # a tensor [H x W x C]

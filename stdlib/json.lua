@@ -16,6 +16,9 @@ M.null = setmetatable({}, { __name = "json.null", __tostring = function() return
 local array_mark = { __name = "json.array" }
 
 --- Marks a table as an array, so that an empty one encodes as `[]`. Decoded arrays carry the mark.
+---
+--- Example:
+---     json.encode { rows = json.array {} }  --> {"rows":[]}
 ---@param list? table
 ---@return table list
 function M.array(list)
@@ -121,6 +124,15 @@ local function encode(value, out, pretty, depth, path)
 end
 
 --- Text of a value. A table with elements 1 .. n and nothing else is an array; an empty one is `{}` unless marked.
+---
+--- Example:
+---     json.encode { b = 1, a = { 1.0, 0 / 0 } }  --> {"a":[1.0,null],"b":1}
+---     print(json.encode({ b = 1, a = { 1, 2 } }, { pretty = true }))
+---     --> {
+---     -->   "a": [1, 2],
+---     -->   "b": 1
+---     --> }
+---     json.encode { 1, x = 2 }                   --> error: json.encode: value mixes list and named fields (key 1)
 ---@param value any
 ---@param options? { pretty?: boolean }
 ---@return string
@@ -135,6 +147,10 @@ end
 
 --- The value of a text; `null` is json.null. A damaged text, or one that is not UTF-8, gives nil, message, code.
 --- Offsets in messages count bytes from 0, as everywhere in messages about files.
+---
+--- Example:
+---     json.decode '{"a": [1, 2.5, null]}'.a[2]  --> 2.5
+---     json.decode('{"a": ', "row 3")            --> nil  row 3: offset 6: expected a value, got the end  format
 ---@param text string
 ---@param name? string  # what the message calls the text: a path
 ---@return any value, string? message, string? code
@@ -143,6 +159,11 @@ function M.decode(text, name)
 end
 
 --- The value in a file, or nil, message, code.
+---
+--- Example:
+---     file.write("a.json", '{"steps": 400}')
+---     json.read "a.json"        --> { steps = 400 }
+---     json.read "nothing.json"  --> nil  nothing.json: No such file or directory  io
 ---@param path string
 ---@return any value, string? message, string? code
 function M.read(path)

@@ -31,6 +31,9 @@ Loss.__name = "Loss"
 local function new(terms) return setmetatable({ terms = terms, seed = 1, step = 0 }, Loss) end
 
 --- Is it a loss?
+---
+--- Example:
+---     loss.is(loss.cross_entropy())  --> true
 ---@param value any
 ---@return boolean
 function M.is(value) return getmetatable(value) == Loss end
@@ -101,27 +104,74 @@ local function build(kind, options)
   return new { { kind = kind, weight = factor, options = options } }
 end
 
+---@class CrossEntropyOptions
+---@field weight? number        # 1: factor of the term in the sum
+---@field smoothing? number     # 0: the share of the target that is spread over all classes
+---@field perturb? Perturbation # look at the perturbed images instead of the clean ones
+
+---@class HingeOptions
+---@field weight? number        # 1
+---@field margin? number        # 1: by how much the right logit should be above the others
+---@field perturb? Perturbation # look at the perturbed images instead of the clean ones
+
+---@class ContinuityOptions
+---@field perturb Perturbation  # P: x' is P(x)
+---@field weight? number        # 1
+---@field reduction? "sum_classes"|"mean_all"  # "sum_classes": as the paper writes it
+---@field stop_gradient? false|"clean"|"perturbed"  # false: the gradient flows through both sides
+---@field batch_stats? "joint"|"separate"  # "joint": x and x' go through the model as one batch
+---@field on? "logits"
+
+---@class KLOptions
+---@field perturb Perturbation
+---@field weight? number        # 1
+---@field temperature? number   # 1: divides the logits
+---@field stop_gradient? false|"clean"|"perturbed"  # false
+---@field batch_stats? "joint"|"separate"  # "joint"
+
 --- Cross-entropy with the labels, averaged over the batch; of the perturbed images when `perturb` is given.
----@param options? { weight?: number, smoothing?: number, perturb?: Perturbation }
+---
+--- Example:
+---     model = models.lenet { classes = 10, channels = 1, seed = 1 }
+---     x, y = nn.zeros { 2, 28, 28, 1 }, nn.tensor({ 1, 2 }, { type = "index" })
+---     value, terms = loss.cross_entropy { smoothing = 0.1 }(model, x, y)
+---     value:item(), terms.cross_entropy.raw  --> 2.2797  2.2797
+---@param options? CrossEntropyOptions
 ---@return Loss
 function M.cross_entropy(options) return build("cross_entropy", options) end
 
 --- Multi-class hinge loss, averaged over the batch.
----@param options? { weight?: number, margin?: number, perturb?: Perturbation }
+---
+--- Example:
+---     2 * loss.hinge { margin = 0.5 }  --> 2 * hinge(margin = 0.5)
+---@param options? HingeOptions
 ---@return Loss
 function M.hinge(options) return build("hinge", options) end
 
 --- The continuity constraint DS(x, x') = ||F(x') - F(x)||^2 of the paper (Eq. 2), F the logits: summed over classes and
 --- averaged over the batch, or averaged over both with reduction "mean_all", which makes it as many times weaker as
 --- there are classes. The gradient flows through both sides unless stop_gradient names one.
----@param options { perturb: Perturbation, weight?: number, reduction?: "sum_classes"|"mean_all",
----                 stop_gradient?: false|"clean"|"perturbed", on?: "logits", batch_stats?: "joint"|"separate" }
+---
+--- Example:
+---     change = perturb.brightness(32) | perturb.contrast(1.5)
+---     objective = loss.cross_entropy() + 0.1 * loss.continuity { perturb = change }
+---     objective  --> cross_entropy + 0.1 * continuity(brightness(+32/255) | contrast(×1.5))
+---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     x, y = set.train:batches { size = 32 }()
+---     value, terms = objective(model, x, y)
+---     terms.continuity.weight, terms.continuity.weighted / terms.continuity.raw  --> 0.1  0.1
+---     value:backward()
+---@param options ContinuityOptions
 ---@return Loss
 function M.continuity(options) return build("continuity", options) end
 
 --- KL(softmax F(x) || softmax F(x')), averaged over the batch; the logits are divided by the temperature first.
----@param options { perturb: Perturbation, weight?: number, temperature?: number,
----                 stop_gradient?: false|"clean"|"perturbed", batch_stats?: "joint"|"separate" }
+---
+--- Example:
+---     loss.cross_entropy() + loss.kl { perturb = perturb.hue(0.1), temperature = 2 }
+---     --> cross_entropy + 1 * kl(hue(+0.1), temperature = 2)
+---@param options KLOptions
 ---@return Loss
 function M.kl(options) return build("kl", options) end
 
@@ -169,6 +219,10 @@ local function describe_term(term)
 end
 
 --- The formula: `cross_entropy + 1 * continuity(brightness(32) | contrast(1.5))`.
+---
+--- Example:
+---     (loss.cross_entropy() + 0.5 * loss.continuity { perturb = perturb.hue(0.1) }):describe()
+---     --> cross_entropy + 0.5 * continuity(hue(+0.1))
 ---@return string
 function Loss:describe()
   local parts = {}
@@ -189,6 +243,11 @@ local function names(terms)
 end
 
 --- The names its terms have in reports, in their order.
+---
+--- Example:
+---     change = perturb.hue(0.1)
+---     (loss.cross_entropy() + loss.cross_entropy { perturb = change }):names()
+---     --> { "cross_entropy", "cross_entropy_perturbed" }
 ---@return string[]
 function Loss:names() return names(self.terms) end
 
@@ -227,6 +286,9 @@ local function separate(terms)
 end
 
 --- How many views of a batch go through the model: 1, and one more for each perturbation.
+---
+--- Example:
+---     (loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }):views()  --> 2
 ---@return integer
 function Loss:views() return #(views_of(self.terms)) end
 

@@ -7,7 +7,10 @@ local spec = require "spec"
 
 local M = {}
 
----@alias Statistics { mean: number[], std: number[] }
+--- Mean and standard deviation of each channel, of pixels in [0, 1]: set.stats.
+---@class Statistics
+---@field mean number[]
+---@field std number[]
 
 -- ---- options ----
 
@@ -197,48 +200,105 @@ end
 
 -- ---- the constructors ----
 
+---@class ModelOptions
+---@field classes integer         # number of logits
+---@field channels? integer       # 3: of an image
+---@field normalize? Statistics   # of the pixels, set.stats: makes the normalisation the first layer
+---@field seed? integer           # of the initialisation; else the session's next
+
+---@class MLPOptions
+---@field classes integer
+---@field hidden integer[]        # widths of the hidden layers
+---@field inputs? integer         # numbers of an item; or
+---@field shape? integer[]        # its sizes, { 28, 28, 1 }
+---@field dropout? number         # 0: after each hidden layer
+---@field normalize? Statistics
+---@field seed? integer
+
+---@class LeNetOptions: ModelOptions
+---@field size? integer           # 28: height and width of an image
+
+---@class SmallResNetOptions: ModelOptions
+---@field shortcut? "A"|"B"       # "A" (default) pads with channels of zeros, "B" projects by a 1x1 convolution
+
+---@class ResNetOptions: ModelOptions
+---@field stem? "cifar"|"imagenet"  # "cifar" (default): 3x3 and no pooling; "imagenet": 7x7, stride 2, max pooling
+
 --- A fully connected network: flatten, then a linear layer and a rectifier for each hidden width, then the logits.
----@param options { classes: integer, hidden: integer[], inputs?: integer, shape?: integer[], dropout?: number,
----                 normalize?: Statistics, seed?: integer }
+---
+--- Example:
+---     model = models.mlp { classes = 10, inputs = 784, hidden = { 128 }, seed = 1 }
+---     model(nn.zeros { 2, 28, 28, 1 }).shape, model:count()  --> { 2, 10 }  101770
+---     models.mlp { classes = 10, hidden = { 128 } }          --> error: models.mlp: expected either inputs or shape
+---@param options MLPOptions
 ---@return Model
 function M.mlp(options) return make("mlp", options) end
 
 --- LeNet-5 for images of size x size.
----@param options { classes: integer, channels?: integer, size?: integer, normalize?: Statistics, seed?: integer }
+---
+--- Example:
+---     model = models.lenet { classes = 10, channels = 1, seed = 1 }
+---     model(nn.zeros { 2, 28, 28, 1 }).shape, model:count()  --> { 2, 10 }  61706
+---@param options LeNetOptions
 ---@return Model
 function M.lenet(options) return make("lenet", options) end
 
---- The ResNets for small images: 16, 32, 64 channels; shortcut "A" pads with zero channels, "B" projects.
----@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+--- The ResNet of 8 layers for small images (He et al. 2015, section 4.2): 16, 32, 64 channels.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 32 }
+---     model = models.resnet8 { classes = set.classes, normalize = set.stats, seed = 1 }
+---     model:count()                   --> 74900
+---     models.resnet8 { clases = 10 }  --> error: models.resnet8: unknown option "clases"; did you mean "classes"?
+---@param options SmallResNetOptions
 ---@return Model
 function M.resnet8(options) return make("resnet8", options) end
 --- Like resnet8, with 20 layers.
----@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+---
+--- Example:
+---     models.resnet20({ classes = 10, shortcut = "A" }):count()  --> 269722
+---@param options SmallResNetOptions
 ---@return Model
 function M.resnet20(options) return make("resnet20", options) end
 --- Like resnet8, with 56 layers.
----@param options { classes: integer, channels?: integer, shortcut?: "A"|"B", normalize?: Statistics, seed?: integer }
+---
+--- Example:
+---     models.resnet56({ classes = 10, shortcut = "A" }):count()  --> 853018
+---@param options SmallResNetOptions
 ---@return Model
 function M.resnet56(options) return make("resnet56", options) end
 
---- The ResNets for ImageNet; stem "cifar" (default) for small images, "imagenet" for large ones.
----@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
----                 seed?: integer }
+--- ResNet-18 as for ImageNet (He et al. 2015, table 1); the stem "cifar" keeps the resolution of small images.
+---
+--- Example:
+---     model = models.resnet18 { classes = 100, stem = "cifar", seed = 1 }
+---     model:count()                                                            --> 11220132
+---     model:forward(nn.zeros { 1, 32, 32, 3 }, { taps = { "layer4" } }).shape  --> { 1, 100 }
+---@param options ResNetOptions
 ---@return Model
 function M.resnet18(options) return make("resnet18", options) end
 --- Like resnet18, with 34 layers.
----@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
----                 seed?: integer }
+---
+--- Example:
+---     models.resnet34({ classes = 1000, stem = "imagenet" }):count()  --> 21797672
+---@param options ResNetOptions
 ---@return Model
 function M.resnet34(options) return make("resnet34", options) end
 --- Like resnet18, with 50 layers in bottleneck blocks.
----@param options { classes: integer, channels?: integer, stem?: "cifar"|"imagenet", normalize?: Statistics,
----                 seed?: integer }
+---
+--- Example:
+---     models.resnet50({ classes = 1000, stem = "imagenet" }):count()  --> 25557032
+---@param options ResNetOptions
 ---@return Model
 function M.resnet50(options) return make("resnet50", options) end
 
 --- The model that a constructor and its options make, for what comes from a file: nil and what is wrong when there is
 --- no such constructor, it does not take these options, or the tensors need more than `room` bytes.
+---
+--- Example:
+---     model = models.make("lenet", { classes = 10, channels = 1 })
+---     model:count()                              --> 61706
+---     models.make("resnet19", { classes = 10 })  --> nil  there is no model "resnet19"; did you mean "resnet18"?
 ---@param kind string
 ---@param options table
 ---@param room? integer
@@ -260,6 +320,9 @@ function M.make(kind, options, room)
 end
 
 --- The names of the models there are, sorted.
+---
+--- Example:
+---     models.names()  --> { "lenet", "mlp", "resnet18", "resnet20", "resnet34", "resnet50", "resnet56", "resnet8" }
 ---@return string[]
 function M.names() return spec.names(families) end
 

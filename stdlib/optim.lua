@@ -19,6 +19,9 @@ Schedule.__index = Schedule
 Schedule.__name = "Schedule"
 
 --- Is it a schedule?
+---
+--- Example:
+---     optim.is_schedule(optim.cosine())  --> true
 ---@param value any
 ---@return boolean
 function M.is_schedule(value) return getmetatable(value) == Schedule end
@@ -104,6 +107,9 @@ local function describe_options(kind, options, fields)
 end
 
 --- `cosine(steps 1000)`.
+---
+--- Example:
+---     optim.warmup({ steps = 4, after = optim.cosine() }):describe()  --> warmup(after cosine, steps 4)
 ---@return string
 function Schedule:describe() return describe_options(self.kind, self.options, schedules[self.kind].fields) end
 Schedule.__tostring = Schedule.describe
@@ -117,21 +123,36 @@ local function schedule(kind, options)
 end
 
 --- The same factor throughout, 1 unless told.
+---
+--- Example:
+---     optim.constant { factor = 0.5 }(100)  --> 0.5
 ---@param options? { factor?: number }
 ---@return Schedule
 function M.constant(options) return schedule("constant", options) end
 
 --- Times `factor` (0.1) every so many steps, or at each milestone.
+---
+--- Example:
+---     schedule = optim.step { milestones = { 30, 60 } }
+---     schedule(29), schedule(30), schedule(60)  --> 1.0  0.1  0.01
 ---@param options { every?: integer, milestones?: integer[], factor?: number, unit?: "step"|"epoch" }
 ---@return Schedule
 function M.step(options) return schedule("step", options) end
 
 --- Half a cosine from 1 to `floor` over `steps`; without steps, over the whole training run.
+---
+--- Example:
+---     schedule = optim.cosine { steps = 100, floor = 0.1 }
+---     schedule(0), schedule(50), schedule(100)  --> 1.0  0.55  0.1
 ---@param options? { steps?: integer, floor?: number, unit?: "step"|"epoch" }
 ---@return Schedule
 function M.cosine(options) return schedule("cosine", options) end
 
 --- Rises linearly over `steps`, then goes on as `after`.
+---
+--- Example:
+---     schedule = optim.warmup { steps = 4, after = optim.cosine { steps = 100 } }
+---     schedule(0), schedule(3), schedule(54)  --> 0.25  1.0  0.5
 ---@param options { steps: integer, after?: Schedule, unit?: "step"|"epoch" }
 ---@return Schedule
 function M.warmup(options) return schedule("warmup", options) end
@@ -206,16 +227,25 @@ Optimizer.__index = Optimizer
 Optimizer.__name = "Optimizer"
 
 --- `adam(lr 0.001)`.
+---
+--- Example:
+---     optim.adam({ lr = 1e-3, clip_norm = 1 }):describe()  --> adam(clip_norm 1, lr 0.001)
 ---@return string
 function Plan:describe() return describe_options(self.method, self.options, methods[self.method]) end
 Plan.__tostring, Optimizer.describe, Optimizer.__tostring = Plan.describe, Plan.describe, Plan.describe
 
 --- Is it a plan without parameters?
+---
+--- Example:
+---     optim.is_plan(optim.adam { lr = 1e-3 })  --> true
 ---@param value any
 ---@return boolean
 function M.is_plan(value) return getmetatable(value) == Plan end
 
 --- Is it an optimiser?
+---
+--- Example:
+---     optim.is(optim.adam { nn.Linear(2, 2), lr = 1e-3 })  --> true
 ---@param value any
 ---@return boolean
 function M.is(value) return getmetatable(value) == Optimizer end
@@ -305,23 +335,61 @@ local function optimizer(method, given)
   return build(method, read_groups(who, method, given, options), options)
 end
 
+---@class OptimizerOptions
+---@field [integer] Tensor[]|Model|table  # places: parameters, models, or groups { params =, lr =, ... }; none: a plan
+---@field lr number              # learning rate
+---@field weight_decay? number   # 0; adamw: 0.01
+---@field clip_norm? number      # the largest norm of all gradients together
+---@field clip_value? number     # the largest size of any one gradient
+---@field schedule? Schedule     # of the learning rates
+
+---@class SGDOptions: OptimizerOptions
+---@field momentum? number   # 0
+---@field nesterov? boolean  # false
+
+---@class AdamOptions: OptimizerOptions
+---@field beta1? number  # 0.9: of the mean of the gradients
+---@field beta2? number  # 0.999: of the mean of their squares
+---@field eps? number    # 1e-8
+
 --- Stochastic gradient descent with momentum. Parameters, models or groups { params =, lr =, ... } stand in the table's
 --- places; without any, a plan.
----@param options table
+---
+--- Example:
+---     w = nn.tensor({ 4 }, { requires_grad = true })
+---     opt = optim.sgd { { w }, lr = 0.1, momentum = 0.9 }
+---     for _ = 1, 3 do w:square():sum():backward() opt:step() end
+---     w:item()  --> 0.248
+---     optim.sgd { lr = 0.1, momentun = 0.9 }
+---     --> error: optim.sgd: unknown option "momentun"; did you mean "momentum"?
+---@param options SGDOptions
 ---@return Optimizer|OptimizerPlan
 function M.sgd(options) return optimizer("sgd", options) end
 
 --- Adam (Kingma and Ba 2015); weight decay is added to the gradient.
----@param options table
+---
+--- Example:
+---     model = models.lenet { classes = 10, channels = 1 }
+---     opt = optim.adam { model, lr = 1e-3, clip_norm = 5, schedule = optim.cosine { steps = 1000 } }
+---     opt  --> adam(clip_norm 5, lr 0.001, schedule cosine(steps 1000))
+---     optim.adam { { params = model:parameters "fc3", lr = 1e-2 }, { params = model:parameters "conv1", lr = 1e-4 } }
+---@param options AdamOptions
 ---@return Optimizer|OptimizerPlan
 function M.adam(options) return optimizer("adam", options) end
 
 --- AdamW (Loshchilov and Hutter 2019); weight decay acts on the weights, 0.01 unless told.
----@param options table
+---
+--- Example:
+---     optim.adamw { lr = 1e-3 }  --> adamw(lr 0.001)
+---@param options AdamOptions
 ---@return Optimizer|OptimizerPlan
 function M.adamw(options) return optimizer("adamw", options) end
 
 --- An optimiser of the model's parameters.
+---
+--- Example:
+---     plan = optim.adam { lr = 1e-3 }
+---     plan:on(nn.Linear(3, 2)):rate()  --> 0.001
 ---@param model Model
 ---@return Optimizer
 function Plan:on(model)
@@ -329,6 +397,12 @@ function Plan:on(model)
 end
 
 --- Attaches a schedule. span: { steps = of the whole training, epoch = steps in one }, for schedules that need them.
+---
+--- Example:
+---     opt = optim.sgd { nn.Linear(3, 2), lr = 0.1 }
+---     opt:schedule(optim.step { every = 1, unit = "epoch" }, { epoch = 500 }):rate()  --> 0.1
+---     opt:schedule(optim.cosine())
+---     --> error: cosine: steps is needed outside a training run: optim.cosine{ steps = n }
 ---@param value Schedule
 ---@param span? { steps?: integer, epoch?: integer }
 ---@return Optimizer self
@@ -340,6 +414,10 @@ function Optimizer:schedule(value, span)
 end
 
 --- Bounds the gradients before each step: their norm all together, or the size of each.
+---
+--- Example:
+---     opt = optim.sgd({ nn.Linear(3, 2), lr = 0.1 }):clip { norm = 1 }
+---     opt.clip_norm  --> 1
 ---@param bounds { norm?: number, value?: number }
 ---@return Optimizer self
 function Optimizer:clip(bounds)
@@ -349,6 +427,9 @@ function Optimizer:clip(bounds)
 end
 
 --- The learning rate of a group: the one set for it, times the schedule's factor for the next step.
+---
+--- Example:
+---     optim.sgd({ nn.Linear(3, 2), lr = 0.1, schedule = optim.warmup { steps = 10 } }):rate()  --> 0.01
 ---@param group? integer
 ---@return number
 function Optimizer:rate(group)
@@ -360,6 +441,13 @@ function Optimizer:rate(group)
 end
 
 --- Applies the gradients, clipped where asked, then clears them.
+---
+--- Example:
+---     model = nn.Linear(2, 1)
+---     opt = optim.sgd { model, lr = 0.1 }
+---     model(nn.ones { 8, 2 }):square():mean():backward()
+---     opt:step()
+---     opt.steps, model:parameters()[1].grad  --> 1  nil
 function Optimizer:step()
   if self.plan then
     self.factor = self.plan(self.steps, self.span)
@@ -372,6 +460,13 @@ function Optimizer:step()
 end
 
 --- Forgets the gradients without applying them.
+---
+--- Example:
+---     w = nn.ones({ 2 }, { requires_grad = true })
+---     opt = optim.sgd { { w }, lr = 0.1 }
+---     w:sum():backward()
+---     opt:zero_grad()
+---     w.grad  --> nil
 function Optimizer:zero_grad() self.core:zero_grad() end
 
 -- What an optimiser holds beside its parameters and groups.
@@ -379,6 +474,11 @@ local position = { "steps", "factor", "norm", "clip_norm", "clip_value", "span" 
 
 --- Everything that its next steps depend on, for a checkpoint: plain data, and tensors by name ("3.exp_avg" belongs to
 --- its third parameter).
+---
+--- Example:
+---     opt = optim.adam { nn.Linear(3, 2), lr = 1e-3 }
+---     data, tensors = opt:state()
+---     data.method, data.steps  --> adam  0
 ---@return table data, table<string, Tensor> tensors
 function Optimizer:state()
   local data, tensors = { method = self.method, groups = {}, updates = {} }, {}
@@ -415,6 +515,15 @@ end
 
 --- The way back: checks that state() of an optimiser like this one gave these, and returns the function that puts them
 --- in place, options and schedule included. Raises when they do not fit; nothing has changed then.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     opt = optim.adam { model, lr = 1e-3 }
+---     model(nn.ones { 1, 3 }):sum():backward()
+---     opt:step()
+---     other = optim.adam { model, lr = 1 }
+---     other:restoring(opt:state())()
+---     other.steps, other:rate()  --> 1  0.001
 ---@param data table
 ---@param tensors table<string, Tensor>
 ---@return fun() apply
@@ -449,6 +558,7 @@ end
 
 -- ---- averaged weights ----
 
+--- Averaged weights of a model, as optim.average keeps them.
 ---@class Average
 local Average = {}
 Average.__index = Average
@@ -469,6 +579,12 @@ end
 
 --- An exponential moving average of a model's weights and running statistics: average = decay * average +
 --- (1 - decay) * weight at every `update`. It starts as a copy of the model.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     average = optim.average { model, decay = 0.99 }
+---     average:update()
+---     average.updates  --> 1
 ---@param options { [1]: Model, decay?: number }
 ---@return Average
 function M.average(options)
@@ -480,12 +596,24 @@ function M.average(options)
 end
 
 --- Takes the model's present weights in; call it after the optimiser's step.
+---
+--- Example:
+---     model = nn.Linear(1, 1, { bias = false })
+---     average = optim.average { model, decay = 0.5 }
+---     before = model:parameters()[1]:item()
+---     model:parameters()[1]:fill(before + 1)
+---     average:update()
+---     average:swapped(function() return model:parameters()[1]:item() - before end)  --> 0.5
 function Average:update()
   nn.average_update(self.tensors, state_list(self.model), self.decay)
   self.updates = self.updates + 1
 end
 
 --- For a checkpoint: plain data, and the averages by the names of the model's tensors.
+---
+--- Example:
+---     data, tensors = optim.average({ nn.Linear(3, 2) }):state()
+---     data.decay, tensors.weight.shape  --> 0.999  { 2, 3 }
 ---@return table data, table<string, Tensor> tensors
 function Average:state()
   local tensors = {}
@@ -495,6 +623,13 @@ function Average:state()
 end
 
 --- The way back, as Optimizer:restoring.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     average, other = optim.average { model }, optim.average { model }
+---     average:update()
+---     other:restoring(average:state())()
+---     other.updates  --> 1
 ---@param data table
 ---@param tensors table<string, Tensor>
 ---@return fun() apply
@@ -526,7 +661,13 @@ local function swap(self)
 end
 
 --- Runs a function while the model has the averaged weights; its own are back afterwards, whatever happens.
+---
+--- Example:
+---     model = nn.Linear(3, 2)
+---     average = optim.average { model }
+---     average:swapped(function() return model(nn.ones { 1, 3 }).shape end)  --> { 1, 2 }
 ---@param f fun(...): ...
+---@param ... any   # what f is called with
 ---@return any ...  # what f returns
 function Average:swapped(f, ...)
   swap(self)

@@ -26,6 +26,9 @@ local Perturbation = { __name = "perturbation" }
 Perturbation.__index = Perturbation
 
 --- Is the value a perturbation?
+---
+--- Example:
+---     perturb.is(perturb.hue(0.2)), perturb.is "hue"  --> true  false
 ---@param value any
 ---@return boolean
 function M.is(value)
@@ -33,6 +36,9 @@ function M.is(value)
 end
 
 --- Pixel steps as a share of the range: px(8) is 8/255.
+---
+--- Example:
+---     perturb.px(8)  --> 0.031373
 ---@param steps number
 ---@return number
 function M.px(steps)
@@ -119,6 +125,14 @@ end
 --- Brightness: adds amount/255; in torchvision's convention the number is a factor instead. Results are clipped to
 --- [0, 1]. A list of numbers: one of them for each image. Options: convention = "paper" or "torchvision"; sign =
 --- "positive" (as written), "negative" or "random" (the other sign of a factor is its inverse).
+---
+--- Example:
+---     x = nn.full({ 1, 2, 2, 3 }, 0.5)
+---     perturb.brightness(32)(x):mean():item()                                   --> 0.62549
+---     perturb.brightness({ 16, 32 }, { sign = "random" })                       --> brightness({±16, ±32}/255)
+---     perturb.brightness(1.2, { convention = "torchvision" })(x):mean():item()  --> 0.6
+---     perturb.brightness "bright"
+---     --> error: perturb.brightness: expected a number (amount) or a list of them, got "bright"
 ---@param amount number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
@@ -126,6 +140,10 @@ function M.brightness(amount, options) return (make_row("brightness", amount, op
 
 --- Contrast: stretches about each channel's mean; in torchvision's convention about the mean of the grey image.
 --- Options as for perturb.brightness.
+---
+--- Example:
+---     x = nn.tensor { { { { 0.4 }, { 0.6 } } } }
+---     perturb.contrast(1.5)(x):reshape({ 2 }):tolist()  --> { 0.35, 0.65 }
 ---@param factor number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
@@ -133,12 +151,20 @@ function M.contrast(factor, options) return (make_row("contrast", factor, option
 
 --- Saturation: multiplies S in HSV; in torchvision's convention moves away from the grey image. Grey stays as it is.
 --- Options as for perturb.brightness.
+---
+--- Example:
+---     x = nn.tensor { { { { 0.6, 0.4, 0.4 } } } }
+---     perturb.saturation(1.5)(x):reshape({ 3 }):tolist()  --> { 0.6, 0.3, 0.3 }
 ---@param factor number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
 function M.saturation(factor, options) return (make_row("saturation", factor, options)) end
 
 --- Hue: turns the colour circle; 1 is a whole turn. Grey stays as it is. Options as for perturb.brightness.
+---
+--- Example:
+---     red = nn.tensor { { { { 1, 0, 0 } } } }
+---     perturb.hue(1 / 3)(red):reshape({ 3 }):tolist()  --> { 0.0, 1.0, 0.0 }
 ---@param turns number|number[]
 ---@param options? PerturbOptions
 ---@return Perturbation
@@ -159,6 +185,10 @@ local crop_options = {
 
 --- A window of the image's size somewhere in the image padded on all sides, evenly drawn. What is padded is black
 --- (mode = "zeros") or the image mirrored at its outermost pixels ("reflect").
+---
+--- Example:
+---     p = perturb.random_crop { padding = 4 }
+---     p(nn.ones { 2, 32, 32, 3 }, nil, nil, { seed = 1, step = 1 }).shape  --> { 2, 32, 32, 3 }
 ---@param options? { padding?: integer, mode?: "zeros"|"reflect" }  # padding: 4 pixels
 ---@return Perturbation
 function M.random_crop(options)
@@ -171,6 +201,10 @@ end
 local flip_options = { probability = spec.number { min = 0, max = 1, default = 0.5 } }
 
 --- Left and right exchanged in a share of the images, drawn for each.
+---
+--- Example:
+---     x = nn.tensor { { { { 0 }, { 1 } } } }
+---     perturb.flip { probability = 1 }(x):reshape({ 2 }):tolist()  --> { 1.0, 0.0 }
 ---@param options? { probability?: number }  # 0.5
 ---@return Perturbation
 function M.flip(options)
@@ -192,6 +226,9 @@ local resized_options = { scale = range(1e-6, 1, { 0.08, 1 }), ratio = range(1e-
 --- is evenly drawn from scale, its ratio of width to height from ratio, on a scale of logarithms. Resized bilinearly,
 --- with antialiasing where it gets smaller. As the first change of pictures in files it takes its part from the file's
 --- picture, before that is fitted to the set's shape.
+---
+--- Example:
+---     perturb.random_resized_crop { scale = { 0.5, 1 } }  --> random_resized_crop(0.5 to 1, ratio 0.75 to 1.3333)
 ---@param options? { scale?: number[], ratio?: number[] }  # { 0.08, 1 }, { 3/4, 4/3 }
 ---@return Perturbation
 function M.random_resized_crop(options)
@@ -202,6 +239,9 @@ function M.random_resized_crop(options)
 end
 
 --- The names of the four colour operations, in the paper's order.
+---
+--- Example:
+---     perturb.names()  --> { "brightness", "contrast", "saturation", "hue" }
 ---@return string[]
 function M.names()
   return { table.unpack(names) }
@@ -218,6 +258,12 @@ end
 local level_kind = spec.integer { min = 1, max = 4 }
 
 --- One operation at a level of the paper's Table 1 (1 to 4), or at one of several for each image.
+---
+--- Example:
+---     perturb.level("brightness", 2)  --> brightness(+32/255)
+---     perturb.level("hue", { 1, 2 })  --> hue({+0.1, +0.2})
+---     perturb.level("colour", 1)
+---     --> error: perturb.level: unknown perturbation "colour"; known: brightness, contrast, hue, saturation
 ---@param name string  # "brightness", "contrast", "saturation" or "hue"
 ---@param level integer|integer[]
 ---@param options? PerturbOptions
@@ -238,6 +284,17 @@ end
 local level_list = spec.any { spec.choice { "paper" }, spec.list { level_kind, min = 1 } }
 
 --- Each operation at each level: `for name, level, change in perturb.levels("paper") do`.
+---
+--- Example:
+---     for name, level, change in perturb.levels { 1, 4 } do print(name, level, change) end
+---     --> brightness  1  brightness(+16/255)
+---     --> brightness  4  brightness(+64/255)
+---     --> contrast  1  contrast(×1.25)
+---     --> contrast  4  contrast(×2)
+---     --> saturation  1  saturation(×1.25)
+---     --> saturation  4  saturation(×2)
+---     --> hue  1  hue(+0.1)
+---     --> hue  4  hue(+0.4)
 ---@param levels? "paper"|integer[]  # "paper", the default: 1 to 4
 ---@param options? PerturbOptions
 ---@return fun(): string, integer, Perturbation
@@ -262,6 +319,10 @@ local name_list = spec.list { spec.choice { table.unpack(names) }, min = 1 }
 
 --- One of the four operations at a random level, for each image: what trains the constraint (C). Options: levels
 --- ({1, 2}), only or without (names of operations), convention and sign.
+---
+--- Example:
+---     perturb.colour { levels = { 1 }, without = "hue" }
+---     --> brightness(+16/255) | contrast(×1.25) | saturation(×1.25)
 ---@param options? ColourChoice
 ---@return Perturbation
 function M.colour(options)
@@ -339,6 +400,9 @@ local function check_list(who, list)
 end
 
 --- One of the list for each image, equally likely. Inside a larger choice it counts as one.
+---
+--- Example:
+---     perturb.choice { perturb.hue(0.1), perturb.flip() }  --> hue(+0.1) | flip(0.5)
 ---@param list Perturbation[]
 ---@return Perturbation
 function M.choice(list)
@@ -347,6 +411,9 @@ function M.choice(list)
 end
 
 --- All of the list, one after the other.
+---
+--- Example:
+---     perturb.sequence { perturb.random_crop(), perturb.flip() }  --> random_crop(4) >> flip(0.5)
 ---@param list Perturbation[]
 ---@return Perturbation
 function M.sequence(list)
@@ -356,12 +423,20 @@ function M.sequence(list)
 end
 
 --- Changes nothing.
+---
+--- Example:
+---     x = nn.uniform({ 1, 8, 8, 3 }, { seed = 1 })
+---     (perturb.identity()(x) - x):abs():max():item()  --> 0.0
 ---@return Perturbation
 function M.identity()
   return sequence_of {}
 end
 
 --- The perturbation for a share of the images, drawn for each; the others stay as they are.
+---
+--- Example:
+---     p = perturb.maybe(0.25, perturb.brightness(255))
+---     p(nn.zeros { 1000, 1, 1, 1 }):mean():item()  --> 0.246
 ---@param probability number  # 0 to 1
 ---@param part Perturbation
 ---@return Perturbation
@@ -377,6 +452,11 @@ end
 
 --- A perturbation written in Lua: `apply(x, y, model, draw)` gives x' of x's shape; x is a whole batch, draw.seed is an
 --- integer that differs for each place, seed and step. The name says all about it: put the parameters into it.
+---
+--- Example:
+---     p = perturb.new { name = "negative", apply = function(x) return 1 - x end }
+---     (perturb.flip() >> p)                     --> flip(0.5) >> negative
+---     p(nn.zeros { 1, 2, 2, 3 }):mean():item()  --> 1.0
 ---@param options { name: string, apply: fun(x, y, model, draw): any }
 ---@return Perturbation
 function M.new(options)
@@ -467,6 +547,9 @@ function Perturbation.__tostring(p)
 end
 
 --- The perturbation in one canonical line: equal values give equal texts.
+---
+--- Example:
+---     (perturb.brightness(32) | perturb.hue(0.2)):describe()  --> brightness(+32/255) | hue(+0.2)
 ---@return string
 function Perturbation:describe()
   return self.text

@@ -25,6 +25,19 @@ Result.__name = "ProbeResult"
 
 --- A probe of one's own. measure(model, part, options, tick) returns a table with `metrics`, `rows` and a function
 --- `text(result)`; it calls tick(images) after each pass of a batch. `passes` says how often an image goes through.
+---
+--- Example:
+---     brightness = probe.new("brightness", { batch = 64 }, function(model, part, options, tick)
+---       local values = {}
+---       for x in probe.batches(part, options) do
+---         for i = 1, #x do values[#values + 1] = x[i]:mean():item() end
+---         tick(#x)
+---       end
+---       local mean = stats.interval(values)
+---       local function text() return "brightness " .. tostring(mean) end
+---       return { metrics = { brightness = mean }, rows = {}, text = text }
+---     end)
+---     brightness(nn.Flatten(), data.synthetic(), { quiet = true })  --> brightness 0.4970 ± 0.0030
 ---@param name string
 ---@param options table  # checked; `limit` takes that many images, `batch` is read by M.batches
 ---@param measure fun(model: Model, part: Part, options: table, tick: fun(images: integer)): table
@@ -35,11 +48,18 @@ function M.new(name, options, measure, passes)
 end
 
 --- Is it a probe?
+---
+--- Example:
+---     probe.is(probe.accuracy())  --> true
 ---@param value any
 ---@return boolean
 function M.is(value) return getmetatable(value) == Probe end
 
 --- `continuity(levels 1, 2; seed 1)`.
+---
+--- Example:
+---     probe.continuity({ levels = { 1, 4 } }):describe()
+---     --> continuity(batch 256; convention paper; levels 1, 4; seed 1)
 ---@return string
 function Probe:describe()
   local parts = {}
@@ -78,6 +98,9 @@ local function part_of(self, set)
 end
 
 --- How many images go through the model, each pass counted.
+---
+--- Example:
+---     probe.continuity({ levels = { 1, 4 } }):work(data.synthetic { test = 100 })  --> 900
 ---@param set Part|Dataset
 ---@return integer
 function Probe:work(set) return #part_of(self, set) * self.passes end
@@ -110,11 +133,21 @@ function Result.__tostring(self) return self:text() end
 Result.__index = Result
 
 --- For probes of one's own: the batches of a part in its order: x, y, number.
+---
+--- Example:
+---     part = data.synthetic({ test = 64 }).test
+---     for x, y, number in probe.batches(part, { batch = 32 }) do print(number, #x) end
+---     --> 1  32
+---     --> 2  32
 ---@param part Part
 ---@param options { batch: integer }
+---@return Batches
 function M.batches(part, options) return part:batches { size = options.batch } end
 
 --- For probes of one's own: logits under evaluation statistics.
+---
+--- Example:
+---     probe.evaluate(nn.Dropout(), nn.ones { 4 }):tolist()  --> { 1.0, 1.0, 1.0, 1.0 }
 ---@param model Model
 ---@param x Tensor
 ---@return Tensor
@@ -127,6 +160,9 @@ local fields = {
 }
 
 --- For probes of one's own: what spec.check is told of their options, `own` and those every probe has.
+---
+--- Example:
+---     spec.names(probe.with_fields { top = spec.integer() })  --> { "batch", "limit", "top" }
 ---@param own table
 ---@return table
 function M.with_fields(own)
@@ -138,6 +174,12 @@ end
 
 --- Accuracy: top-1 with Wilson's interval, top-5 when there are more than five classes, by class, and what is taken for
 --- what. Run on (model, set) it gives an AccuracyResult.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     result = probe.accuracy { limit = 40 }(model, set, { quiet = true })
+---     result.count, result.metrics.accuracy.unit, #result.rows  --> 40  %  4
 ---@param options? { limit?: integer, batch?: integer, top?: integer }  # top: 5
 ---@return Probe
 function M.accuracy(options) return require "probe.accuracy"(options) end
@@ -146,6 +188,14 @@ function M.accuracy(options) return require "probe.accuracy"(options) end
 --- four colour perturbations at the levels of the paper's Table 1 or at those listed, or perturbations of one's own by
 --- name. Run on (model, set) it gives a ContinuityResult. Random perturbations draw batch by batch, so their numbers
 --- depend on `batch` as well as on `seed`.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 32 }
+---     model = models.resnet8 { classes = 4, seed = 1 }
+---     result = probe.continuity { levels = { 1, 4 }, limit = 40 }(model, set, { quiet = true })
+---     #result.rows, result.rows[1].perturbation, result.rows[2].level  --> 8  brightness  4
+---     own = probe.continuity { perturbations = { mirror = perturb.flip { probability = 1 } }, limit = 40 }
+---     own(model, set, { quiet = true }).rows[1].perturbation           --> mirror
 ---@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
 ---                  convention?: "paper"|"torchvision", limit?: integer, batch?: integer, seed?: integer,
 ---                  pairs?: integer }
@@ -155,6 +205,13 @@ function M.continuity(options) return require "probe.continuity"(options) end
 --- Logits, image by image, into a file for other programs: `out` ends in .npz (arrays "logits", [N x classes], and
 --- "labels", [N], counted from 0) or in .npy (the logits, and the labels beside it in NAME-labels.npy). Run on
 --- (model, set) it gives a LogitsResult.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 28, channels = 1, test = 20 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     probe.logits { out = "logits.npz" }(model, set, { quiet = true })
+---     --> logits  20 images, 4 classes, in logits.npz
+---     nn.npz.load("logits.npz").logits.shape  --> { 20, 4 }
 ---@param options { out: string, limit?: integer, batch?: integer }
 ---@return Probe
 function M.logits(options) return require "probe.logits"(options) end

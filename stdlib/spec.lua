@@ -11,12 +11,19 @@ local format, concat, sort = string.format, table.concat, table.sort
 -- ---- names ----
 
 --- The known name most like the word, or nil when none is near enough to be what was meant. Case does not count.
+---
+--- Example:
+---     spec.nearest("limits", { "limit", "seed" }), spec.nearest("xyz", { "limit" })  --> limit  nil
 ---@param word string
 ---@param list string[]
 ---@return string?
 function M.nearest(word, list) return nn.nearest(word, list) end
 
 --- What to add to a message about an unknown word: `; did you mean "x"?`, or the list of what is known.
+---
+--- Example:
+---     spec.suggest("limits", { "limit", "seed" }), spec.suggest("xyz", { "limit", "seed" })
+---     --> ; did you mean "limit"?  ; known: limit, seed
 ---@param word any
 ---@param list string[]
 ---@return string
@@ -30,6 +37,9 @@ function M.suggest(word, list)
 end
 
 --- The names a table has, sorted.
+---
+--- Example:
+---     spec.names { b = 1, a = 2 }  --> { "a", "b" }
 ---@param t table
 ---@return string[]
 function M.names(t)
@@ -40,7 +50,15 @@ function M.names(t)
 end
 
 -- ---- kinds of options ----
--- A kind is { expects = text, test = function(value) -> fine, value, problem, default =, required = }.
+
+--- What an option may be, as the functions below make it.
+---@class SpecKind
+---@field kind string
+---@field expects string    # "an integer of at least 1"
+---@field test fun(value: any): boolean, any, string?, any  # fine; the value that is kept; else a note, and the culprit
+---@field default? any
+---@field required? boolean
+---@field doc? string
 
 -- A plain list as it was written, `{ 1, 5 }`, when it is short and holds only words and numbers.
 local function list_shown(list)
@@ -56,6 +74,9 @@ local function list_shown(list)
 end
 
 --- A value as a message shows it.
+---
+--- Example:
+---     spec.shown "a", spec.shown { 1, 2 }, spec.shown(nn.ones { 2 })  --> "a"  { 1, 2 }  a userdata (nn.tensor)
 ---@param value any
 ---@return string
 function M.shown(value)
@@ -92,7 +113,12 @@ local function kind(name, options, expects, test)
 end
 
 --- A number. min and max are allowed values, above and below are not; `finite = false` lets infinities through.
+---
+--- Example:
+---     spec.examine({ lr = -1 }, { lr = spec.number { min = 0 } })
+---     --> nil  lr expects a number of at least 0, got -1
 ---@param options? { min?: number, max?: number, above?: number, below?: number, default?: number, required?: boolean }
+---@return SpecKind
 function M.number(options)
   options = options or {}
   return kind("number", options, "a number" .. bounds(options), function(x)
@@ -103,7 +129,12 @@ function M.number(options)
 end
 
 --- An integer; a float with an integral value is taken as one.
+---
+--- Example:
+---     spec.examine({ n = 2.5 }, { n = spec.integer { min = 1 } })
+---     --> nil  n expects an integer of at least 1, got 2.5
 ---@param options? { min?: integer, max?: integer, default?: integer, required?: boolean }
+---@return SpecKind
 function M.integer(options)
   options = options or {}
   return kind("integer", options, "an integer" .. bounds(options), function(x)
@@ -114,13 +145,22 @@ function M.integer(options)
 end
 
 --- true or false.
+---
+--- Example:
+---     spec.examine({}, { quiet = spec.flag { default = false } })  --> { quiet = false }
 ---@param options? { default?: boolean, required?: boolean }
+---@return SpecKind
 function M.flag(options)
   return kind("flag", options or {}, "true or false", function(x) return type(x) == "boolean", x end)
 end
 
 --- A string; `pattern` is a Lua pattern it must match, `expects` says so in words.
+---
+--- Example:
+---     spec.examine({ name = "a b" }, { name = spec.text { pattern = "^%w+$", expects = "one word" } })
+---     --> nil  name expects one word, got "a b"
 ---@param options? { pattern?: string, expects?: string, default?: string, required?: boolean }
+---@return SpecKind
 function M.text(options)
   options = options or {}
   return kind("text", options, options.expects or "a string", function(x)
@@ -129,7 +169,12 @@ function M.text(options)
 end
 
 --- One of the values listed: spec.choice{ "cifar", "imagenet", default = "cifar" }.
+---
+--- Example:
+---     spec.examine({ stem = "cifra" }, { stem = spec.choice { "cifar", "imagenet" } })
+---     --> nil  stem expects one of "cifar", "imagenet", got "cifra"; did you mean "cifar"?
 ---@param options table
+---@return SpecKind
 function M.choice(options)
   local shown, names = {}, {}
   for i, value in ipairs(options) do
@@ -149,8 +194,14 @@ function M.choice(options)
 end
 
 --- A list whose elements are of one kind: spec.list{ spec.integer{ min = 1 }, min = 1 }; min and max bound its length.
----@param options table
+---
+--- Example:
+---     spec.examine({ levels = { 1, 7 } }, { levels = spec.list { spec.integer { max = 4 } } })
+---     --> nil  levels expects a list (each: an integer at most 4), got 7 at place 2
+---@param options? table  # the element's kind first; min, max, default, required
+---@return SpecKind
 function M.list(options)
+  options = options or {}
   local element = options[1]
   local expects = "a list" .. (options.min and format(" of at least %d", options.min) or "")
   if element then expects = format("%s (each: %s)", expects, element.expects) end
@@ -168,8 +219,13 @@ function M.list(options)
 end
 
 --- A table with fields of its own: spec.record{ min = spec.number(), max = spec.number() }.
+---
+--- Example:
+---     spec.examine({ stats = { mean = 1 } }, { stats = spec.record { mean = spec.list(), std = spec.list() } })
+---     --> nil  stats expects a table with mean, std, got a table: mean expects a list, got 1
 ---@param fields table<string, table>
 ---@param options? { default?: table, required?: boolean }
+---@return SpecKind
 function M.record(fields, options)
   return kind("record", options or {}, "a table with " .. concat(M.names(fields), ", "), function(x)
     if type(x) ~= "table" then return false end
@@ -180,13 +236,21 @@ function M.record(fields, options)
 end
 
 --- A table of any contents.
+---
+--- Example:
+---     spec.examine({ extra = 1 }, { extra = spec.table() })  --> nil  extra expects a table, got 1
 ---@param options? { default?: table, required?: boolean }
+---@return SpecKind
 function M.table(options)
   return kind("table", options or {}, "a table", function(x) return type(x) == "table", x end)
 end
 
 --- A function, or a value that can be called.
+---
+--- Example:
+---     spec.examine({ apply = 1 }, { apply = spec.callable() })  --> nil  apply expects a function, got 1
 ---@param options? { default?: function, required?: boolean }
+---@return SpecKind
 function M.callable(options)
   return kind("callable", options or {}, "a function", function(x)
     local meta = getmetatable(x)
@@ -196,7 +260,12 @@ end
 
 --- A value recognised by a test of the module that makes it: spec.value{ "a perturbation", perturb.is }.
 --- The name alone accepts any value whose metatable has that __name: spec.value{ "Model" }.
+---
+--- Example:
+---     spec.examine({ change = 1 }, { change = spec.value { "a perturbation", perturb.is } })
+---     --> nil  change expects a perturbation, got 1
 ---@param options table
+---@return SpecKind
 function M.value(options)
   local name, test = options[1], options[2]
   test = test or function(x)
@@ -208,7 +277,13 @@ end
 
 --- Any of several kinds: spec.any{ spec.choice{ "paper" }, spec.list{ spec.integer() }, default = "paper" };
 --- without kinds, anything at all.
+---
+--- Example:
+---     levels = spec.any { spec.choice { "paper" }, spec.list { spec.integer() }, default = "paper" }
+---     spec.examine({ levels = 1 }, { levels = levels })
+---     --> nil  levels expects "paper", or a list (each: an integer), got 1
 ---@param options? table
+---@return SpecKind
 function M.any(options)
   options = options or {}
   local parts = {}
@@ -230,6 +305,11 @@ local function label(key)
 end
 
 --- The options with their defaults, or nil and what is wrong with them.
+---
+--- Example:
+---     fields = { limit = spec.integer { min = 1 }, seed = spec.integer { default = 1 } }
+---     spec.examine({ limit = 10 }, fields)   --> { limit = 10, seed = 1 }
+---     spec.examine({ limits = 10 }, fields)  --> nil  unknown option "limits"; did you mean "limit"?
 ---@param options? table
 ---@param fields table<string|integer, table>
 ---@return table? options, string? problem
@@ -269,6 +349,15 @@ end
 
 --- The options with their defaults, checked; the caller's table is not changed. Places (1, 2, ...) may be listed like
 --- names. Raises at the line that called the function which calls this one, `level` frames further out when given.
+---
+--- Example:
+---     function measure(options)
+---       options = spec.check("measure", options, { limit = spec.integer { min = 1, default = 100 } })
+---       return options.limit
+---     end
+---     measure()               --> 100
+---     measure { limit = 0 }   --> error: measure: limit expects an integer of at least 1, got 0
+---     measure { limits = 5 }  --> error: measure: unknown option "limits"; did you mean "limit"?
 ---@param name string  # the function's name, for messages
 ---@param options? table
 ---@param fields table<string|integer, table>

@@ -52,6 +52,9 @@ local function incomplete_beta(x, a, b)
 end
 
 --- P(T <= t) for Student's t with df degrees of freedom (not necessarily whole).
+---
+--- Example:
+---     stats.t_cdf(2, 10)  --> 0.96331
 ---@param t number
 ---@param df number
 ---@return number
@@ -61,6 +64,9 @@ function M.t_cdf(t, df)
 end
 
 --- The normal quantile: Wichura's AS 241, 16 digits.
+---
+--- Example:
+---     stats.normal_quantile(0.975)  --> 1.96
 ---@param p number
 ---@return number
 function M.normal_quantile(p)
@@ -99,6 +105,9 @@ function M.normal_quantile(p)
 end
 
 --- The quantile of Student's t; df = math.huge is the normal one.
+---
+--- Example:
+---     stats.t_quantile(0.975, 9)  --> 2.2622
 ---@param p number
 ---@param df number
 ---@return number
@@ -118,6 +127,10 @@ end
 
 -- ---- plain numbers ----
 
+--- The mean of a list, by a compensated sum: values of very different sizes keep their digits.
+---
+--- Example:
+---     stats.mean { 1, 2, 6 }  --> 3.0
 ---@param values number[]
 ---@return number
 function M.mean(values)
@@ -132,6 +145,9 @@ function M.mean(values)
 end
 
 --- Sample variance, divided by n - 1.
+---
+--- Example:
+---     stats.variance { 1, 2, 6 }  --> 7.0
 ---@param values number[]
 ---@return number
 function M.variance(values)
@@ -141,6 +157,9 @@ function M.variance(values)
 end
 
 --- Sample standard deviation.
+---
+--- Example:
+---     stats.sd { 1, 2, 6 }  --> 2.6458
 ---@param values number[]
 ---@return number
 function M.sd(values)
@@ -148,6 +167,9 @@ function M.sd(values)
 end
 
 --- The value below which a share p of the values lies, interpolated between neighbours.
+---
+--- Example:
+---     stats.quantile({ 1, 2, 3, 4 }, 0.25)  --> 1.75
 ---@param values number[]
 ---@param p number
 ---@return number
@@ -160,6 +182,10 @@ function M.quantile(values, p)
   return sorted[below] + (place - below) * (sorted[above] - sorted[below])
 end
 
+--- The median of a list.
+---
+--- Example:
+---     stats.median { 1, 2, 6 }  --> 2.0
 ---@param values number[]
 ---@return number
 function M.median(values)
@@ -183,6 +209,9 @@ Interval.__index = Interval
 Interval.__name = "Interval"
 
 --- An Interval from its fields, for estimates made elsewhere and for those read back from a file.
+---
+--- Example:
+---     stats.new { value = 96.01, low = 95.6, high = 96.4, unit = "%", level = 0.95 }  --> 96.01 ± 0.40
 ---@param fields table
 ---@return Interval
 function M.new(fields)
@@ -192,6 +221,9 @@ function M.new(fields)
 end
 
 --- Is it an Interval?
+---
+--- Example:
+---     stats.is_interval(stats.proportion(9, 10))  --> true
 ---@param value any
 ---@return boolean
 function M.is_interval(value)
@@ -199,12 +231,18 @@ function M.is_interval(value)
 end
 
 --- Half the width.
+---
+--- Example:
+---     stats.interval({ 1, 2, 3 }):half()  --> 2.4841
 ---@return number
 function Interval:half()
   return 0.5 * (self.high - self.low)
 end
 
 --- Does the interval hold x?
+---
+--- Example:
+---     stats.interval({ 1, 2, 3 }):contains(2.5)  --> true
 ---@param x number
 ---@return boolean
 function Interval:contains(x)
@@ -212,6 +250,9 @@ function Interval:contains(x)
 end
 
 --- Decimals that show the interval's half width with two significant digits: 0.38 asks for two, 3.8 for one.
+---
+--- Example:
+---     stats.interval({ 1, 2, 3 }):decimals()  --> 1
 ---@return integer
 function Interval:decimals()
   local half = self:half()
@@ -226,7 +267,10 @@ local function fixed(x, decimals)
   return text:find("^-0%.?0*$") and text:sub(2) or text
 end
 
---- `[95.6, 96.4]`.
+--- The bounds as they are printed.
+---
+--- Example:
+---     stats.interval({ 1, 2, 3 }):range()  --> [0, 4]
 ---@return string
 function Interval:range()
   local decimals = math.max(0, self:decimals() - 1)
@@ -249,6 +293,9 @@ function Interval:__tostring()
 end
 
 --- The interval times a constant: changes units.
+---
+--- Example:
+---     stats.proportion(960, 1000):scaled(100, "%")  --> 96.0 ± 1.2
 ---@param factor number
 ---@param unit? string
 ---@return Interval
@@ -269,6 +316,12 @@ local function two_sided(level)
 end
 
 --- Wilson's score interval for a share of successes, as a fraction. Sound at 0 and at n, unlike the normal one.
+---
+--- Example:
+---     stats.proportion(960, 1000)  --> 0.960 ± 0.012
+---     stats.proportion(10, 10)     --> 1.00 [0.72, 1.00]
+---     stats.proportion(11, 10)
+---     --> error: stats.proportion: expected 0 to n successes and n of at least 1, got 11 of 10
 ---@param successes integer
 ---@param n integer
 ---@param options? { level?: number }
@@ -288,6 +341,9 @@ function M.proportion(successes, n, options)
 end
 
 --- The share of true (or 1) among outcomes, in percent, with Wilson's interval; keeps the outcomes as items (0 or 100).
+---
+--- Example:
+---     stats.percentage { true, true, false, true }  --> 75 [30, 95]
 ---@param outcomes (boolean|number)[]
 ---@param options? { level?: number }
 ---@return Interval
@@ -329,6 +385,10 @@ end
 
 --- The mean of values with its interval: Student's t (default), "normal", or a seeded "bootstrap" (percentile).
 --- One value has no interval.
+---
+--- Example:
+---     stats.interval { 96.1, 95.8, 96.4 }                                          --> 96.10 ± 0.75
+---     stats.interval({ 1, 2, 3, 10 }, { method = "bootstrap", seed = 1 }):range()  --> [2, 8]
 ---@param values number[]
 ---@param options? { method?: "t"|"normal"|"bootstrap", level?: number, seed?: integer, draws?: integer, unit?: string }
 ---@return Interval
@@ -361,6 +421,9 @@ end
 --- mean(numerators) / mean(denominators) with its interval. Arrays of one length are pairs unless `paired = false`;
 --- a number as denominator is exact. "delta" (default) linearises, "bootstrap" draws pairs (or each side) anew.
 --- items: the linearised contributions R + (a_i - R b_i) / mean(b), whose mean is the ratio.
+---
+--- Example:
+---     stats.ratio({ 2, 4, 6, 7 }, { 1, 2, 3, 4 })  --> 1.90 ± 0.26
 ---@param numerators number[]
 ---@param denominators number[]|number
 ---@param options? { method?: "delta"|"bootstrap", paired?: boolean, level?: number, seed?: integer, draws?: integer }
@@ -409,6 +472,9 @@ end
 local POWER = 0.8
 
 --- The smallest true difference that would be told from zero four times in five, given a standard error.
+---
+--- Example:
+---     stats.resolvable(0.5)  --> 1.4008
 ---@param se number
 ---@param df? number
 ---@param level? number
@@ -423,6 +489,9 @@ local function truth(outcome)
 end
 
 --- McNemar's exact test: how probable are discordant counts at least this uneven if both are equally good?
+---
+--- Example:
+---     stats.mcnemar(2, 12)  --> 0.012939
 ---@param only_a integer  # items only the first got right
 ---@param only_b integer  # items only the second got right
 ---@return number p
@@ -438,6 +507,12 @@ end
 
 --- Two classifiers on the same test items: the difference of their shares of right answers (first minus second, a
 --- fraction). Interval by Bonett and Price (2012), p by McNemar's exact test.
+---
+--- Example:
+---     first = { true, true, true, false, true, true, true, true, false, true }
+---     second = { true, false, true, false, false, true, true, false, false, true }
+---     difference = stats.paired_proportions(first, second)
+---     difference, difference.only_first, difference.p  --> 0.30 ± 0.34  3  0.25
 ---@param first (boolean|number)[]   # right or wrong, item by item
 ---@param second (boolean|number)[]
 ---@param options? { level?: number }
@@ -514,6 +589,10 @@ end
 
 --- One quantity measured with several seeds on the same test items: the mean over seeds, its interval over both.
 --- A single seed is returned as it is.
+---
+--- Example:
+---     stats.combine { stats.percentage { true, true, false }, stats.percentage { true, false, false } }
+---     --> 50 ± 108
 ---@param intervals Interval[]
 ---@param options? { level?: number }
 ---@return Interval
@@ -533,6 +612,12 @@ end
 ---   several seeds, items:   over both, crossed
 ---   several seeds, no items: t over the seeds' differences
 ---   one seed, no items:     the two intervals' widths added in squares
+---
+--- Example:
+---     first = { stats.interval { 3, 4, 5, 4 }, stats.interval { 3, 5, 5, 4 } }
+---     second = { stats.interval { 1, 2, 2, 1 }, stats.interval { 1, 1, 2, 2 } }
+---     difference = stats.compare(first, second)
+---     difference, difference.over, difference.resolvable  --> 2.62 ± 0.75  seeds and items  1.006
 ---@param first Interval[]
 ---@param second Interval[]
 ---@param options? { level?: number }

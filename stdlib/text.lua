@@ -17,6 +17,9 @@ local function double_width(c)
 end
 
 --- Columns a text takes on a terminal: colour sequences and combining marks none, East Asian wide characters two.
+---
+--- Example:
+---     text.width "naïve", text.width "日本"  --> 5  4
 ---@param s string
 ---@return integer
 function M.width(s)
@@ -32,6 +35,9 @@ function M.width(s)
 end
 
 --- Fills a text to a width: "left" (default), "right" or "centre".
+---
+--- Example:
+---     "[" .. text.pad("ab", 5, "right") .. "]"  --> [   ab]
 ---@param s string
 ---@param width integer
 ---@param align? "left"|"right"|"centre"
@@ -45,6 +51,9 @@ function M.pad(s, width, align)
 end
 
 --- The text cut to a width, its end replaced by "…" when something is lost.
+---
+--- Example:
+---     text.cut("a long sentence", 8)  --> a long …
 ---@param s string
 ---@param width integer
 ---@return string
@@ -62,12 +71,21 @@ function M.cut(s, width)
 end
 
 --- What a stranger wrote, a name in a file, on one line of a terminal: control characters become "?".
+---
+--- Example:
+---     text.tame "one\27[31mtwo"  --> one?[31mtwo
 ---@param s string
 ---@param width? integer  # 80
 ---@return string
 function M.tame(s, width) return M.cut((s:gsub("%c", "?")), width or 80) end
 
 --- Lines of at most `width` columns, broken at spaces; a longer word stays whole. Later lines start with `indent`.
+---
+--- Example:
+---     text.wrap("one two three four", 9, "  ")
+---     --> one two
+---     -->   three
+---     -->   four
 ---@param s string
 ---@param width? integer
 ---@param indent? string
@@ -90,6 +108,9 @@ end
 -- ---- numbers ----
 
 --- An integer with its thousands apart: 2,496,088.
+---
+--- Example:
+---     text.count(2496088)  --> 2,496,088
 ---@param n integer
 ---@return string
 function M.count(n)
@@ -99,6 +120,9 @@ function M.count(n)
 end
 
 --- A number of bytes as people say it: 512 bytes, 19.4 MB, 1.33 GB.
+---
+--- Example:
+---     text.bytes(169001437)  --> 169 MB
 ---@param n integer
 ---@return string
 function M.bytes(n)
@@ -109,6 +133,9 @@ function M.bytes(n)
 end
 
 --- A number with so many significant digits (4), without an exponent where it stays readable.
+---
+--- Example:
+---     text.number(0.00123456), text.number(3.0), text.number(12)  --> 0.001235  3  12
 ---@param x number
 ---@param digits? integer
 ---@return string
@@ -120,6 +147,9 @@ function M.number(x, digits)
 end
 
 --- Seconds as a clock shows them: 0:09, 12:30, 3:05:00.
+---
+--- Example:
+---     text.duration(9), text.duration(11100)  --> 0:09  3:05:00
 ---@param seconds number
 ---@return string
 function M.duration(seconds)

@@ -152,6 +152,16 @@ end
 --- `for x, y, number in part:batches{ size = 128, shuffle = true, seed = 1, epoch = 2 } do`. The order is a function of
 --- seed and epoch; `first` starts at a later batch of the same order. Equal options give equal bits, whatever the
 --- numbers of workers and threads. Leaving the loop stops the workers.
+---
+--- Example:
+---     part = data.synthetic({ classes = 3, train = 10 }).train
+---     for x, y, number in part:batches { size = 4, shuffle = true, seed = 1 } do
+---       print(number, x.shape[1], table.concat(y:tolist(), " "))
+---     end
+---     --> 1  4  1 1 3 2
+---     --> 2  4  3 2 3 1
+---     --> 3  2  1 2
+---     x = part:batches { size = 10, augment = perturb.flip() }()
 ---@param options? BatchOptions
 ---@return Batches
 function Part:batches(options)
@@ -194,6 +204,11 @@ function Batches:__call()
 end
 
 --- Stops the workers; there are no more batches then.
+---
+--- Example:
+---     batches = data.synthetic().train:batches { size = 4 }
+---     batches:close()
+---     batches()  --> nil
 function Batches:close()
   if not self.loader then return end
   keep_figures(self)
@@ -204,6 +219,11 @@ end
 Batches.__close = Batches.close
 
 --- Seconds that were spent waiting for batches (without workers: making them).
+---
+--- Example:
+---     batches = data.synthetic().train:batches { size = 256 }
+---     batches()
+---     batches:waited() < 1  --> true
 ---@return number
 function Batches:waited()
   if self.loader then keep_figures(self) end
@@ -211,6 +231,9 @@ function Batches:waited()
 end
 
 --- With on_error = "skip": how many images were left out so far, and the messages about the first of them.
+---
+--- Example:
+---     data.synthetic().train:batches({ on_error = "skip" }):skipped()  --> 0  {}
 ---@return integer count, string[] messages
 function Batches:skipped()
   if self.loader then keep_figures(self) end
@@ -218,6 +241,10 @@ function Batches:skipped()
 end
 
 --- How many batches `batches` gives with the same options (whatever `first` is).
+---
+--- Example:
+---     data.synthetic({ train = 100 }).train:batch_count { size = 32 }                    --> 4
+---     data.synthetic({ train = 100 }).train:batch_count { size = 32, drop_last = true }  --> 3
 ---@param options? table
 ---@return integer
 function Part:batch_count(options)
@@ -231,6 +258,10 @@ local load_options = { on_error = batch_options.on_error, scaled = batch_options
 --- The part in memory: all its files decoded, on all threads. A part that is in memory already is returned itself. A
 --- file that cannot be read gives nil, message, code, or is left out (on_error = "skip"): the second result tells how
 --- many were, the third the messages about the first of them.
+---
+--- Example:
+---     part = data.synthetic().train
+---     part:load() == part  --> true
 ---@param options? { on_error?: "stop"|"skip", scaled?: boolean }
 ---@return Part? part, integer|string skipped, string[]|string messages
 function Part:load(options)
@@ -256,6 +287,10 @@ function Part:load(options)
 end
 
 --- One image, [H x W x C] of uint8, and its label. A file that cannot be read gives nil, message, code.
+---
+--- Example:
+---     picture, label = data.synthetic({ side = 8 }).train:image(2)
+---     picture.shape, picture.type, label  --> { 8, 8, 3 }  uint8  2
 ---@param i integer
 ---@return any image, integer label
 function Part:image(i)
@@ -275,6 +310,12 @@ end
 
 --- A smaller part: the first n images, or with a seed n images drawn at random with every class in its proportion, in
 --- the order they had.
+---
+--- Example:
+---     part = data.synthetic({ classes = 4, train = 100 }).train
+---     part:take(8).labels:tolist()  --> { 1, 2, 3, 4, 1, 2, 3, 4 }
+---     part:take(8, 1)               --> synthetic(1).train:take(8, 1): [8x8x8x3], 4 classes
+---     part:take(1000)               --> error: take: expected a number of images from 1 to 100, got 1000
 ---@param n integer
 ---@param seed? integer
 ---@return Part
@@ -301,6 +342,11 @@ function Part:take(n, seed)
 end
 
 --- Two parts with every class in its proportion: n images drawn at random, and the others.
+---
+--- Example:
+---     part = data.synthetic({ classes = 4, train = 100 }).train
+---     some, rest = part:split(20, 1, "tuning", "training")
+---     #some, #rest, some.name  --> 20  80  tuning
 ---@param n integer
 ---@param seed integer
 ---@param drawn_name string
@@ -312,6 +358,9 @@ function Part:split(n, seed, drawn_name, rest_name)
 end
 
 --- Name, shape and classes in one line.
+---
+--- Example:
+---     data.synthetic().test:describe()  --> synthetic(1).test: [64x8x8x3], 4 classes
 ---@return string
 function Part:describe()
   return format("%s: [%dx%s]%s, %d classes", self.name, self.count, concat(self.shape, "x"),

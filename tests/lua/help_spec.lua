@@ -12,8 +12,7 @@ local source <const> = require "help.source"
 -- Modules whose functions have no examples yet.
 local LATER <const> = {}
 for name in ([[
-  checkpoint command data file gradcheck hash image json loss models optim param perturb plan plot probe progress
-  recipe recipes repl run spec stats study text train world terminal report pack sandbox
+  command param plan plot progress recipe recipes repl run study train world terminal report pack sandbox
 ]]):gmatch "%S+" do
   LATER[name] = true
 end
