@@ -378,7 +378,8 @@ function Study:expand(settings)
     end
   end
   -- Seeds vary slowest: the first seed's full comparison is there before the second seed begins.
-  local order = { expansion.seed, table.unpack(expansion.axes) }
+  local order = { table.unpack(expansion.axes) }
+  if expansion.seed then table.insert(order, 1, expansion.seed) end
   expansion.axes[#expansion.axes + 1] = expansion.seed
   local count = 1
   for _, key in ipairs(order) do count = count * #expansion.values[key] end

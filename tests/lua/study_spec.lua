@@ -170,6 +170,14 @@ describe("recipes and studies", function()
     assert.equal("2 * 1 + 2", bare(2 * a + b))
   end)
 
+  it("makes a grid without seeds", function()
+    local this = assert(world.load(write("seedless",
+      'return study { title = "No seeds", recipe = "toy", grid = { variant = { "plain", "C" } } }')))
+    local points = assert(this:expand {}).points
+    assert.same({ "plain", "C" }, { points[1].values.variant, points[2].values.variant })
+    assert.equal(2, #points)
+  end)
+
   it("has no way to files of its own choice", function()
     local w = plan.world()
     local model = w.models.net { width = 2 }
