@@ -132,6 +132,15 @@ function M.bytes(n)
   return format("%.3g %s", value, units[i])
 end
 
+--- Floating-point operations as people say them: 686 GFLOP, 1.22 PFLOP.
+---@param n number
+---@return string
+function M.flops(n)
+  local units, value, i = { "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP" }, n / 1000, 1
+  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
+  return format("%.3g %s", value, units[i])
+end
+
 --- A number with so many significant digits (4), without an exponent where it stays readable.
 ---
 --- Example:

@@ -14,7 +14,10 @@ function M.width()
   return host.terminal(1) and math.min(120, progress.width()) or 100
 end
 
-local function ledger(base, width)
+--- What the paper left open, and what we chose; nil when nothing is noted.
+---@return string?
+function M.ledger(base, width)
+  if #base.unstated == 0 then return nil end
   local rows = {}
   for i, line in ipairs(base.unstated) do rows[i] = { "  ·", line } end
   return "unstated in the paper, we chose\n" .. text.columns(rows, { gap = 1, width = width })
@@ -47,7 +50,7 @@ function M.about(base, values, options)
   local lines = { text.wrap(head.title .. (options.extra and "  (" .. options.extra .. ")" or ""), width) }
   if head.about then lines[#lines + 1] = text.wrap(head.about, width) end
   lines[#lines + 1] = parameters(base, values, options.skip, width)
-  if #base.unstated > 0 then lines[#lines + 1] = ledger(base, width) end
+  lines[#lines + 1] = M.ledger(base, width)
   return concat(lines, "\n")
 end
 

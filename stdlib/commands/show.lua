@@ -1,0 +1,297 @@
+--- `penumbra show FILE key=value ...`: what a recipe or study is, its parameters, its plan, and what it will cost.
+local cost_of = require "run.cost"
+local folder_of = require "run.folder"
+local grid_of = require "run.grid"
+local jobs_of = require "run.jobs"
+local nn = require "nn"
+local options_of = require "run.options"
+local param = require "param"
+local plan = require "plan"
+local print_of = require "run.print"
+local progress = require "progress"
+local recipe = require "recipe"
+local recipes = require "recipes"
+local spec = require "spec"
+local study = require "study"
+local text = require "text"
+
+local format, concat = string.format, table.concat
+
+local say = options_of.say
+local MEASURED <const> = 8 -- kinds of runs of a study that are timed; more are judged by these
+
+local function describe(parser)
+  options_of.describe_file(parser)
+  options_of.describe_out(parser)
+  parser:flag("--no-cost", "Do not measure what it will cost."):target "no_cost"
+  options_of.describe_allow(parser)
+  parser:epilog [[
+Examples:
+  penumbra show table4
+  penumbra show digits alpha=1 epochs=10
+
+The cost is an estimate for this machine as busy as it is now: a few steps and batches are made at
+their full size and timed. Nothing is kept of them.]]
+end
+
+-- ---- what it is ----
+
+local function heading(value, kind)
+  local width = print_of.width()
+  say(format("%s: %s", kind, text.wrap(value.title, width)))
+  if value.about then say(text.wrap(value.about, width)) end
+  for _, cited in ipairs(value.cites or {}) do say(text.wrap("cites " .. cited, width, "  ")) end
+  say(recipes.is_built_in(value.path) and "built in" or value.path)
+end
+
+-- Every parameter: its value here, what it may be, what it is. Those of the grid are told with it.
+local function parameters(base, values, given, varies)
+  local rows = {}
+  for _, name in ipairs(base:names()) do
+    local this = base.params[name]
+    if not varies[name] then
+      local note = this.expects
+      if given[name] then note = note .. ", " .. param.show(this.default or "none") .. " unless given" end
+      if this.doc then note = format("%s (%s)", this.doc, note) end
+      rows[#rows + 1] = { "  " .. name, param.show(values[name]), note }
+    end
+  end
+  if #rows == 0 then return end
+  say("")
+  say("parameters")
+  say(text.columns(rows, { width = print_of.width() }))
+end
+
+local function ledger(base)
+  local shown = print_of.ledger(base, print_of.width())
+  if shown then
+    say("")
+    say(shown)
+  end
+end
+
+-- ---- cost ----
+
+local function how_long(seconds)
+  if seconds < 9.95 then return format("%.1f s", seconds) end
+  if seconds < 120 then return format("%.0f s", seconds) end
+  if seconds < 7200 then return format("%.0f min", seconds / 60) end
+  if seconds < 172800 then return format("%.1f h", seconds / 3600) end
+  return format("%.1f days", seconds / 86400)
+end
+
+local function short(seconds)
+  return seconds < 1 and format("%.3g ms", 1000 * seconds) or format("%.3g s", seconds)
+end
+
+local function about(span)
+  local value, low, high = how_long(span.value), how_long(span.low), how_long(span.high)
+  return low == high and "about " .. value or format("about %s (%s to %s)", value, low, high)
+end
+
+local function say_cost(rows, notes)
+  say("")
+  local threads = nn.threads()
+  say(format("cost, measured on this machine now with %d thread%s", threads, threads == 1 and "" or "s"))
+  for i, row in ipairs(rows) do rows[i] = { "  " .. row[1], row[2] } end
+  say(text.columns(rows, { width = print_of.width() }))
+  for _, note in ipairs(notes) do say(text.wrap("note: " .. note, print_of.width(), "      ")) end
+end
+
+-- Measures, or says why not.
+local function measure(job, seconds, label)
+  local line = progress.new { label = "measuring " .. label, total = 1, unit = false }
+  line:update(0)
+  local ok, cost = pcall(cost_of.measure, job.plan, seconds)
+  line:clear()
+  if ok then return cost end
+  if tostring(cost):find "interrupted$" then error(cost, 0) end
+  return nil, type(cost) == "table" and cost.message or tostring(cost)
+end
+
+local function disk_row(disk, running, out)
+  local free = nn.free_bytes(".")
+  local row = text.bytes(disk) .. " in " .. out
+  if running > disk then row = format("%s; %s on the way", row, text.bytes(running)) end
+  if free and free < running then row = row .. format("; only %s are free", text.bytes(free)) end
+  return { "disk", row }
+end
+
+local function one_cost(job, options)
+  local cost, message = measure(job, 2, job.label)
+  if not cost then
+    say("")
+    say(text.wrap("cost: cannot be measured: " .. message, print_of.width(), "  "))
+    return
+  end
+  local there = folder_of.read(job.folder, job.hash)
+  local steps = cost.step and format(": %s steps of %d images, %s each", text.count(cost.steps), cost.batch,
+    short(cost.step.value)) or ""
+  local rows = {
+    { "time", about(cost.seconds) .. steps .. (cost.probes > 0 and "; probes " .. how_long(cost.probes) or "") },
+    { "compute", format("%s, %s parameters", text.flops(cost.flops), text.count(cost.parameters)) },
+    { "memory", text.bytes(cost.memory) .. " of tensors at the most" },
+    disk_row(cost.disk, cost.disk_running, options.out),
+  }
+  local notes = { cost.stand_in }
+  if there then notes[#notes + 1] = "this run is there already: " .. job.folder end
+  say_cost(rows, notes)
+end
+
+-- Jobs that cost the same: the same plan but for seeds and epochs.
+local function kinds_of(jobs, seed)
+  local kinds, by_text = {}, {}
+  for _, job in ipairs(jobs) do
+    local base = {}
+    for key, value in pairs(job.values) do base[key] = key == seed and 0 or value end
+    local key = plan.text(base)
+    local kind = by_text[key]
+    if not kind then
+      kind = { job = job, label = job.label, missing = 0, count = 0 }
+      by_text[key], kinds[#kinds + 1] = kind, kind
+    end
+    kind.count = kind.count + 1
+    if not job.results then kind.missing = kind.missing + 1 end
+  end
+  return kinds
+end
+
+local function grid_cost(grid, options)
+  local missing = 0
+  for _, job in ipairs(grid.jobs) do
+    job.results = folder_of.read(job.folder, job.hash)
+    if not job.results then missing = missing + 1 end
+  end
+  local kinds, todo = kinds_of(grid.jobs, grid.expansion.seed), {}
+  for _, kind in ipairs(kinds) do
+    if kind.missing > 0 then todo[#todo + 1] = kind end
+  end
+  local total, flops, memory, disk, running = { value = 0, low = 0, high = 0 }, 0, 0, 0, 0
+  local rows, notes, weight, measured = {}, {}, 0, nil
+  for i, kind in ipairs(todo) do
+    local cost, message
+    if i <= MEASURED then
+      cost, message = measure(kind.job, 4 / math.min(#todo, MEASURED), kind.label)
+      if not cost then
+        say("")
+        say(text.wrap(format("cost: cannot be measured: %s: %s", kind.label, message), print_of.width(), "  "))
+        return
+      end
+      measured, weight = measured or { value = 0, low = 0, high = 0, flops = 0 }, weight + kind.job.cost
+      for key in pairs(total) do measured[key] = measured[key] + cost.seconds[key] end
+      measured.flops = measured.flops + cost.flops
+      notes[1] = notes[1] or cost.stand_in
+      memory, disk = math.max(memory, cost.memory), cost.disk
+      running = math.max(running, cost.disk_running)
+    else
+      -- Judged by those that were measured: so much for each pass over the data.
+      local share = kind.job.cost / weight
+      cost = { seconds = {}, flops = measured.flops * share }
+      for key in pairs(total) do cost.seconds[key] = measured[key] * share end
+      notes.judged = format("%d kinds of runs were timed, the others are judged by these", MEASURED)
+    end
+    for key in pairs(total) do total[key] = total[key] + kind.missing * cost.seconds[key] end
+    flops = flops + kind.missing * cost.flops
+    rows[i] = { kind.label, kind.missing, cost.step and short(cost.step.value) or "", how_long(cost.seconds.value) }
+  end
+  notes[#notes + 1] = notes.judged
+  if missing == 0 then
+    say("")
+    say(format("all %d runs are there already", #grid.jobs))
+    return
+  end
+  local summary = {
+    { "time", format("%s for the %d runs that are missing, one after the other", about(total), missing) },
+    { "compute", text.flops(flops) },
+    { "memory", text.bytes(memory) .. " of tensors at the most, for each process" },
+    disk_row(missing * disk, missing * disk + running - disk, options.out),
+  }
+  say_cost(summary, notes)
+  if #rows > 1 then
+    say("")
+    say(text.table({ { title = "runs", wrap = true }, "missing", "a step", "a run" }, rows,
+      { indent = "  ", width = print_of.table_width() }))
+  end
+end
+
+-- ---- a recipe, a study ----
+
+local function show_recipe(base, settings, options)
+  local values, message = base:resolve(settings, true)
+  if not values then options_of.stop(message, 2) end
+  local jobs
+  jobs, message = jobs_of.list(base, { { values = values, label = base.name } }, options.out)
+  if not jobs then options_of.stop(message, 1) end
+  heading(base, "recipe")
+  parameters(base, values, settings, {})
+  ledger(base)
+  say("")
+  say(plan.tree(jobs[1].plan))
+  if not options.no_cost then one_cost(jobs[1], options) end
+  return 0
+end
+
+local function shown_values(values)
+  local shown = {}
+  for i, value in ipairs(values) do shown[i] = param.show(value) end
+  return concat(shown, ", ")
+end
+
+local function shown_scale(scale)
+  local parts = {}
+  for _, key in ipairs(spec.names(scale)) do
+    local value = scale[key]
+    parts[#parts + 1] = key .. "=" .. param.show(value)
+  end
+  return concat(parts, " ")
+end
+
+local function show_study(this, settings, options)
+  local grid, message, kind = grid_of.new(this, settings, options.out)
+  if not grid then options_of.stop(message, kind == "argument" and 2 or 1) end
+  local expansion, base, width = grid.expansion, this.recipe, print_of.width()
+  heading(this, "study")
+  say("")
+  say(format("%d run%s of %s: %s", #grid.jobs, #grid.jobs == 1 and "" or "s", base.name, text.wrap(base.title, width)))
+  local rows, varies = {}, {}
+  for _, axis in ipairs(expansion.axes) do
+    rows[#rows + 1], varies[axis] = { "  " .. axis, shown_values(expansion.values[axis]) }, true
+  end
+  say(text.columns(rows, { width = width }))
+  rows = {}
+  for _, name in ipairs(spec.names(this.scales)) do
+    rows[#rows + 1] = { (name == expansion.scale and "* " or "  ") .. name, shown_scale(this.scales[name]) }
+  end
+  if #rows > 0 then
+    say("")
+    say("scales: scale=NAME chooses one (*)")
+    say(text.columns(rows, { width = width }))
+  end
+  parameters(base, expansion.points[1].values, {}, varies)
+  ledger(base)
+  if #this.claims > 0 then
+    say("")
+    say("claims")
+    rows = {}
+    for i, claim in ipairs(this.claims) do
+      rows[i] = { "  ·", format("%s: %s of %s %s %s", claim.title, claim.metric, param.show(claim.left),
+        claim.direction, param.show(claim.right)) }
+    end
+    say(text.columns(rows, { gap = 1, width = width }))
+  end
+  say("")
+  say(format("the plan of the first run, %s", study.label(expansion, expansion.points[1])))
+  say(plan.tree(grid.jobs[1].plan))
+  if not options.no_cost then grid_cost(grid, options) end
+  return 0
+end
+
+local function act(options)
+  local value = options_of.load(options)
+  local is_recipe = recipe.is_recipe(value)
+  local settings = options_of.settings(options.setting, not is_recipe)
+  return (is_recipe and show_recipe or show_study)(value, settings, options)
+end
+
+return { about = "What a recipe or study is, and what it will cost here.", describe = describe,
+         act = options_of.guarded(act) }
