@@ -298,6 +298,21 @@ function M.load(path, options)
   return nil, concat(refused, "; "), "format"
 end
 
+--- What the last complete checkpoint in a folder says of itself: step and epoch. Its tensors are not looked at.
+---
+--- Example:
+---     checkpoint.save("run", { model = nn.Linear(3, 2), step = 400 })
+---     checkpoint.peek("run").step  --> 400
+---@param folder string
+---@return { path: string, step?: integer, epoch?: integer }?
+function M.peek(folder)
+  local number = numbers_in(folder, "json")[1]
+  local path = number and stem_of(folder, number) .. ".json"
+  local side = path and json.read(path)
+  if type(side) ~= "table" or side.format ~= "penumbra checkpoint" then return nil end
+  return { path = path, step = math.tointeger(side.step), epoch = math.tointeger(side.epoch) }
+end
+
 -- ---- models from files ----
 
 -- The tensors of a file, or of a folder's last whole checkpoint; or nil, message, code.

@@ -306,17 +306,25 @@ local function images_of(views, model, x, y, seed, step)
   return images
 end
 
+-- What goes through the network: all views as one joint batch, or each by itself.
+local function passes_of(images, apart, seed)
+  if not apart and #images > 1 then return { { images = nn.cat(images, 1), seed = seed } } end
+  local passes = {}
+  for i, batch in ipairs(images) do passes[i] = { images = batch, seed = nn.derive(seed, 0, i) } end
+  return passes
+end
+
 -- The logits of each view.
 local function logits_of(images, model, apart, training, seed)
-  local logits = {}
-  if apart or #images == 1 then
-    for i, batch in ipairs(images) do
-      logits[i] = model:forward(batch, { training = training, seed = nn.derive(seed, 0, i) })
+  local logits, passes = {}, passes_of(images, apart, seed)
+  if #passes == #images then
+    for i, pass in ipairs(passes) do
+      logits[i] = model:forward(pass.images, { training = training, seed = pass.seed })
     end
     return logits
   end
-  local joined <close> = nn.cat(images, 1) -- the graph keeps what it needs of it
-  local joint, from = model:forward(joined, { training = training, seed = seed }), 1
+  local joined <close> = passes[1].images -- the graph keeps what it needs of it
+  local joint, from = model:forward(joined, { training = training, seed = passes[1].seed }), 1
   for i, batch in ipairs(images) do
     logits[i] = joint:slice(1, from, from + #batch - 1)
     from = from + #batch
@@ -372,6 +380,27 @@ function Loss:__call(model, x, y, at)
     if view == CLEAN then clean = logits[i]:detach() end
   end
   return total, report, clean
+end
+
+--- What a call with the same arguments sends through the network, for those who look for what is wrong with it: the
+--- images of each view (`perturb` is nil for the clean ones), and the passes.
+---
+--- Example:
+---     objective = loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }
+---     model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }
+---     x, y = data.synthetic().train:batches { size = 8 }()
+---     views, passes = objective:passes(model, x, y, { seed = 1, step = 0 })
+---     #views, #passes, #passes[1].images  --> 2  1  16
+---@param model Model
+---@param x Tensor
+---@param y Tensor
+---@param at { seed: integer, step: integer }
+---@return { perturb?: Perturbation, images: Tensor }[] views, { images: Tensor, seed: integer }[] passes
+function Loss:passes(model, x, y, at)
+  local views, out = views_of(self.terms), {}
+  local images = images_of(views, model, x, y, at.seed, at.step)
+  for i, view in ipairs(views) do out[i] = { perturb = view ~= CLEAN and view or nil, images = images[i] } end
+  return out, passes_of(images, separate(self.terms), nn.derive(at.seed, DROPOUT, at.step))
 end
 
 return M

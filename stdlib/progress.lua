@@ -139,6 +139,12 @@ function Progress:update(done, label, note)
   show(self, false)
 end
 
+--- So much was done before: it does not count for the rate.
+---@param done number
+function Progress:go_on(done)
+  self.done, self.mark_done, self.mark_time = done, done, self.clock()
+end
+
 --- Takes the line away, so that something else can be printed; the next update draws it again.
 function Progress:clear()
   if self.quiet or not self.terminal or not self.drawn_once then return end

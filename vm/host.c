@@ -59,5 +59,7 @@ int vm_open_host(lua_State *L) {
   };
   luaL_newlib(L, functions);
   vm_open_processes(L);
+  vm_open_files(L);
+  vm_open_interrupts(L);
   return 1;
 }

@@ -1,9 +1,14 @@
-/* interrupt.c -- Ctrl-C.
+/* interrupt.c -- Ctrl-C, and what a training makes of it.
  *
  * The handler only sets flags: one that long C loops poll (nn_interrupt), and a hook that fires at the next
  * instruction of whatever Lua runs. Who comes first raises the error and clears the flag; the other then finds nothing
  * to do. Lua's hooks belong to one coroutine, so we keep track of the one that runs.
+ *
+ * What must not be cut in two asks for the first one to be kept (host.defer_interrupts) and looks for it when it can
+ * stop (host.interrupted); SIGTERM, which clusters send some time before SIGKILL, is then taken for one. The second
+ * acts at once, as it does elsewhere.
  */
+#include <errno.h>
 #include <lualib.h>
 #include <signal.h>
 #include <unistd.h>
@@ -13,6 +18,8 @@
 
 static lua_State *volatile running;
 static volatile sig_atomic_t seen;
+static volatile sig_atomic_t deferring, kept;  /* kept: the signal that came while deferring, or 0 */
+static bool taken;                             /* somebody asked for it */
 
 static void stop(lua_State *L, lua_Debug *record) {
   (void)record;
@@ -30,6 +37,14 @@ static void stop_soon(lua_State *L) {
 }
 
 static void on_interrupt(int signal) {
+  if (deferring && kept == 0) {
+    static const char text[] = "\r\33[Kone moment: this step is finished and saved; Ctrl-C again stops now\n";
+    int reason = errno;
+    kept = signal;
+    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, text, sizeof text - 1) < 0) { /* it was only a courtesy */ }
+    errno = reason;
+    return;
+  }
   if (nn_interrupted()) _exit(128 + signal);
   seen = 1;
   nn_interrupt();
@@ -49,6 +64,43 @@ bool vm_interrupt_take(void) {
   seen = 0;
   nn_interrupt_clear();
   return result;
+}
+
+/* host.defer_interrupts(on): from here on the first interrupt is kept for host.interrupted(), or no longer; one that
+ * was kept and that nobody asked for acts then. */
+static int defer_interrupts(lua_State *L) {
+  static struct sigaction terminate;  /* what SIGTERM did before */
+  bool on = lua_toboolean(L, 1);
+  if (on == (deferring != 0)) return 0;
+  if (on) {
+    struct sigaction action = { .sa_handler = on_interrupt };
+    sigemptyset(&action.sa_mask);
+    kept = 0;
+    taken = false;
+    deferring = 1;
+    if (sigaction(SIGTERM, NULL, &terminate) == 0 && terminate.sa_handler != SIG_IGN)
+      sigaction(SIGTERM, &action, NULL);
+    return 0;
+  }
+  deferring = 0;
+  sigaction(SIGTERM, &terminate, NULL);
+  if (kept != 0 && !taken) raise(kept);
+  return 0;
+}
+
+/* host.interrupted() -> the number of the signal that was kept, SIGINT or SIGTERM, or nil */
+static int interrupted(lua_State *L) {
+  if (!deferring || kept == 0) return 0;
+  taken = true;
+  lua_pushinteger(L, kept);
+  return 1;
+}
+
+void vm_open_interrupts(lua_State *L) {
+  static const luaL_Reg functions[] = {
+    { "defer_interrupts", defer_interrupts }, { "interrupted", interrupted }, { NULL, NULL },
+  };
+  luaL_setfuncs(L, functions, 0);
 }
 
 /* Calls the function below the arguments while `coroutine` counts as the one that runs. A hook set on it too late to

@@ -141,9 +141,14 @@ static void point_at_script(lua_State *L) {
   }
 }
 
+/* The exit code that the last error asked for in its field `exit`, as one does that stops a run on purpose; else 0. */
+static int wished_code;
+
 /* The message handler: whatever was raised becomes text, while the stack that raised it is still there. */
 static int describe_error(lua_State *L) {
   if (!lua_isstring(L, 1)) {
+    if (lua_istable(L, 1) && lua_getfield(L, 1, "exit") == LUA_TNUMBER) wished_code = (int)lua_tointeger(L, -1);
+    lua_settop(L, 1);
     if (!luaL_callmeta(L, 1, "__tostring") || !lua_isstring(L, -1))
       lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
@@ -171,6 +176,7 @@ void vm_report(lua_State *L) {
 
 int vm_call(lua_State *L, int arguments, int results) {
   int base = lua_gettop(L) - arguments;
+  wished_code = 0;
   lua_pushcfunction(L, describe_error);
   lua_insert(L, base);
   int status = lua_pcall(L, arguments, results, base);
@@ -178,6 +184,7 @@ int vm_call(lua_State *L, int arguments, int results) {
   bool interrupt = vm_interrupt_take();
   if (status == LUA_OK) return 0;
   int code = interrupt && lua_isstring(L, -1) && says_interrupted(lua_tostring(L, -1)) ? VM_INTERRUPTED : VM_FAILED;
+  if (wished_code != 0) code = wished_code;
   vm_report(L);
   return code;
 }

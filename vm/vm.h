@@ -32,6 +32,11 @@ void vm_report(lua_State *L);
 /* The loader of require "host". */
 int vm_open_host(lua_State *L);
 
+/* ---- files.c ---- */
+
+/* Adds host.append, truncate, lock and locked to the table at the top of the stack. */
+void vm_open_files(lua_State *L);
+
 /* ---- process.c ---- */
 
 /* Adds spawn and wait_any to the table at the top of the stack. */
@@ -41,6 +46,9 @@ void vm_open_processes(lua_State *L);
 void vm_set_program(const char *name);
 
 /* ---- interrupt.c ---- */
+
+/* Adds host.defer_interrupts and interrupted to the table at the top of the stack. */
+void vm_open_interrupts(lua_State *L);
 
 /* Makes coroutine.resume and coroutine.wrap tell which coroutine runs, so that an interrupt reaches it. */
 void vm_interrupt_open(lua_State *L);

@@ -1,16 +1,16 @@
---- One run: builds its plan, trains, measures, and writes its folder (run/folder.lua says what is in it).
+--- One run: builds its plan, trains, measures, and writes its folder (run/folder.lua says what is in it). A run that
+--- was interrupted goes on where it was.
 ---
---- The plan's values are built here; what happens with them is train.lua's part:
----   require "train".run(plan, context) -> { probes =, images =, steps =, seconds = }
---- It calls context.progress{ done =, total =, images =, epoch =, note = } and context.record(row) as it goes. A
---- probe's result has `metrics`, Intervals by name (their `items` let runs be compared item by item), `rows`, and
---- prints as a table.
+--- The plan's values are built here; what happens with them is train.lua's part. A probe's result has `metrics`,
+--- Intervals by name (their `items` let runs be compared item by item), `rows`, and prints as a table.
 local file = require "file"
 local find = require "data.find"
 local folder_of = require "run.folder"
 local json = require "json"
+local keepers = require "train.keeper"
 local nn = require "nn"
 local plan = require "plan"
+local spec = require "spec"
 local stats = require "stats"
 
 local format, sort = string.format, table.sort
@@ -30,7 +30,6 @@ local function collect(outcome)
     end
   end
   metrics.images = metrics.images or stats.new { value = outcome.images, n = 1, method = "count" }
-  metrics.seconds = metrics.seconds or stats.new { value = outcome.seconds, n = 1, method = "clock", unit = "s" }
   return metrics
 end
 
@@ -55,48 +54,107 @@ local function samples(built, change, folder)
   return image.save(folder .. "/figures/samples.png", image.enlarge(image.grid(pictures, { columns = count }), 3))
 end
 
---- Executes a job (run/jobs.lua makes them). report(share, state) is called as it goes.
----@param job Job
----@param report fun(share: number, state: table)
----@return table? results
-local function execute(job, report)
-  local folder = job.folder
-  folder_of.prepare(job)
-  os.remove(folder .. "/metrics.jsonl") -- of an earlier run that was not finished
+-- How to go on with a run, in words: by its name where it is in `runs`, else by its path.
+local function resume_words(folder)
+  local above, name = file.split(folder)
+  return "penumbra resume " .. (above == "runs" and name or folder)
+end
 
-  find.opened = {}
-  local made, build = job.plan, plan.builder()
-  local built = {}
+local function build_all(made)
+  local build, built = plan.builder(), {}
   -- Data and model last: a mistake in a small value shows before the large ones are made.
   for key, value in pairs(made) do
     if key ~= "data" and key ~= "model" then built[key] = build(value) end
   end
   built.data, built.model = build(made.data), build(made.model)
-  must(samples(built, build(plan.find_option(made.loss, "perturb")), folder))
+  return built, build(plan.find_option(made.loss, "perturb"))
+end
 
-  local outcome = require "train".run(built, {
-    progress = function(state) report(state.total > 0 and state.done / state.total or 0, state) end,
-    record = function(row) must(file.append_line(folder .. "/metrics.jsonl", json.encode(plain(row)))) end,
-  })
+local MOST_CLASSES = 200 -- of a confusion matrix that is written down
 
-  local metrics, items = collect(outcome), {}
-  local results = { plan_hash = job.hash, version = nn.version, data = find.opened,
-                    recipe = job.recipe.name, title = job.recipe.title,
-                    params = job.values, metrics = {}, probes = {},
-                    training = { images = outcome.images, steps = outcome.steps, seconds = outcome.seconds,
-                                 waited = outcome.waited, skipped = outcome.skipped,
-                                 skipped_names = outcome.skipped_names } }
-  for name, interval in pairs(metrics) do
-    results.metrics[name], items[name] = plain(interval), interval.items
+-- { names, counts } of the probes that tell what is taken for what.
+local function confusions(outcome, classes)
+  local out
+  for name, result in pairs(outcome.probes) do
+    if result.confusion and #result.confusion <= MOST_CLASSES then
+      local names, counts = {}, {}
+      for i, row in ipairs(result.confusion) do
+        names[i], counts[i] = classes and classes[i] or tostring(i), json.array(row)
+      end
+      out = out or {}
+      out[name] = { names = json.array(names), counts = json.array(counts) }
+    end
   end
-  for name, result in pairs(outcome.probes or {}) do
-    results.probes[name] = plain(result.rows or {})
+  return out
+end
+
+local function results_of(job, outcome, metrics, classes)
+  local best = outcome.best
+  local results = { plan_hash = job.hash, version = nn.version, data = find.opened, recipe = job.recipe.name,
+                    title = job.recipe.title, params = job.values, metrics = {}, probes = {},
+                    confusion = confusions(outcome, classes) }
+  results.training = { images = outcome.images, steps = outcome.steps, epochs = outcome.epochs, early = outcome.early,
+                       chosen = outcome.chosen, validation = outcome.validation, skipped = outcome.skipped,
+                       skipped_names = json.array(outcome.skipped_names),
+                       best = best and { epoch = best.epoch, step = best.step, value = best.value } }
+  results.timing = { seconds = outcome.seconds, waited = outcome.waited,
+                     images_per_second = outcome.images_per_second }
+  for name, interval in pairs(metrics) do results.metrics[name] = plain(interval) end
+  for name, result in pairs(outcome.probes) do results.probes[name] = plain(result.rows or {}) end
+  return results
+end
+
+local function write_results(job, outcome, classes)
+  local folder, metrics, items = job.folder, collect(outcome), {}
+  for name, interval in pairs(metrics) do items[name] = interval.items end
+  for name, result in pairs(outcome.probes) do
     must(file.make_folder(folder .. "/tables"))
     must(file.write(format("%s/tables/%s.txt", folder, name), tostring(result) .. "\n"))
   end
   must(file.write(folder .. "/items.json", json.encode(items) .. "\n"))
-  write_json(folder .. "/results.json", results)
+  write_json(folder .. "/results.json", results_of(job, outcome, metrics, classes))
+end
+
+local function make(job, report, options, keeper)
+  local folder = job.folder
+  folder_of.prepare(job)
+  find.opened = {}
+  local built, change = build_all(job.plan)
+  if not file.exists(folder .. "/figures/samples.png") then must(samples(built, change, folder)) end
+  local outcome = require "train".run(built, {
+    keeper = keeper, steps = options.steps,
+    asked = { plan = job.hash, data = json.encode(find.opened) },
+    progress = function(state) report(state.total > 0 and state.done / state.total or 0, state) end,
+    measured = function(model) must(model:save(folder .. "/model.safetensors")) end,
+  })
+  if not outcome.complete then return nil end
+  write_results(job, outcome, built.model.class_names)
+  keeper:finish()
   return folder_of.read(folder, job.hash)
+end
+
+local execute_fields = {
+  resume = spec.flag { default = true }, steps = spec.integer { min = 1 }, tensorboard = spec.flag { default = false },
+  checkpoint_steps = spec.integer { min = 1 }, checkpoint_seconds = spec.number { above = 0 },
+}
+
+--- Executes a job (run/jobs.lua makes them): from its last checkpoint on, if there is one and unless resume = false.
+--- report(share, state) is called as it goes, with the state of TrainContext.progress. What ends it early is raised as
+--- a Stop, which says where the last good checkpoint is. With `steps` it stops after so many, saves, and gives nil.
+---@param job Job
+---@param report fun(share: number, state: table)
+---@param options? { resume?: boolean, steps?: integer, tensorboard?: boolean, checkpoint_steps?: integer,
+---                  checkpoint_seconds?: number }
+---@return table? results
+local function execute(job, report, options)
+  options = spec.check("execute", options, execute_fields)
+  local keeper <close> = must(keepers.open(job.folder, {
+    resume = resume_words(job.folder), anew = "--fresh makes it anew", steps = options.checkpoint_steps,
+    seconds = options.checkpoint_seconds }))
+  if not options.resume then keeper:clear() end
+  local ok, result = pcall(make, job, report, options, keeper)
+  if not ok then error(keeper:explain(result), 0) end
+  return result
 end
 
 return execute

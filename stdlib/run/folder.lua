@@ -1,20 +1,32 @@
 --- The folder of a run: runs/<recipe>-<first 8 digits of the plan's hash>/. It holds
 ---   recipe.lua includes/ params.json plan.txt           what is run
 ---   environment.json                                    where
----   metrics.jsonl                                       one line per row training reports
+---   metrics.jsonl timing.jsonl                          rows of numbers, and of what the clock said (train/keeper.lua)
+---   checkpoint-N.json, .safetensors                     where it can go on, while it is not complete
+---   best/                                               the weights that were best on the validation part
+---   model.safetensors                                   the weights that were measured
 ---   tables/ figures/                                    each probe's table and pictures
 ---   about.json                                          what the recipe says of itself, for the report
 ---   items.json                                          one number per test item, for comparisons in pairs
 ---   results.json                                        the numbers; written last, so it marks a complete run
+---   stopped.json                                        why it ended before that
+--- Of these timing.jsonl, environment.json, stopped.json, and `timing` in results.json tell of one attempt; the others
+--- have the same bytes each time the run is made, however often it was interrupted.
 local about = require "report.about"
+local checkpoint = require "checkpoint"
 local file = require "file"
 local find = require "data.find"
+local host = require "host"
 local json = require "json"
+local lfs = require "lfs"
 local nn = require "nn"
 local plan = require "plan"
+local spec = require "spec"
 local stats = require "stats"
 
 local M = {}
+
+local format = string.format
 
 --- A value as JSON can hold it: Intervals without their items, nothing of the runtime's.
 ---@param value any
@@ -62,11 +74,15 @@ function M.write_json(path, value)
 end
 
 --- Writes what a run needs to be made from its folder alone, and what says what it is. With `fresh` nothing else
---- stays in the folder; without, only the mark that it was complete goes.
+--- stays in the folder, which no process may be at work in; without, only the mark that it was complete goes.
 ---@param job Job
 ---@param options? { fresh?: boolean }
 function M.prepare(job, options)
-  if options and options.fresh then M.must(file.remove_folder(job.folder)) end
+  if options and options.fresh then
+    local holder = host.locked(job.folder .. "/lock")
+    M.must(not holder, format("%s is in use: held by %s", job.folder, holder), "busy")
+    M.must(file.remove_folder(job.folder))
+  end
   M.must(file.make_folder(job.folder))
   os.remove(job.folder .. "/results.json")
   M.must(file.write(job.folder .. "/recipe.lua", job.recipe.text))
@@ -112,6 +128,10 @@ function M.metrics(folder, results)
     fields.items = type(items) == "table" and items[name] or nil
     metrics[name] = stats.new(fields)
   end
+  local timing = results.timing
+  if type(timing) == "table" and type(timing.seconds) == "number" and not metrics.seconds then
+    metrics.seconds = stats.new { value = timing.seconds, n = 1, method = "clock", unit = "s" }
+  end
   return metrics
 end
 
@@ -123,7 +143,91 @@ function M.read(folder, hash)
   local results = json.read(folder .. "/results.json")
   if type(results) ~= "table" or results.plan_hash ~= hash or not still_true(results) then return nil end
   results.metrics = M.metrics(folder, results)
-  return results.metrics and results
+  if not results.metrics then return nil end
+  if type(results.timing) == "table" and type(results.training) == "table" then
+    results.training.seconds, results.training.waited = results.timing.seconds, results.timing.waited
+  end
+  return results
+end
+
+-- ---- runs in their folders ----
+
+local function is_run(path)
+  return file.exists(path .. "/plan.txt") and file.exists(path .. "/params.json")
+end
+
+local function is_known(path) return is_run(path) or file.exists(path .. "/study.lua") end
+
+--- The folder of a run or a study that is named by its path, or by its name in `out` or a beginning of it that only one
+--- has.
+---@param name string
+---@param out? string  # "runs"
+---@return string? path, string? message, string? code
+function M.find(name, out)
+  out = out or "runs"
+  local path = #name > 1 and name:gsub("/+$", "") or name
+  if is_known(path) then return path end
+  local below = out .. "/" .. path
+  if not path:find "/" and is_known(below) then return below end
+  if file.exists(path) and path:find "/" then
+    return nil, format("%s: neither a run's folder, which has plan.txt and params.json, nor a study's", path),
+      "format"
+  end
+  local known, begun = {}, {}
+  if lfs.attributes(out, "mode") == "directory" then
+    for entry in lfs.dir(out) do
+      if is_known(out .. "/" .. entry) then
+        known[#known + 1] = entry
+        if entry:sub(1, #path) == path then begun[#begun + 1] = entry end
+      end
+    end
+  end
+  table.sort(begun)
+  if #begun == 1 then return out .. "/" .. begun[1] end
+  if #begun > 1 then
+    return nil, format('"%s" may be %s', name, table.concat(begun, ", ", 1, math.min(#begun, 8))
+      .. (#begun > 8 and ", ..." or "")), "argument"
+  end
+  table.sort(known)
+  return nil, format('there is no run "%s" in %s%s', name, out, spec.suggest(name, known)), "io"
+end
+
+---@class RunStatus
+---@field state "complete"|"running"|"stopped"|"broken"
+---@field step? integer    # of the last checkpoint
+---@field epoch? integer   # the one under way there
+---@field reason? string   # why it stopped, or what is broken
+---@field holder? string   # who is at work in it
+
+--- Where a run stands. It is broken when what it is made from cannot be read.
+---@param path string
+---@return RunStatus
+function M.status(path)
+  local holder = host.locked(path .. "/lock")
+  local state = checkpoint.peek(path) or {}
+  local status = { step = state.step, epoch = state.epoch }
+  if holder then
+    status.state, status.holder = "running", holder
+    return status
+  end
+  local results = json.read(path .. "/results.json")
+  local stopped = json.read(path .. "/stopped.json")
+  if type(results) == "table" and type(results.metrics) == "table" then
+    status.state = "complete"
+    local training = type(results.training) == "table" and results.training or {}
+    status.step, status.epoch = training.steps, training.epochs
+  elseif not is_run(path) then
+    status.state, status.reason = "broken", "plan.txt or params.json is missing"
+  elseif results ~= nil then
+    status.state, status.reason = "broken", "results.json holds no results"
+  else
+    status.state = "stopped"
+    if type(stopped) == "table" then
+      if type(stopped.reason) == "string" then status.reason = stopped.reason end
+      status.step, status.epoch = status.step or stopped.step, status.epoch or stopped.epoch
+    end
+  end
+  return status
 end
 
 return M

@@ -101,10 +101,9 @@ local function is_interrupt(reason)
 end
 
 -- What the progress line says of a run: the epoch, the rate, the loss.
-local function words_of(job, state, started)
+local function words_of(job, state)
   if not state.epoch then return state.note or "" end
-  local rate = state.images / math.max(1e-9, progress.clock() - started)
-  return format("epoch %d/%d  %.0f images/s  %s", state.epoch, job.plan.epochs, rate, state.note or "")
+  return format("epoch %d/%d  %.0f images/s  %s", state.epoch, job.plan.epochs, state.rate or 0, state.note or "")
 end
 
 local function how_long(job, seconds)
@@ -132,7 +131,7 @@ local function make_here(work, options, tell)
     local started = progress.clock()
     tell.update(job, 0, "")
     local ok, results = xpcall(execute, traced, job, function(share, state)
-      tell.update(job, share, words_of(job, state, started))
+      tell.update(job, share, words_of(job, state), state.resumed)
     end, { resume = not options.fresh, tensorboard = options.tensorboard, steps = options.steps })
     if ok then
       job.results, job.stopped = results, results == nil
@@ -157,12 +156,13 @@ local function teller(work, options, say)
   for _, job in ipairs(work) do total = total + job.cost end
   local bar = progress.new { total = total, unit = false, quiet = options.quiet or #work == 0 }
   local tell = { bar = bar }
-  function tell.update(job, share, words)
+  function tell.update(job, share, words, resumed)
     if options.tell then options.tell(share, words) end
     if not shares[job] then running = running + 1 end
     shares[job] = share
     local sum = done
     for other, part in pairs(shares) do sum = sum + part * other.cost end
+    if resumed then bar:go_on(sum) end
     local label = job.label
     if running > 1 then
       label, words = format("%d of %d runs, %d at a time", ended, #work, running), job.label .. ": " .. words

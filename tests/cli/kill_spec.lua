@@ -1,0 +1,147 @@
+--- Trainings that are killed at random moments and go on end with the same bytes as one that was left alone.
+---
+--- PENUMBRA_KILLS says how many are killed (5); every other one is a script's train{ out = }, the others are made by
+--- `penumbra run`. Each goes on with another number of threads and workers, and may be killed once more.
+package.path = "tests/cli/?.lua;" .. package.path
+local file = require "file"
+local host = require "host"
+local json = require "json"
+local lfs = require "lfs"
+local nn = require "nn"
+local program = require "program"
+
+local KILLS = math.tointeger(tonumber(os.getenv "PENUMBRA_KILLS" or 5))
+local SEED = 1
+
+-- All that has a state: momentum, averages, a schedule, batch norm, dropout, augmentation, random changes in the loss,
+-- a validation part with a best epoch.
+local script = [[
+local folder, workers = ...
+local nn, data, loss, optim = require "nn", require "data", require "loss", require "optim"
+local perturb, probe, train = require "perturb", require "probe", require "train"
+local set = data.synthetic { classes = 4, train = 150, test = 40, side = 8, noise = 0.8, seed = 3 }
+local model = nn.Sequential {
+  nn.Conv2d(3, 8, { kernel_size = 3, padding = 1 }), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout { p = 0.3 },
+  nn.Flatten(), nn.Linear(8 * 8 * 8, 4),
+}
+local run = train {
+  model = model, data = set, loss = loss.cross_entropy() + loss.continuity { perturb = perturb.colour() },
+  optimizer = optim.adam { lr = 1e-2 }, schedule = optim.cosine(), augment = perturb.random_crop { padding = 1 },
+  epochs = 12, batch = 16, clip = 1, average = 0.9, validation = 0.2, choose = "best",
+  probes = { probe.accuracy(), probe.continuity { levels = { 1, 2 } } },
+  out = folder, resume = true, checkpoint_steps = 3, log_every = 4, workers = math.tointeger(tonumber(workers)),
+  quiet = true }
+assert(model:save(folder .. "/end.safetensors"))
+assert(require "file".write(folder .. "/end.txt", tostring(run.probes.accuracy) .. tostring(run.probes.continuity)))
+]]
+
+local recipe = [[
+return recipe {
+  title = "Twelve short epochs",
+  params = { seed = param.seed { 1 } },
+  plan = function(p)
+    return {
+      data = data.synthetic { classes = 4, train = 128, test = 40, noise = 0.8, validation = 0.2, seed = p.seed },
+      model = models.resnet8 { classes = 4, seed = p.seed },
+      loss = loss.cross_entropy() + 0.5 * loss.continuity { perturb = perturb.colour { levels = { 1, 2 } } },
+      optimizer = optim.sgd { lr = 0.05, momentum = 0.9 }, schedule = optim.cosine(),
+      augment = perturb.random_crop { padding = 1 } >> perturb.flip(),
+      epochs = 12, batch = 32, seed = p.seed, average = 0.9, validation = 0.2, patience = 9, clip_value = 0.5,
+      probes = { accuracy = probe.accuracy(), continuity = probe.continuity { levels = { 1 }, limit = 20 } },
+    }
+  end,
+}
+]]
+
+-- The files below a folder that are the same each time, by their names; of results.json what is, of checkpoints the
+-- tensors of the last.
+local function contents(folder, below, out)
+  out, below = out or {}, below or ""
+  local last = require "checkpoint".peek(folder .. below)
+  if last then out[below .. "/checkpoint"] = assert(file.read((last.path:gsub("json$", "safetensors")))) end
+  for name in lfs.dir(folder .. below) do
+    local path = below .. "/" .. name
+    if lfs.attributes(folder .. path, "mode") == "directory" then
+      if name ~= "." and name ~= ".." then contents(folder, path, out) end
+    elseif name == "results.json" then
+      local results = assert(json.read(folder .. path))
+      assert(results.timing.seconds > 0)
+      results.timing = nil
+      out[path] = json.encode(results)
+    elseif name ~= "timing.jsonl" and name ~= "environment.json" and name ~= "lock" and not name:find "^checkpoint" then
+      out[path] = assert(file.read(folder .. path))
+    end
+  end
+  return out
+end
+
+local function drawn(run, index) return nn.random(SEED, run, index) end
+
+-- Starts it; kills it after so many seconds, if they are given and it is not done by then. Was it killed?
+local function attempt(words, seconds)
+  local process = assert(host.spawn({ program.path, table.unpack(words) }, { stdout = "null", stderr = "pipe" }))
+  local ended = process:wait(seconds)
+  if ended == nil then
+    process:kill "kill"
+    process:wait()
+    return true
+  end
+  assert.equal("", process:read(0, "stderr"))
+  assert.equal(0, ended.code)
+  return false
+end
+
+describe("a killed training goes on", function()
+  local root = os.tmpname()
+  local runs
+
+  setup(function()
+    os.remove(root)
+    assert(file.make_folder(root))
+    assert(file.write(root .. "/script.lua", script))
+    assert(file.write(root .. "/short.lua", recipe))
+    runs = {
+      function(folder, i)
+        return { "--threads", tostring(1 + i % 2), root .. "/script.lua", folder, tostring(i % 3) }
+      end,
+      function(folder, i)
+        return { "--threads", tostring(1 + i % 2), "run", root .. "/short.lua", "--out", folder, "--quiet" }
+      end,
+    }
+  end)
+  teardown(function() file.remove_folder(root) end)
+
+  it("to the same bytes", function()
+    local whole, lasts = {}, {}
+    for kind, words in ipairs(runs) do
+      local folder = root .. "/whole" .. kind
+      local started = host.clock()
+      assert.is_false(attempt(words(folder, 1)))
+      whole[kind], lasts[kind] = contents(folder), host.clock() - started
+      local count = 0
+      for _ in pairs(whole[kind]) do count = count + 1 end
+      assert.is_true(count >= 5)
+    end
+    local killed = 0
+    for run = 1, KILLS do
+      local kind = 1 + run % 2
+      local folder = root .. "/killed"
+      local tries = 0
+      repeat
+        tries = tries + 1
+        local moment = tries <= 3 and drawn(run, tries) * lasts[kind] * 0.9 or nil
+        local again = attempt(runs[kind](folder, run + tries), moment)
+        if again then killed = killed + 1 end
+      until not again
+      local found = contents(folder)
+      for name, text in pairs(whole[kind]) do
+        assert.is_true(found[name] == text, ("run %d, %s differs"):format(run, name))
+        found[name] = nil
+      end
+      assert.same({}, found)
+      assert(file.remove_folder(folder))
+    end
+    assert.is_true(killed >= KILLS // 2)
+    print(("# %d runs, killed %d times"):format(KILLS, killed))
+  end)
+end)
