@@ -288,6 +288,7 @@ install: program
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/penumbra
 	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/penumbra
 	cp -R examples $(wildcard scripts/paper) $(DESTDIR)$(PREFIX)/share/penumbra/
+	$(PROGRAM) help --stubs $(DESTDIR)$(PREFIX)/share/penumbra/lua-stubs
 
 clean:
 	rm -rf build

@@ -24,6 +24,7 @@ local M = {}
 local core = nn.data
 local format, concat = string.format, table.concat
 
+--- A data set: its parts, the names of its classes, the statistics of its pixels.
 ---@class DataSet
 ---@field name string
 ---@field classes integer

@@ -15,8 +15,9 @@
 --- list of them that goes on. An entry without `-->` is only run. In the rows of operations and layers `.example` holds
 --- the same lines.
 ---
---- Modules without a dot in their name are public, and classes wherever they stand; `---@package` in the head of a
---- module, or above a function or class, keeps it to ourselves.
+--- Modules without a dot in their name are public. One in a folder is a part of the one before the dot: its classes are
+--- public too, its functions our own. `---@package` in the head of a module, or above a function or class, keeps it to
+--- ourselves.
 local host = require "host"
 local index = require "help.index"
 local page = require "help.page"
@@ -38,7 +39,10 @@ local function commands()
   local lines = {}
   for _, name in ipairs(host.modules()) do
     local command = name:match "^commands%.(%w+)$"
-    if command then lines[#lines + 1] = ("  penumbra %-22s %s"):format(command, require(name).about) end
+    if command then
+      local about = require(name).about:gsub("%.$", "")
+      lines[#lines + 1] = ("  penumbra %-22s %s"):format(command, about)
+    end
   end
   table.sort(lines)
   return table.concat(lines, "\n")

@@ -48,7 +48,7 @@ local M = {}
 ---     image.load "nothing.png"                     --> nil  nothing.png: No such file or directory  io
 ---@param path string
 ---@param options? ReadOptions
----@return any? picture, string? message, string? code
+---@return Tensor? picture, string? message, string? code
 function M.load(path, options)
   return nn.image.load(path, options)
 end
@@ -61,7 +61,7 @@ end
 ---     --> nil  image.decode: a PNG or JPEG picture expected; it does not start like one  format
 ---@param bytes string
 ---@param options? ReadOptions
----@return any? picture, string? message, string? code
+---@return Tensor? picture, string? message, string? code
 function M.decode(bytes, options)
   return nn.image.decode(bytes, options)
 end
@@ -91,7 +91,7 @@ end
 ---     image.save("missing/x.png", nn.ones { 8, 8, 3 })
 ---     --> nil  missing/x.png: cannot be written: No such file or directory  io
 ---@param path string
----@param picture any  # a tensor
+---@param picture Tensor
 ---@param options? WriteOptions
 ---@return boolean? ok, string? message, string? code
 function M.save(path, picture, options)
@@ -103,7 +103,7 @@ end
 --- Example:
 ---     bytes = image.encode(nn.ones { 8, 8, 3 }, { format = "jpeg", quality = 80 })
 ---     bytes:sub(7, 10)  --> JFIF
----@param picture any  # a tensor
+---@param picture Tensor
 ---@param options? WriteOptions
 ---@return string bytes
 function M.encode(picture, options)
@@ -137,9 +137,9 @@ local resize_options = {
 --- Example:
 ---     image.resize(nn.ones { 100, 200, 3 }, { side = 50 }).shape                       --> { 50, 100, 3 }
 ---     image.resize(nn.ones { 100, 200, 3 }, { width = 50, filter = "bicubic" }).shape  --> { 25, 50, 3 }
----@param picture any  # also [H x W], or a batch
+---@param picture Tensor  # also [H x W], or a batch
 ---@param options { height?: integer, width?: integer, side?: integer, filter?: string, antialias?: boolean }
----@return any
+---@return Tensor
 function M.resize(picture, options)
   options = spec.check("image.resize", options, resize_options)
   local axis = height_axis("image.resize", picture)
@@ -181,9 +181,9 @@ end
 ---     image.crop(nn.ones { 100, 200, 3 }, { top = 11, left = 21, height = 50, width = 60 }).shape  --> { 50, 60, 3 }
 ---     image.crop(nn.ones { 100, 200, 3 }, { height = 101, width = 50 })
 ---     --> error: image.crop: expected a part of the picture, got 101x50 at row 1, column 1 of [100x200x3]
----@param picture any  # also [H x W], or a batch
+---@param picture Tensor  # also [H x W], or a batch
 ---@param options { height: integer, width: integer, top?: integer, left?: integer }
----@return any
+---@return Tensor
 function M.crop(picture, options)
   options = spec.check("image.crop", options, crop_options)
   local axis = height_axis("image.crop", picture)
@@ -207,9 +207,9 @@ end
 ---
 --- Example:
 ---     image.centre_crop(nn.ones { 100, 200, 3 }, { side = 64 }).shape  --> { 64, 64, 3 }
----@param picture any  # also [H x W], or a batch
+---@param picture Tensor  # also [H x W], or a batch
 ---@param options { side?: integer, height?: integer, width?: integer }
----@return any
+---@return Tensor
 function M.centre_crop(picture, options)
   options = spec.check("image.centre_crop", options, centre_options)
   local axis = height_axis("image.centre_crop", picture)
@@ -235,9 +235,9 @@ end
 --- Example:
 ---     image.flip(nn.tensor { { 1, 2 }, { 3, 4 } }):tolist()[1]              --> { 2.0, 1.0 }
 ---     image.flip(nn.tensor { { 1, 2 }, { 3, 4 } }, "vertical"):tolist()[1]  --> { 3.0, 4.0 }
----@param picture any  # also [H x W], or a batch
+---@param picture Tensor  # also [H x W], or a batch
 ---@param direction? "horizontal"|"vertical"
----@return any
+---@return Tensor
 function M.flip(picture, direction)
   local axis = height_axis("image.flip", picture)
   if direction == nil or direction == "horizontal" then
@@ -275,9 +275,9 @@ end
 ---     image.pad(nn.tensor { { 1, 2, 3 } }, { left = 2, mode = "reflect" }):tolist()[1]
 ---     --> { 3.0, 2.0, 1.0, 2.0, 3.0 }
 ---     image.pad(nn.ones { 28, 28, 1 }, { all = 2 }).shape  --> { 32, 32, 1 }
----@param picture any  # also [H x W], or a batch
+---@param picture Tensor  # also [H x W], or a batch
 ---@param options table  # all, top, bottom, left, right: integers; mode = "constant"|"reflect"|"edge"; value: a number
----@return any
+---@return Tensor
 function M.pad(picture, options)
   options = spec.check("image.pad", options, pad_options)
   local first = height_axis("image.pad", picture)
@@ -309,9 +309,9 @@ end
 ---
 --- Example:
 ---     image.enlarge(nn.ones { 28, 28, 1 }, 4).shape  --> { 112, 112, 1 }
----@param picture any  # a tensor [H x W x C]
+---@param picture Tensor  # [H x W x C]
 ---@param factor integer
----@return any  # a tensor [factor H x factor W x C]
+---@return Tensor  # [factor H x factor W x C]
 function M.enlarge(picture, factor)
   local shape = picture.shape
   if #shape ~= 3 then
@@ -361,9 +361,9 @@ end
 ---     x = data.synthetic({ side = 16 }).test:batches { size = 6 }()
 ---     image.grid(x, { columns = 3, labels = { "a", "b", "c", "d", "e", "f" } }).shape  --> { 52, 52, 3 }
 ---     image.grid(x, { labels = { "a" } })  --> error: image.grid: expected 6 labels, as there are images, got 1
----@param images any  # a tensor or a list of tensors
+---@param images Tensor|Tensor[]
 ---@param options? { columns?: integer, gap?: integer, background?: number, labels?: string[], place?: "below"|"above" }
----@return any picture  # a tensor [H x W x C]
+---@return Tensor picture  # [H x W x C]
 function M.grid(images, options)
   options = spec.check("image.grid", options, grid_options)
   local several = type(images) == "table" or type(images) == "userdata"

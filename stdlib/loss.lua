@@ -18,6 +18,7 @@ local PERTURB, DROPOUT = 1, 2
 ---@field weight number
 ---@field options table
 
+--- A sum of weighted terms; `+` and `number *` make it.
 ---@class Loss
 ---@field terms LossTerm[]
 ---@field seed integer  # of the draws; 1 unless set
@@ -342,6 +343,15 @@ local function is_tensor(value) return type(value) == "userdata" and getmetatabl
 
 --- The loss of a batch: a tensor to call backward on, every term as plain numbers, and the logits of the clean images
 --- (without history; nil when no term looks at them).
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     x, y = set.train:batches { size = 32 }()
+---     objective = loss.cross_entropy() + 0.1 * loss.continuity { perturb = perturb.brightness(32) }
+---     value, terms, logits = objective(model, x, y)
+---     value:backward()
+---     terms[1].name, terms[2].name, logits.shape  --> cross_entropy  continuity  { 32, 4 }
 ---@param model Model
 ---@param x Tensor  # images [N x H x W x C]
 ---@param y Tensor  # labels, index [N]

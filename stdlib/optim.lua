@@ -10,6 +10,7 @@ local M = {}
 
 -- ---- schedules ----
 
+--- A factor for every learning rate that depends on the step, counted from 0.
 ---@class Schedule
 ---@field kind string
 ---@field options table
@@ -88,6 +89,9 @@ local schedules = {
 }
 
 --- The factor for a step, counted from 0. span: { steps = of the whole training, epoch = steps in one }, where known.
+---
+--- Example:
+---     optim.cosine()(50, { steps = 100 })  --> 0.5
 ---@param step integer
 ---@param span? { steps?: integer, epoch?: integer }
 ---@return number
@@ -209,6 +213,7 @@ local function group_options(options)
   return own
 end
 
+--- An optimiser without parameters: plan:on(model) makes one of it. train and recipes take it as it is.
 ---@class OptimizerPlan
 ---@field method "sgd"|"adam"|"adamw"
 ---@field options table
@@ -216,6 +221,7 @@ local Plan = {}
 Plan.__index = Plan
 Plan.__name = "OptimizerPlan"
 
+--- What moves parameters along their gradients; opt:step() after backward.
 ---@class Optimizer
 ---@field method "sgd"|"adam"|"adamw"
 ---@field options table

@@ -18,10 +18,14 @@ local M = {}
 local core = nn.perturb
 local format, concat = string.format, table.concat
 
----@class Perturbation  # call it: p(x [, y, model, { seed =, step = }]) -> x'; combine it: p >> q, p | q
----@field kind string   # "row", "sequence", "choice", "maybe" or "new"
----@field text string   # what it prints
+--- A change of images as a value: p(x) changes them, p >> q is first p and then q, p | q is one of the two for each
+--- image. It prints as the calls that make it.
+---@class Perturbation
+---@field kind string    # "row", "sequence", "choice", "maybe" or "new"
+---@field text string    # what it prints
 ---@field tree? userdata # its form in C; absent when a part is written in Lua
+---@operator shr(Perturbation): Perturbation
+---@operator bor(Perturbation): Perturbation
 local Perturbation = { __name = "perturbation" }
 Perturbation.__index = Perturbation
 
@@ -534,7 +538,19 @@ end
 
 local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer { default = 0 } }
 
---- p(x [, y, model, { seed = 1, step = 0 }]) -> x', a new tensor without gradient history.
+--- The perturbed images, a new tensor without gradient history. Equal seed and step give equal bits.
+---
+--- Example:
+---     p = perturb.brightness(32) | perturb.hue(0.2)
+---     x = nn.uniform({ 8, 32, 32, 3 }, { seed = 1 })
+---     p(x, nil, nil, { seed = 1, step = 7 }).shape  --> { 8, 32, 32, 3 }
+---     p(nn.zeros({ 8, 32, 32, 3 }, { type = "uint8" }))
+---     --> error: perturb: images of float in [0, 1] expected, got uint8
+---@param x Tensor      # images [N x H x W x C], float in [0, 1]
+---@param y? Tensor     # labels, for perturbations that use them
+---@param model? Model  # for those that use it
+---@param draw? { seed?: integer, step?: integer }  # 1, 0
+---@return Tensor
 function Perturbation.__call(p, x, y, model, draw)
   draw = spec.check("perturb", draw, draw_options)
   if type(x) ~= "userdata" then error("perturb: expected images [N x H x W x C], got " .. spec.shown(x), 2) end

@@ -7,6 +7,7 @@ local spec = require "spec"
 
 local M = {}
 
+--- A measurement, to be run on (model, set).
 ---@class Probe
 ---@field name string
 ---@field options table
@@ -15,6 +16,7 @@ local Probe = {}
 Probe.__index = Probe
 Probe.__name = "Probe"
 
+--- What a probe measured. It prints as a table.
 ---@class ProbeResult
 ---@field probe string                      # the probe's name
 ---@field count integer                     # images measured
@@ -101,14 +103,20 @@ end
 ---
 --- Example:
 ---     probe.continuity({ levels = { 1, 4 } }):work(data.synthetic { test = 100 })  --> 900
----@param set Part|Dataset
+---@param set Part|DataSet
 ---@return integer
 function Probe:work(set) return #part_of(self, set) * self.passes end
 
 --- Measures. `set` is a part of a data set, or a set, of which the test part is taken. context.tick is called with the
 --- images of each pass, in the place of a progress line.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     probe.accuracy()(model, set.test, { quiet = true }).count  --> 64
+---     probe.accuracy()(model, "mnist")  --> error: accuracy: expected a part of a data set, got "mnist"
 ---@param model Model
----@param set Part|Dataset
+---@param set Part|DataSet
 ---@param context? { quiet?: boolean, tick?: fun(images: integer) }
 ---@return ProbeResult
 function Probe:__call(model, set, context)

@@ -194,6 +194,7 @@ end
 
 -- ---- intervals ----
 
+--- An estimate with its bounds. It prints as `96.01 ± 0.38`, without the unit.
 ---@class Interval
 ---@field value number      # the estimate
 ---@field low number        # bounds at `level`

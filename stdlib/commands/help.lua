@@ -1,11 +1,19 @@
---- `penumbra help [TOPIC]`.
+--- `penumbra help [TOPIC]`, and what editors are told of it.
+local command = require "command"
 local help = require "help"
 
 local function describe(parser)
   parser:argument("topic", "What to explain; without it, the overview."):args "?"
+  parser:option("--stubs", "Write definitions for editors (LuaCATS) into this folder."):argname "FOLDER"
 end
 
 local function act(options)
+  if options.stubs then
+    local count, message = require "help.stubs".write(options.stubs)
+    if not count then return command.fail("help", message) end
+    print(("%d files in %s"):format(count, options.stubs))
+    return 0
+  end
   local ok, found = pcall(help.text, options.topic)
   if not ok then
     io.stderr:write("penumbra: ", found, "\n")

@@ -11,19 +11,20 @@ local M = {}
 local format, concat = string.format, table.concat
 local core = nn.data
 
+--- Images with labels: a training, validation or test part, or some of one.
 ---@class Part
 ---@field name string          # how it was made: "cifar100.train:take(2000)"
 ---@field count integer        # also #part
 ---@field shape integer[]      # { H, W, C } of an image
----@field images? any          # in memory: uint8 tensor [N x H x W x C]
+---@field images? Tensor       # in memory: uint8 [N x H x W x C]
 ---@field files? any           # or in files: a list of them (nn.files)
 ---@field fit? { resize?: integer }  # files: the short side is resized to `resize` (default: the longer of H and W),
 ---                            # then the middle H x W is cut out
----@field labels any           # index tensor [N]
+---@field labels Tensor        # index [N]
 ---@field classes integer
 ---@field class_names string[]
----@field coarse? any          # CIFAR-100: index tensor [N] of the 20 coarse classes
----@field background? any      # Colour MNIST: index tensor [N], 1 red, 2 blue
+---@field coarse? Tensor       # CIFAR-100: index [N] of the 20 coarse classes
+---@field background? Tensor   # Colour MNIST: index [N], 1 red, 2 blue
 local Part = { __name = "data part" }
 
 -- Tensors with one row for each image.
@@ -108,7 +109,8 @@ end
 
 -- ---- batches ----
 
----@class Batches  # for x, y, number in batches do ... end; or batches() for the next one
+--- Batches of a part: for x, y, number in batches do ... end, or batches() for the next one.
+---@class Batches
 ---@field count integer  # how many batches of the whole order there are, counted from 1
 local Batches = { __name = "batches" }
 Batches.__index = Batches
@@ -191,6 +193,14 @@ local function keep_figures(self)
   self.skipped_count, self.skipped_names = self.loader:bad()
 end
 
+--- The next batch, or nil after the last.
+---
+--- Example:
+---     batches = data.synthetic({ train = 6 }).train:batches { size = 4 }
+---     x, y, number = batches()
+---     x.shape, y.shape, number     --> { 4, 8, 8, 3 }  { 4 }  1
+---     batches() ~= nil, batches()  --> true  nil
+---@return Tensor? x, Tensor y, integer number
 function Batches:__call()
   if not self.loader then return nil end
   local x, y, number = self.loader:next() -- or nil, message, code
@@ -292,7 +302,7 @@ end
 ---     picture, label = data.synthetic({ side = 8 }).train:image(2)
 ---     picture.shape, picture.type, label  --> { 8, 8, 3 }  uint8  2
 ---@param i integer
----@return any image, integer label
+---@return Tensor? image, integer|string label, string? code
 function Part:image(i)
   check_self("image", self)
   if math.type(i) ~= "integer" or i < 1 or i > self.count then

@@ -1,6 +1,7 @@
 --- Everything that help can tell of, by its name: operations and layers from their rows in C, functions, methods and
 --- values from the comments of the modules. (What the runtime itself offers, nn.tensor or model:parameters, has its
 --- comments in help/nn.lua, as an editor's definition file would.)
+---@package
 local host = require "host"
 local nn = require "nn"
 local source = require "help.source"
@@ -22,13 +23,16 @@ local M = {}
 ---@field classes? HelpTopic[]   # of a module
 ---@field callable? HelpTopic    # of a module that can be called itself, as train
 ---@field own? string       # of a class: the __name of its values
+---@field row? Row           # of an operation or layer
 
 -- ---- rows ----
 
-local shown_kinds = {
-  tensor = "Tensor|number", any = "Tensor|number", index = "Tensor of type index", tensors = "Tensor[]",
-  axis = "integer, 1 is the first axis", axes = "integer|integer[], 1 is the first axis",
-  position = "integer, 1 is the first", sizes = "integer[]", numbers = "number[]",
+-- The kinds of arguments as types and what there is to say about them.
+local kinds = {
+  tensor = { "Tensor|number" }, any = { "Tensor|number" }, index = { "Tensor", "of type index" },
+  tensors = { "Tensor[]" }, axis = { "integer", "1 is the first axis" },
+  axes = { "integer|integer[]", "1 is the first axis" }, position = { "integer", "1 is the first" },
+  sizes = { "integer[]" }, numbers = { "number[]" },
 }
 
 --- The arguments in a row's signature as notes, the options among them marked. See nn.ops().
@@ -44,11 +48,11 @@ local function read_signature(signature)
       local optional = plain:find "%?$" ~= nil
       plain = plain:gsub("%?$", "")
       local choices = plain:find("|", 1, true)
-      local shown = choices and '"' .. plain:gsub("|", '"|"') .. '"' or shown_kinds[plain] or plain
+      local known = kinds[plain] or { choices and '"' .. plain:gsub("|", '"|"') .. '"' or plain }
       if default and choices then default = '"' .. default .. '"' end
       local may_miss = optional or default ~= nil
-      list[#list + 1] = { name = name .. (may_miss and "?" or ""), type = shown, option = option,
-                          note = default and "default " .. default or nil }
+      list[#list + 1] = { name = name .. (may_miss and "?" or ""), type = known[1], option = option,
+                          note = default and "default " .. default or known[2] }
     elseif word ~= "}" then
       local last = list[#list]
       last.note = (last.note and last.note .. ", " or "") .. word:gsub("^[<>]=?", "%0 ")
@@ -73,10 +77,14 @@ end
 
 local function row_topic(row, kind)
   local params = read_signature(row.signature)
+  local call = row_call(row.name, params, row.container)
+  if row.container then
+    table.insert(params, 1, { name = "modules", type = "table", note = 'layers, or { "name", layer }' })
+  end
   local returns = row.returns and { { name = "", type = "Tensor", note = row.returns } }
     or { { name = "", type = "Model", note = "a layer" } }
   return { path = "nn." .. row.name, name = row.name, kind = kind, module = "nn", row = row,
-           call = row_call(row.name, params, row.container),
+           call = call,
            doc = { text = { row.doc }, params = params, returns = returns, examples = { row.example }, fields = {},
                    operators = {} } }
 end
@@ -116,21 +124,26 @@ local function add_class(index, class, module)
   for _, method in ipairs(class.methods) do
     local one = topic_of(method, word_of(class.name) .. (method.static and "." or ":") .. method.name, module)
     one.class, one.kind = class.name, "method"
+    if method.name == "__call" then one.call = one.call:gsub(":__call", "") end
     topic.methods[#topic.methods + 1] = one
   end
 end
 
--- What is public: modules without a dot in their names, and classes wherever they stand. A module in a folder is a part
--- of the one before the dot: its functions are the program's own. `---@package` in a head keeps a whole module to
--- ourselves, above a function or class that one.
+-- What is public: modules without a dot in their names. A module in a folder is a part of the one before the dot: its
+-- classes are that module's, its functions the program's own. `---@package` in a head keeps a whole module to ourselves,
+-- with its parts, above a function or class that one.
 local function add_module(index, name)
   local read = source.read(name, host.source(name))
-  if read.doc.package then return end
+  local whole = read.name:match "^(.-)%."
+  local of = whole and host.source(whole)
+  local hidden = read.doc.package or whole and not of or of and source.read(whole, of).doc.package
+  if hidden then return end
   for _, class in ipairs(read.classes) do
     if not class.doc.package then
       local shown = {}
       for _, method in ipairs(class.methods) do
-        if not method.doc.package then shown[#shown + 1] = method end
+        local event = method.name:find "^__" and method.name ~= "__call"
+        if not method.doc.package and not event then shown[#shown + 1] = method end
       end
       class.methods = shown
       add_class(index, class, read.name)
@@ -194,11 +207,11 @@ function M.find(name)
   local index = M.all()
   local class, mark, method = name:match "^(%u[%w_]*)([.:])([%w_]+)$"
   if class then name = word_of(class) .. mark .. method end
-  local found = index.topics[name] or index.topics["nn." .. name]
-  if found then return found end
+  if index.topics[name] then return index.topics[name] end
   for _, topic in ipairs(index.class_list) do
     if word_of(topic.name) == name then return topic end
   end
+  return index.topics["nn." .. name]
 end
 
 --- The functions and methods with this last word ("load" is image.load, model:load and others), or in this table

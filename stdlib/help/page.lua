@@ -1,4 +1,5 @@
 --- Lays a topic of help out as text of a given width.
+---@package
 local index = require "help.index"
 local text = require "text"
 
@@ -8,11 +9,16 @@ local concat = table.concat
 
 local NAME = 16 -- columns that names of parameters get, at most
 
+-- Words in lines of a width, all but the first indented.
+local function filled(words, width, indent)
+  return (text.wrap(words, width - #indent):gsub("\n", "\n" .. indent))
+end
+
 -- Paragraphs are filled; lines that begin with blanks (code, tables) stay as they are.
 local function add_paragraphs(out, lines, indent, width)
   local words = {}
   local function flush()
-    if #words > 0 then out[#out + 1] = indent .. text.wrap(concat(words, " "), width - #indent, indent) end
+    if #words > 0 then out[#out + 1] = indent .. filled(concat(words, " "), width, indent) end
     words = {}
   end
   for _, line in ipairs(lines) do
@@ -34,12 +40,12 @@ local function add_note(out, name, words, column, width)
     out[#out + 1] = "  " .. name
     head = indent
   end
-  out[#out + 1] = head .. text.wrap(words, width - #indent, indent):gsub("^%s+", "")
+  out[#out + 1] = head .. filled(words, width, indent)
 end
 
 local function note_text(note)
   if note.type == "" then return note.note or "" end
-  return note.type .. (note.note and ": " .. note.note or "")
+  return note.type .. (note.note and ", " .. note.note or "")
 end
 
 local function column_of(notes)
@@ -48,21 +54,17 @@ local function column_of(notes)
   return column
 end
 
--- What a function gives: "T? name, string? message, string? code" reads as "T, or nil, message, code".
+-- What a function gives: "T? name, string? message, string? code" reads "T name, or nil, message, code".
 local function returns_text(note)
   local kind = note.type:gsub("^(.-)%?([^,]*), string%? message, string%? code$", "%1%2, or nil, message, code")
-  return kind .. (note.note and ": " .. note.note or "")
+  return kind .. (note.note and ", " .. note.note or "")
 end
 
--- The fields of a class and of those it takes fields from.
+-- The fields of a class, after those of the classes it takes fields from.
 local function fields_of(class)
-  local fields, all = {}, index.all().classes
-  local at, depth = class, 0
-  while at and depth < 5 do
-    for i, field in ipairs(at.doc.fields) do table.insert(fields, depth == 0 and i or #fields + 1, field) end
-    at, depth = all[at.parent], depth + 1
-  end
-  return fields
+  local parent = index.all().classes[class.parent]
+  local fields = parent and fields_of(parent) or {}
+  return table.move(class.doc.fields, 1, #class.doc.fields, #fields + 1, fields)
 end
 
 -- The tables of options among the types of parameters: classes without methods.
@@ -86,7 +88,7 @@ local function add_fields(out, head, fields, width)
   local column = column_of(fields)
   for _, field in ipairs(fields) do
     local lines = {}
-    add_note(lines, field.name, note_text(field), column, width - 2)
+    add_note(lines, field.name:gsub("^%[integer%]$", "[1], ..."), note_text(field), column, width - 2)
     for _, line in ipairs(lines) do out[#out + 1] = "  " .. line:gsub("\n", "\n  ") end
   end
 end
@@ -120,11 +122,19 @@ end
 function M.first_sentence(topic)
   local lines = {}
   for _, line in ipairs(topic.doc.text) do
-    if line == "" then break end
+    if line == "" or line:find "^%s" then break end
     lines[#lines + 1] = line
   end
-  local words = concat(lines, " ")
-  return ((words:match "^(.-[.;:])%s+%u" or words):gsub("[.;:]$", ""))
+  local words, from = concat(lines, " "), 1
+  while true do
+    local stop = words:find("[.:;]%s", from)
+    if not stop then return (words:gsub("[.:;]$", "")) end
+    -- "He et al. 2015" and "(Eq. 2)" go on, and so does what a colon or semicolon only divides.
+    local before = words:sub(1, stop - 1)
+    local short = before:find "%f[%w]al$" or before:find "%f[%w]Eq$" or before:find "[%s.]$"
+    if not short and words:find(words:sub(stop, stop) == "." and "^.%s" or "^.%s+%u", stop) then return before end
+    from = stop + 1
+  end
 end
 
 -- A list of calls, each with its first sentence.
@@ -136,7 +146,7 @@ local function add_list(out, topics, width)
   for _, topic in ipairs(topics) do
     local about = M.first_sentence(topic)
     local indent = (" "):rep(column + 4)
-    about = text.wrap(about, width - column - 4, indent)
+    about = filled(about, width, indent)
     if #topic.call > column then
       out[#out + 1] = "  " .. topic.call
       if about ~= "" then out[#out + 1] = indent .. about end
@@ -160,13 +170,15 @@ local function add_class(out, class, width)
     for _, operator in ipairs(class.doc.operators) do out[#out + 1] = "    " .. operator end
   end
   add_examples(out, class.doc.examples)
-  local methods = {}
-  for _, method in ipairs(class.methods) do
-    if not method.name:find "^__" then methods[#methods + 1] = method end
-  end
+  local methods = class.methods
   if #methods > 0 then
     out[#out + 1] = ""
     add_list(out, methods, width)
+  end
+  local maker = index.all().topics["nn." .. class.name:lower()]
+  if maker then
+    out[#out + 1] = ""
+    out[#out + 1] = "  " .. maker.call .. " makes one: help " .. maker.path
   end
 end
 
@@ -185,19 +197,15 @@ local function add_module(out, module, width)
   end
   local types = {}
   for _, class in ipairs(module.classes) do
-    local methods = {}
-    for _, method in ipairs(class.methods) do
-      if not method.name:find "^__" then methods[#methods + 1] = method end
-    end
-    if #methods > 0 then
+    if #class.methods > 0 then
       out[#out + 1] = ""
-      add_list(out, methods, width)
+      add_list(out, class.methods, width)
     end
     types[#types + 1] = class.name
   end
   if #types > 0 then
     out[#out + 1] = ""
-    out[#out + 1] = "  " .. text.wrap("Types: " .. concat(types, ", "), width - 2, "    ")
+    out[#out + 1] = "  " .. filled("Types: " .. concat(types, ", "), width, "    ")
   end
 end
 

@@ -1,5 +1,6 @@
 --- Reads the comments of a module: what help, the stubs and the tests of the examples know of it. (The form of the
 --- comments is told in help.lua.)
+---@package
 local M = {}
 
 ---@class HelpDoc
@@ -93,7 +94,8 @@ function M.doc(lines)
       example = nil
       doc.text[#doc.text + 1] = ""
     elseif pending then
-      pending.words = pending.words .. " " .. line:gsub("^%s*#?%s*", "")
+      local begins = line:find "^%s*#" and not pending.words:find("#", 1, true) -- the note
+      pending.words = pending.words .. (begins and "  # " or " ") .. line:gsub("^%s*#?%s*", "")
     else
       example = nil
       doc.text[#doc.text + 1] = line
@@ -167,7 +169,8 @@ local function read_code(module, line, block)
     end
     entry.arguments = arguments
     if class then
-      if mark == "." and not name:find "^__" then entry.static = true end
+      if mark == "." and name == "__call" then entry.arguments = entry.arguments:gsub("^[%w_]+,?%s*", "") -- itself
+      elseif mark == "." then entry.static = true end
       table.insert(class.methods, entry)
     elseif head == "M" or head == module.name then
       table.insert(module.entries, entry)

@@ -1,4 +1,5 @@
 --- The topics of help that are about the program as a whole.
+---@package
 local M = {}
 
 M.overview = [==[

@@ -98,7 +98,7 @@ describe("help", function()
   it("explains methods, and the fields of their options", function()
     local text = run({ "help", "part:batches" }).out
     assert.matches("^part:batches%(options%?%)\n", text)
-    assert.matches("\n  BatchOptions\n    size%? +integer: 128\n", text)
+    assert.matches("\n  BatchOptions\n    size%? +integer, 128\n", text)
     assert.matches("^model:load%(path, options%?%)\n", run({ "help", "model:load" }).out)
     assert.matches("\n  part:take%(n, seed%?%) ", run({ "help", "Part" }).out)
   end)
@@ -114,7 +114,7 @@ describe("help", function()
   end)
 
   it("shows arguments, defaults and bounds", function()
-    assert.matches("\n  stride%? +integer: default 1, >= 1\n", run({ "help", "Conv2d" }).out)
+    assert.matches("\n  stride%? +integer, default 1, >= 1\n", run({ "help", "Conv2d" }).out)
   end)
 
   it("names the nearest topic", function()

@@ -7,6 +7,7 @@ local host <const> = require "host"
 local index <const> = require "help.index"
 local lfs <const> = require "lfs"
 local nn <const> = require "nn"
+local program <const> = require "tests.cli.program"
 local source <const> = require "help.source"
 
 -- Modules whose functions have no examples yet.
@@ -26,6 +27,8 @@ local function shown(path, wrong)
   end
   return table.concat(lines, "\n")
 end
+
+local function contains(part, whole) assert.truthy(whole:find(part, 1, true), part) end
 
 local function is_later(topic) return LATER[topic.module:match "^[^.]+"] end
 
@@ -54,7 +57,7 @@ end)
 local function missing(topic)
   local doc, lacks = topic.doc, {}
   if not table.concat(doc.text, " "):find "%a" then lacks[#lacks + 1] = "a text" end
-  if topic.kind == "class" and #doc.fields > 0 then return {} end
+  if topic.kind == "class" and #topic.methods == 0 and #doc.fields > 0 then return {} end
   if topic.kind == "value" or topic.kind == "class" then return lacks end
   local known = {}
   for _, param in ipairs(doc.params) do known[param.name:gsub("%?$", "")] = true end
@@ -73,7 +76,7 @@ describe("the help covers", function()
   it("every function, method, operation and layer, with text, parameters, results and an example", function()
     local problems = {}
     for _, topic in ipairs(index.all().list) do
-      if not is_later(topic) and not topic.name:find "^__" and topic.kind ~= "module" then
+      if not is_later(topic) and topic.kind ~= "module" then
         local lacks = missing(topic)
         if #lacks > 0 then problems[#problems + 1] = topic.path .. ": " .. table.concat(lacks, ", ") end
       end
@@ -149,5 +152,49 @@ describe("a page of the help", function()
         assert.truthy(code or utf8.len(line) <= 100, topic.path .. ": " .. line)
       end
     end
+  end)
+end)
+
+describe("the definitions for editors", function()
+  local files = {}
+  for _, one in ipairs(require "help.stubs".files()) do files[one.name] = one.text end
+
+  it("are Lua", function()
+    for name, words in pairs(files) do assert(load(words, "=" .. name, "t")) end
+  end)
+
+  it("have every public name", function()
+    for _, topic in ipairs(index.all().list) do
+      local module = topic.class and index.all().classes[topic.class].module or topic.module
+      local words = files[module:match "^[^.]+" .. ".lua"]
+      if topic.kind == "class" then
+        assert.truthy(words:find("\n---@class " .. topic.name .. "%f[%W]"), topic.path)
+      elseif topic.name ~= "__call" and topic.kind ~= "module" then
+        local name = topic.class and topic.class .. topic.path:match "^%w+(.*)$" or topic.path
+        local found = words:find("\nfunction " .. name .. "(", 1, true) or words:find("\n" .. name .. " = ", 1, true)
+        assert.truthy(found, topic.path)
+      end
+    end
+    for _, op in ipairs(nn.ops()) do
+      if op.args[1].kind ~= "tensors" then contains("function Tensor:" .. op.name .. "(", files["nn.lua"]) end
+    end
+  end)
+
+  it("name parameters that the functions have", function()
+    for name, words in pairs(files) do
+      for block, arguments in words:gmatch "\n(%-%-%-[^\n]*\n[%-][^f]-)function [%w_.:]+%((.-)%) end" do
+        for param in block:gmatch "%-%-%-@param ([%w_.]+)" do
+          assert.truthy((", " .. arguments .. ","):find(", " .. param .. ",", 1, true), name .. ": " .. arguments)
+        end
+      end
+    end
+  end)
+
+  it("are written by penumbra help --stubs", function()
+    local folder = os.tmpname() .. ".d"
+    local run = program.run { "help", "--stubs", folder }
+    assert.equal(0, run.code, run.err)
+    assert.equal(files["perturb.lua"], file.read(folder .. "/perturb.lua"))
+    file.remove_folder(folder)
   end)
 end)
