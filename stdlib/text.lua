@@ -133,6 +133,9 @@ function M.bytes(n)
 end
 
 --- Floating-point operations as people say them: 686 GFLOP, 1.22 PFLOP.
+---
+--- Example:
+---     text.flops(1.82e9)  --> 1.82 GFLOP
 ---@param n number
 ---@return string
 function M.flops(n)

@@ -130,8 +130,8 @@ local function add_class(index, class, module)
 end
 
 -- What is public: modules without a dot in their names. A module in a folder is a part of the one before the dot: its
--- classes are that module's, its functions the program's own. `---@package` in a head keeps a whole module to ourselves,
--- with its parts, above a function or class that one.
+-- classes are that module's, its functions the program's own. `---@package` in a head keeps a whole module to
+-- ourselves, with its parts, above a function or class that one.
 local function add_module(index, name)
   local read = source.read(name, host.source(name))
   local whole = read.name:match "^(.-)%."
