@@ -61,7 +61,7 @@ BINDINGS = $(addprefix bindings/, \
   )
 
 VM = $(addprefix vm/, \
-  files.c host.c interrupt.c main.c process.c repl.c state.c \
+  files.c host.c interrupt.c main.c process.c repl.c sandbox.c state.c \
   )
 
 # Each is a program of its own, linked with nn and cmocka.

@@ -57,7 +57,7 @@ static int derive(lua_State *L) {
 }
 
 /* nn.nearest(word, list) -> the known word nearest to it, or nil */
-static int nearest(lua_State *L) {
+int nnl_lua_nearest(lua_State *L) {
   const char *word = luaL_checkstring(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_Buffer words;
@@ -158,7 +158,8 @@ static int info(lua_State *L) {
 int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "threads", threads }, { "precision", precision }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
-    { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive }, { "nearest", nearest },
+    { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive },
+    { "nearest", nnl_lua_nearest },
     { "info", info }, { "peak_flops", peak_flops }, { "write_file", write_file },
     { NULL, NULL },
   };

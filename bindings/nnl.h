@@ -50,6 +50,7 @@ void nnl_read_options(lua_State *L, const char *who, const nn_signature *s, int 
 void nnl_push_options(lua_State *L, const nn_signature *s, const nn_param *params);
 /* The known word nearest to `word`, or NULL when none is near. words: a list separated by spaces. */
 const char *nnl_nearest(const char *word, const char *words, char *text, size_t room);
+int nnl_lua_nearest(lua_State *L);  /* nn.nearest; works without nn_start */
 
 /* Pushes { name, signature, doc }: how rows of every kind show themselves to help. */
 void nnl_push_row(lua_State *L, const char *name, const char *signature, const char *doc);

@@ -279,6 +279,8 @@ end
 
 -- ---- reading ----
 
+local function is_name(value) return type(value) == "string" and value ~= "" end
+
 ---@class OpenOptions: PartOptions
 ---@field side? integer        # images of side x side: the short side is resized to `resize`, the middle cut out
 ---@field resize? integer      # side
@@ -438,9 +440,7 @@ end
 ---@param options? OpenOptions
 ---@return DataSet
 function M.open(name, options)
-  if type(name) ~= "string" or name == "" then
-    error("data.open: expected a name or a path, got " .. spec.shown(name), 2)
-  end
+  if not is_name(name) then error("data.open: expected a name or a path, got " .. spec.shown(name), 2) end
   return (calling(open, "data.open", name, spec.check("data.open", options, open_options)))
 end
 
@@ -577,5 +577,27 @@ function M.synthetic(options)
     test = synthetic_part(options, templates, "test", 2, names),
   }, { validation = options.validation, seed = options.seed }))
 end
+
+-- The path that a set is opened by; none when it is a name, which is looked for in the data folders.
+local function path_of(name)
+  return is_name(name) and (name:find "/" or name == "." or name == "..") and name or nil
+end
+
+--- What a recipe's plan may name, as in loss.lua: sets are opened in a run only. `places` are the paths that the
+--- options name.
+M.constructors = {
+  open = {
+    check = function(name, options)
+      if not is_name(name) then error("expected a name or a path, got " .. spec.shown(name), 0) end
+      spec.check("data.open", options, open_options)
+    end,
+    places = function(name, options) return { options and options.devkit or path_of(name), path_of(name) } end,
+  },
+  colour_mnist = {
+    check = function(options) spec.check("data.colour_mnist", options, colour_options) end,
+    places = function(options) return { path_of(options and options.source) } end,
+  },
+  synthetic = { check = function(options) spec.check("data.synthetic", options, synthetic_options) end },
+}
 
 return M

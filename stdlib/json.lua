@@ -25,6 +25,16 @@ function M.array(list)
   return setmetatable(list or {}, array_mark)
 end
 
+--- Is it a table that was marked as an array, as decoded ones are?
+---
+--- Example:
+---     print(json.is_array(json.decode "[]"), json.is_array {})  --> true  false
+---@param value any
+---@return boolean
+function M.is_array(value)
+  return getmetatable(value) == array_mark
+end
+
 -- ---- encoding ----
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r",

@@ -171,6 +171,14 @@ local families = {
   resnet50 = { build = build_imagenet_family(bottleneck, { 3, 4, 6, 3 }), fields = imagenet_fields },
 }
 
+-- Whether one of the values is known in a run only.
+local function is_unknown(...)
+  for i = 1, select("#", ...) do
+    if select(i, ...) == spec.unknown then return true end
+  end
+  return false
+end
+
 -- The constructors end in a tail call of `make`, so the user's line is its caller's.
 local function check(kind, options)
   local who = "models." .. kind
@@ -181,7 +189,8 @@ local function check(kind, options)
     channels = kept.shape and kept.shape[#kept.shape] or kept.inputs
   end
   local norm = kept.normalize
-  if norm and (#norm.mean ~= channels or #norm.std ~= channels) then
+  if norm and not is_unknown(norm, norm.mean, norm.std, channels, kept.shape)
+      and (#norm.mean ~= channels or #norm.std ~= channels) then
     error(string.format("%s: normalize expects %d means and deviations, one for each channel, got %d and %d", who,
                         channels, #norm.mean, #norm.std), 3)
   end
@@ -325,5 +334,11 @@ end
 ---     models.names()  --> { "lenet", "mlp", "resnet18", "resnet20", "resnet34", "resnet50", "resnet56", "resnet8" }
 ---@return string[]
 function M.names() return spec.names(families) end
+
+--- What a recipe's plan may name, as in loss.lua: models are made in a run only.
+M.constructors = {}
+for kind in pairs(families) do
+  M.constructors[kind] = { check = function(options) check(kind, options) end }
+end
 
 return M

@@ -683,4 +683,8 @@ function Average:swapped(f, ...)
   return table.unpack(results, 2, results.n)
 end
 
+--- What a recipe's plan may name, as in loss.lua.
+M.constructors = { constant = M.constant, step = M.step, cosine = M.cosine, warmup = M.warmup, sgd = M.sgd,
+                   adam = M.adam, adamw = M.adamw }
+
 return M

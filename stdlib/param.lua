@@ -20,6 +20,7 @@ local format, concat = string.format, table.concat
 ---@field doc? string
 ---@field expects string    # "a number of at least 0"
 ---@field place integer     # order of creation: parameters are shown in the order they were written
+---@field options table     # as they were given
 local Param = {}
 Param.__index = Param
 Param.__name = "Param"
@@ -73,7 +74,7 @@ local function make(kind, options, fields, rule, read, level)
   local checked = spec.check("param." .. kind, options, given, (level or 0) + 1)
   created = created + 1
   local self = setmetatable({ kind = kind, doc = checked.doc, place = created, read = read, expects = rule.expects,
-                              test = rule.test }, Param)
+                              test = rule.test, options = options or {} }, Param)
   self.default = checked.default
   if self.default == nil then self.default = checked[1] end
   if self.default ~= nil then
@@ -150,15 +151,23 @@ function M.choice(options)
   return self
 end
 
---- A list; `of` is the parameter its elements are checked by. Written with commas: levels=1,2.
----@param options table  # the default first; of, doc
+local length = spec.integer { min = 0 }
+
+--- A list; `of` is the parameter its elements are checked by, min and max bound its length. Written with commas:
+--- levels=1,2.
+---@param options table  # the default first; of, min, max, doc
 ---@return Param
 function M.list(options)
-  local element = type(options) == "table" and options.of
-  local rule = spec.list { element and { expects = element.expects, test = element.test } }
-  return make("list", options, { spec.table(), of = spec.value { "Param", M.is_param } }, rule, function(text)
+  local given = type(options) == "table" and options or {}
+  local element = M.is_param(given.of) and given.of or nil
+  local rule = spec.list { element and { expects = element.expects, test = element.test },
+                           min = length.test(given.min) and given.min or nil,
+                           max = length.test(given.max) and given.max or nil }
+  return make("list", options, { spec.table(), of = spec.value { "a parameter", M.is_param }, min = length,
+                                 max = length }, rule, function(text)
     local out = {}
     for part in text:gmatch("[^,]+") do
+      part = part:match "^%s*(.-)%s*$"
       local value = element and element.read(part)
       if value == nil and element then value = part end
       if not element then value = tonumber(part) or part end
@@ -174,6 +183,41 @@ end
 function M.path(options)
   return make("path", options, { spec.text() }, spec.text { pattern = "^[^%z]+$", expects = "a file name" },
     function(text) return text end)
+end
+
+-- ---- parameters as data ----
+
+--- What makes the same parameter again with M.from: { kind =, options = }.
+---@param self Param
+---@return table
+function M.describe(self)
+  local options = {}
+  for key, value in pairs(self.options) do options[key] = M.is_param(value) and M.describe(value) or value end
+  return { kind = self.kind, options = options }
+end
+
+local makers = { number = M.number, integer = M.integer, seed = M.seed, flag = M.flag, choice = M.choice, list = M.list,
+                 path = M.path }
+
+--- The parameter that a description from elsewhere stands for, or nil and what is wrong with it.
+---@param description any
+---@return Param? param, string? problem
+function M.from(description)
+  if type(description) ~= "table" or not makers[description.kind] or type(description.options) ~= "table" then
+    return nil, "a parameter of no kind"
+  end
+  local options = {}
+  for key, value in pairs(description.options) do options[key] = value end
+  if options.of ~= nil then
+    -- A list of lists is nothing that a command line could say.
+    if type(options.of) ~= "table" or options.of.kind == "list" then return nil, "a list of no kind" end
+    local problem
+    options.of, problem = M.from(options.of)
+    if not options.of then return nil, problem end
+  end
+  local ok, made = pcall(makers[description.kind], options)
+  if not ok then return nil, tostring(made) end
+  return made
 end
 
 return M

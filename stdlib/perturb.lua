@@ -571,4 +571,11 @@ function Perturbation:describe()
   return self.text
 end
 
+--- What a recipe's plan may name, as in loss.lua; perturb.px is there at once.
+M.constructors = {}
+for name in ("brightness contrast saturation hue random_crop flip random_resized_crop level colour choice sequence "
+  .. "identity maybe"):gmatch "%S+" do
+  M.constructors[name] = M[name]
+end
+
 return M

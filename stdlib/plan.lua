@@ -49,8 +49,18 @@ end
 -- exception, and the run's own folder is where results go.
 local barred = { ["probe.logits"] = true, load = true, save = true }
 
-local function check_allowed(name, level)
-  if barred[name] then error(name .. ": a recipe has no files; a script has them", level + 1) end
+-- Methods that a plan may call: those which give a part of a data set.
+local methods = { split = true, take = true }
+
+-- Why a recipe may not use a constructor or method of this name, or nil.
+local function find_barred(name)
+  if barred[name] then return name .. ": a recipe has no files; a script has them" end
+end
+
+local function find_barred_method(name)
+  local problem = find_barred(name)
+  if problem or methods[name] then return problem end
+  return format('method "%s": a plan only takes parts of data, with take or split', name)
 end
 
 local function node(fields)
@@ -102,7 +112,8 @@ Value.__call = function(self, object, ...)
   if this.op ~= "field" or not rawequal(object, this.of) then
     error(format("%s is a plan: only its methods can be called", M.text(self)), 2)
   end
-  check_allowed(this.name, 2)
+  local problem = find_barred_method(this.name)
+  if problem then error(problem, 2) end
   return node { op = "method", of = object, name = this.name, arguments = arguments(this.name, ...), place = place(2) }
 end
 
@@ -249,16 +260,18 @@ end
 
 -- ---- the names a recipe sees ----
 
-local function namespace(module)
+-- known: the names of the module's constructors; without it any name will do.
+local function namespace(module, known)
+  local names = {}
+  for _, name in ipairs(known or {}) do names[name] = true end
   return setmetatable({}, {
     __name = module,
     __index = function(_, name)
       local full = module .. "." .. tostring(name)
-      check_allowed(full, 2)
-      -- Where the real module is at hand a misspelt name is an error at once; it is not needed to read a recipe.
-      local found, real = pcall(require, module)
-      if found and type(real) == "table" and real[name] == nil then
-        error(format('%s has no "%s"%s', module, tostring(name), spec.suggest(name, spec.names(real))), 2)
+      local problem = find_barred(full)
+      if problem then error(problem, 2) end
+      if known and not names[name] then
+        error(format('%s has no "%s"%s', module, tostring(name), spec.suggest(name, known)), 2)
       end
       return function(...)
         return node { op = "call", module = module, name = name, arguments = arguments(full, ...), place = place(2) }
@@ -268,15 +281,51 @@ local function namespace(module)
   })
 end
 
---- The constructors, as names for a recipe's world.
+--- The names of the constructors that a plan may hold, by module.
+---@return table<string, string[]>
+function M.known()
+  local known = {}
+  for _, module in ipairs(M.modules) do known[module] = spec.names(require(module).constructors) end
+  return known
+end
+
+--- The constructors, as names for a recipe's world; any name will do when it is not told which there are.
+---@param known? table<string, string[]>
 ---@return table<string, table>
-function M.world()
+function M.world(known)
   local world = {}
-  for _, module in ipairs(M.modules) do world[module] = namespace(module) end
+  for _, module in ipairs(M.modules) do world[module] = namespace(module, known and known[module]) end
   -- A number of pixel steps is a number at once, so that recipes can compute with it.
   rawset(world.perturb, "px", function(steps) return steps / 255 end)
   world.px = world.perturb.px
   return world
+end
+
+-- What is wrong with the name in a node from elsewhere, or nil.
+local function check_node(fields)
+  if fields.op == "call" then
+    local real = false
+    for _, module in ipairs(M.modules) do real = real or module == fields.module end
+    if not real then return format('there is no module "%s"', fields.module) end
+    local known = require(fields.module).constructors
+    if known[fields.name] == nil then
+      return format('%s has no "%s"%s', fields.module, fields.name, spec.suggest(fields.name, spec.names(known)))
+    end
+    return find_barred(fields.module .. "." .. fields.name)
+  end
+  if fields.op == "method" then return find_barred_method(fields.name) end
+  if fields.op == "operator" and not strength[fields.symbol] then return "an operator that is none" end
+  if fields.op ~= "field" and fields.op ~= "operator" then return "a node of no kind" end
+end
+
+--- A plan value from what plan.inside gives of another, when it names what a plan may hold; else nil and a message.
+--- (sandbox/wire.lua checks the types.)
+---@param fields table
+---@return any value, string? message
+function M.make(fields)
+  local problem = check_node(fields)
+  if problem then return nil, problem end
+  return node(fields)
 end
 
 -- ---- building ----

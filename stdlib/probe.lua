@@ -224,4 +224,7 @@ function M.continuity(options) return require "probe.continuity"(options) end
 ---@return Probe
 function M.logits(options) return require "probe.logits"(options) end
 
+--- What a recipe's plan may name, as in loss.lua.
+M.constructors = { accuracy = M.accuracy, continuity = M.continuity }
+
 return M

@@ -1,7 +1,7 @@
---- Recipes: experiments to share. A recipe file (world.lua reads it) returns
+--- Recipes: experiments to share. A recipe file returns
 ---   recipe{ title =, about =, cites =, params =, unstated =, plan = function(p) ... end }
---- where plan(p) builds values only; nothing is computed.
-local file = require "file"
+--- where plan(p) builds values only; nothing is computed. The file is run in a child (world.lua, sandbox.lua): M.new is
+--- what it calls there. Here a recipe is what the child said of it, and has no functions: its plans are asked for.
 local param = require "param"
 local plan = require "plan"
 local spec = require "spec"
@@ -10,16 +10,20 @@ local M = {}
 
 local format = string.format
 
+local NAME <const> = "^[%a_][%w_]*$" -- of a parameter
+
 ---@class Recipe
 ---@field title string
 ---@field about? string
 ---@field cites string[]
 ---@field params table<string, Param>
 ---@field unstated string[]          # what the paper left open, and what we chose
----@field plan fun(p: table): table
 ---@field path string
+---@field file string                # the file's name
 ---@field name string                # the file's name without its ending
 ---@field text string                # the file as it was read
+---@field includes { name: string, text: string }[]  # what it includes, in the order it was read
+---@field grant string[]             # paths that the user allows its plans
 local Recipe = {}
 Recipe.__index = Recipe
 Recipe.__name = "Recipe"
@@ -40,13 +44,19 @@ local fields = {
   plan = spec.callable { required = true },
 }
 
+-- What a description of one has.
+local described = {}
+for name, field in pairs(fields) do
+  if name ~= "plan" then described[name] = field end
+end
+
 --- A recipe from its parts; in a recipe file, `return recipe{ ... }`.
 ---@param options table
 ---@return Recipe
 function M.new(options)
   local self = setmetatable(spec.check("recipe", options, fields), Recipe)
   for name, value in pairs(self.params) do
-    if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+    if type(name) ~= "string" or not name:find(NAME) then
       error(format("recipe: a parameter's name is a word, got %s", spec.shown(name)), 2)
     end
     if not param.is_param(value) then
@@ -64,13 +74,55 @@ function Recipe:names()
   return names
 end
 
+--- What the file says, as data; M.from makes a recipe of it again.
+---@return table
+function Recipe:describe()
+  local params = {}
+  for i, name in ipairs(self:names()) do params[i] = { name = name, param = param.describe(self.params[name]) } end
+  return { title = self.title, about = self.about, cites = self.cites, unstated = self.unstated, params = params }
+end
+
+--- The recipe that a description from elsewhere stands for, or nil and what is wrong with it.
+---@param description any
+---@return Recipe? recipe, string? problem
+function M.from(description)
+  if type(description) ~= "table" or type(description.params) ~= "table" then return nil, "no parameters" end
+  local options = {}
+  for key, value in pairs(description) do options[key] = value end
+  options.params = {}
+  for i, one in ipairs(description.params) do
+    local name = type(one) == "table" and one.name
+    if i > 1000 or type(name) ~= "string" or not name:find(NAME) or #name > 100 or options.params[name] then
+      return nil, "a parameter without a name of its own"
+    end
+    local made, problem = param.from(one.param)
+    if not made then return nil, problem end
+    options.params[name] = made
+  end
+  local self, problem = spec.examine(options, described)
+  if not self then return nil, problem end
+  self.includes, self.grant = {}, {}
+  return setmetatable(self, Recipe)
+end
+
+--- Grants the recipe what the user wrote for a parameter that is a path, or a list of paths.
+---@param this Param
+---@param value any
+function Recipe:allow(this, value)
+  if this.kind == "path" then self.grant[#self.grant + 1] = value end
+  local element = this.kind == "list" and this.options.of
+  if element and element.kind == "path" then
+    for _, one in ipairs(value) do self:allow(element, one) end
+  end
+end
+
 --- All parameters: those given (texts from the command line are read, other values checked), the others by default.
 --- Something wrong gives nil and a message.
 ---@param given table<string, any>
 ---@param as_text? boolean  # the values are texts to be read
 ---@return table? values, string? message
 function Recipe:resolve(given, as_text)
-  local _, name = file.split(self.path or "recipe")
+  local name = self.file
   for _, key in ipairs(spec.names(given)) do
     if not self.params[key] then
       return nil, format('unknown parameter "%s" in %s%s', key, name, spec.suggest(key, self:names()))
@@ -87,6 +139,7 @@ function Recipe:resolve(given, as_text)
       if as_text then kept, problem = this:parse(value) else kept, problem = this:check(value) end
       if kept == nil then return nil, format("%s: %s %s", name, key, problem) end
       value = kept
+      if as_text then self:allow(this, value) end
     end
     values[key] = value
   end
@@ -121,41 +174,59 @@ local plan_fields = {
   probes = spec.table { default = {} },
 }
 
---- The plan for resolved parameters, checked and with its defaults; or nil and a message.
+--- What the file's plan function gives for these parameters; raises what it raises. Only in the child.
 ---@param values table
----@return table? plan, string? message
-function Recipe:make_plan(values)
-  local _, name = file.split(self.path or "recipe")
+---@return any
+function Recipe:call_plan(values)
   local given = {}
   for key, value in pairs(values) do given[key] = value end
   -- A misspelt parameter would silently be nil.
   setmetatable(given, { __index = function(_, key)
     error(format('the recipe has no parameter "%s"%s', tostring(key), spec.suggest(key, self:names())), 2)
   end })
-  local ok, made = pcall(self.plan, given)
-  if not ok then return nil, tostring(made) end
+  local made = self.plan(given) -- no tail call: messages name its line
+  return made
+end
+
+-- A plan with its defaults, or nil and what is wrong with it.
+local function complete(made)
   local checked, problem = spec.examine(made, plan_fields)
-  if not checked then return nil, format("%s: plan: %s", name, problem) end
+  if not checked then return nil, problem end
   for key, probe in pairs(checked.probes) do
     if type(key) ~= "string" or not is_plan_value(probe) then
-      return nil, format("%s: plan: probes expects names and probes, got %s = %s", name, tostring(key),
-        spec.shown(probe))
+      return nil, format("probes expects names and probes, got %s = %s", tostring(key), spec.shown(probe))
     end
   end
   return checked
 end
 
---- The plans for several sets of parameters.
+--- The plans for several sets of resolved parameters, with their defaults, checked against the constructors' specs
+--- before anything is built; one child makes them all. What is wrong gives nil and a message that names file and line.
 ---@param list table[]
 ---@return table[]? plans, string? message
 function Recipe:make_plans(list)
-  local plans = {}
-  for i, values in ipairs(list) do
-    local made, message = self:make_plan(values)
-    if not made then return nil, message end
+  if #list == 0 then return {} end
+  local answers, message = require "sandbox".plans(self, list)
+  if not answers then return nil, message end
+  local plans, checker = {}, require "plan.check".new(self.file, self.grant)
+  for i, answer in ipairs(answers) do
+    if answer.error then return nil, answer.error end
+    local made, problem = complete(answer.plan)
+    if not made then return nil, format("%s: plan: %s", self.file, problem) end
+    problem = checker(made)
+    if problem then return nil, problem end
     plans[i] = made
   end
   return plans
+end
+
+--- The plan for resolved parameters; or nil and a message.
+---@param values table
+---@return table? plan, string? message
+function Recipe:make_plan(values)
+  local plans, message = self:make_plans { values }
+  if not plans then return nil, message end
+  return plans[1]
 end
 
 return M

@@ -148,6 +148,57 @@ function M.new(options)
   return self
 end
 
+--- Everything a study file says, as data; M.from makes a study of it again.
+---@return table
+function Study:describe()
+  local out = { show = {}, claims = {} }
+  for key in pairs(fields) do out[key] = out[key] or self[key] end
+  out.recipe = self.recipe_name
+  for i, shown in ipairs(self.show) do
+    local options = {}
+    for key, value in pairs(shown) do options[key] = value end
+    if getmetatable(shown) == Chart then options.kind = nil end
+    out.show[i] = { kind = shown.kind or "rows", options = options }
+  end
+  for i, claim in ipairs(self.claims) do
+    out.claims[i] = { claim.title, claim.metric, claim.right, axis = claim.axis, where = claim.where,
+                      [claim.left] = claim.direction }
+  end
+  return out
+end
+
+-- One of `show` from its description.
+local function shown_from(description)
+  local options = description.options
+  if description.kind ~= "rows" then
+    if not M.chart[description.kind] then error("a chart of no kind", 0) end
+    return M.chart[description.kind](options)
+  end
+  local rows = M.rows.by(options.axis)
+  for _, column in ipairs(options.columns) do
+    local metric = column.metric
+    column.metric = nil
+    rows:column(metric, column)
+  end
+  return rows
+end
+
+--- The study that a description from elsewhere stands for, or nil and what is wrong with it.
+---@param description any
+---@return Study? study, string? problem
+function M.from(description)
+  local ok, made = pcall(function()
+    local options = {}
+    for key, value in pairs(description) do options[key] = value end
+    options.show, options.claims = {}, {}
+    for i, one in ipairs(description.show) do options.show[i] = shown_from(one) end
+    for i, one in ipairs(description.claims) do options.claims[i] = M.claim(one) end
+    return (M.new(options))
+  end)
+  if not ok then return nil, tostring(made) end
+  return made
+end
+
 -- A setting of one parameter, for all runs or as an axis: a list of values.
 local function axis_values(recipe, key, value)
   local this = recipe.params[key]

@@ -3,6 +3,25 @@ local M = {}
 
 local format, rep, concat = string.format, string.rep, table.concat
 
+--- A text from a stranger as it can be printed: what would move a terminal's cursor, colour it or turn the writing
+--- round becomes "�"; ends of lines and tabs stay.
+---
+--- Example:
+---     print(text.clean "\27[31mred")  --> �[31mred
+---@param s string
+---@return string
+function M.clean(s)
+  if not s:find "[%c\128-\255]" then return s end
+  local parts = {}
+  for char in s:gmatch "[\0-\127\194-\244][\128-\191]*" do
+    local code = utf8.len(char) == 1 and utf8.codepoint(char)
+    local plain = code and (code >= 0xA0 or code >= 32 and code < 127 or code == 9 or code == 10)
+      and not (code >= 0x202A and code <= 0x202E) and not (code >= 0x2066 and code <= 0x2069)
+    parts[#parts + 1] = plain and char or "\u{FFFD}"
+  end
+  return concat(parts)
+end
+
 -- ---- widths ----
 
 local function zero_width(c)

@@ -1,4 +1,7 @@
 /* host.c -- require "host": what the standard library asks of the program it lives in. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,10 +55,24 @@ static int terminal(lua_State *L) {
   return 1;
 }
 
+/* host.real_path(path) -> the path without links and dots, or nil, message, code */
+static int real_path(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  char real[PATH_MAX];
+  if (realpath(path, real) == NULL) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(errno));
+    lua_pushliteral(L, "io");
+    return 3;
+  }
+  lua_pushstring(L, real);
+  return 1;
+}
+
 int vm_open_host(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "modules", modules }, { "recipes", recipes }, { "source", source }, { "clock", clock_seconds },
-    { "terminal", terminal }, { NULL, NULL },
+    { "terminal", terminal }, { "real_path", real_path }, { NULL, NULL },
   };
   luaL_newlib(L, functions);
   vm_open_processes(L);

@@ -194,6 +194,7 @@ static int run(lua_State *L, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--sandbox") == 0) return vm_sandbox();
   setlocale(LC_CTYPE, "");
   vm_set_program(argv[0]);
   if (nn_start() != NN_OK) {

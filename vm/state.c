@@ -50,12 +50,14 @@ static int search_embedded(lua_State *L) {
   return 2;
 }
 
-static void open_modules(lua_State *L) {
+void vm_open_modules(lua_State *L, lua_CFunction open_nn, lua_CFunction open_host) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_nn);
+  lua_pushcfunction(L, open_nn);
   lua_setfield(L, -2, "nn");
-  lua_pushcfunction(L, vm_open_host);
-  lua_setfield(L, -2, "host");
+  if (open_host != NULL) {
+    lua_pushcfunction(L, open_host);
+    lua_setfield(L, -2, "host");
+  }
   lua_pop(L, 1);
 
   lua_getglobal(L, LUA_LOADLIBNAME);
@@ -94,7 +96,7 @@ void vm_lazy_globals(lua_State *L) {
 static int open_all(lua_State *L) {
   luaL_openlibs(L);
   vm_interrupt_open(L);
-  open_modules(L);
+  vm_open_modules(L, luaopen_nn, vm_open_host);
   return 0;
 }
 

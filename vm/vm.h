@@ -7,12 +7,15 @@
 #include <stdbool.h>
 
 /* What a process ends with; 0 is success. `penumbra help command` lists them for users. */
-enum { VM_FAILED = 1, VM_USAGE = 2, VM_INTERRUPTED = 130 };
+enum { VM_FAILED = 1, VM_USAGE = 2, VM_SANDBOX_CPU = 3, VM_INTERRUPTED = 130 };
 
 /* ---- state.c ---- */
 
 /* A state with the standard libraries, nn and the embedded modules. NULL: out of memory. */
 lua_State *vm_open(void);
+
+/* Lets `require` find the embedded modules, "nn" and "host" (NULL: there is none) through these. */
+void vm_open_modules(lua_State *L, lua_CFunction open_nn, lua_CFunction open_host);
 
 /* Lets every module be used by its name without `require`, as at the prompt and in -e. */
 void vm_lazy_globals(lua_State *L);
@@ -44,6 +47,12 @@ void vm_open_processes(lua_State *L);
 
 /* The program's own name, argv[0]: what starts it again. */
 void vm_set_program(const char *name);
+
+/* ---- sandbox.c ---- */
+
+/* The child that reads a recipe: serves its parent over standard input and output, and exits. Returns an exit code
+ * only when it could not begin. */
+int vm_sandbox(void);
 
 /* ---- interrupt.c ---- */
 

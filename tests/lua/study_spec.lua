@@ -59,6 +59,13 @@ stand_ins.train = { run = function(built, context)
            skipped_names = {}, complete = true }
 end }
 
+-- A plan may name all of them, with any options.
+for _, name in ipairs { "data", "models", "loss", "perturb", "optim", "probe" } do
+  local constructors = {}
+  for key in pairs(stand_ins[name]) do constructors[key] = { check = function() end } end
+  stand_ins[name].constructors = constructors
+end
+
 local recipe_text = [[
 return recipe {
   title = "A toy",
