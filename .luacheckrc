@@ -13,8 +13,8 @@ files["tests/**/*_spec.lua"] = { std = "+busted" }
 local recipes = {
   read_globals = {
     "recipe", "study", "param", "claim", "chart", "rows", "data", "models", "perturb", "attack", "loss", "optim",
-    "probe", "px",
+    "probe", "px", "include",
   },
 }
 files["scripts/paper"] = recipes
-files["examples/digits.lua"] = recipes
+files["examples/recipes"] = recipes

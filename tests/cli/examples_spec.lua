@@ -12,7 +12,12 @@ local EXAMPLES <const> = {
     "of 1000 digits are taken for others" },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
     data = "cifar100", slow = true },
-  ["digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/digits.lua limit=200 --out $OUT/run", "accuracy" },
+  ["recipes/digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/digits.lua limit=200 --out $OUT/run",
+    "accuracy" },
+  ["recipes/colour_turn.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/colour_turn.lua epochs=1 "
+    .. "limit=300 --out $OUT/run", "accuracy" },
+  ["recipes/turned_colours.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/turned_colours.lua "
+    .. "scale=smoke --out $OUT", "C beats plain training" },
 }
 
 local function has_data(name)
@@ -23,7 +28,11 @@ local function has_data(name)
 end
 
 describe("examples/", function()
-  for name in lfs.dir "examples" do
+  local names = {}
+  for _, folder in ipairs { "", "recipes/" } do
+    for name in lfs.dir("examples/" .. folder) do names[#names + 1] = folder .. name end
+  end
+  for _, name in ipairs(names) do
     if name:match "%.lua$" then
       it(name, function()
         local example = assert(EXAMPLES[name], "tests/cli/examples_spec.lua does not run it")

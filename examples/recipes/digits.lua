@@ -1,13 +1,13 @@
 -- A recipe: an experiment to share. It builds values and computes nothing; parameters come from the command line:
--- penumbra run examples/digits.lua alpha=0.3 epochs=2
+-- penumbra run digits alpha=0.3 epochs=2
 return recipe {
   title = "Handwritten digits with a continuity constraint",
   about = [[A small convolutional network on grey MNIST digits; x' is the digit a little brighter or with more
     contrast.]],
   cites = { "Wu, Sang, Zhao, Chen: An Experimental Study of Semantic Continuity for Deep Learning Models" },
   params = {
-    alpha = param.number { 0.1, min = 0, doc = "weight of the continuity term; 0 is plain training" },
-    epochs = param.integer { 1, min = 1 },
+    alpha = param.number { 0.1, min = 0, max = 100, doc = "weight of the continuity term; 0 is plain training" },
+    epochs = param.integer { 1, min = 1, max = 100 },
     limit = param.integer { 2000, min = 10, max = 6000, doc = "training digits" },
     seed = param.seed { 1 },
   },
