@@ -100,14 +100,25 @@ function M.recognise(path, options)
   if archive then return { kind = "archive", folder = archive, files = { archive }, path = archive } end
 end
 
+--- The paths of a found set's own files; not those of folders of pictures.
+---@param found table
+---@return string[]
+function M.files_of(found)
+  local paths = {}
+  local function add_all(list)
+    for _, path in pairs(type(list) == "table" and list or { type(list) == "string" and list or nil }) do
+      paths[#paths + 1] = path
+    end
+  end
+  add_all(found.files)
+  for _, which in ipairs { "train", "test", "extra" } do add_all(found[which]) end
+  return paths
+end
+
 -- What tells whether it is still the same: the size of its files; of folders of pictures, when they and those in them
 -- were changed.
 local function add_size(found)
-  local bytes, times = 0, {}
-  local function add(path) bytes = bytes + (lfs.attributes(path, "size") or 0) end
-  local function add_all(list)
-    for _, path in pairs(type(list) == "table" and list or {}) do add(path) end
-  end
+  local times = {}
   if found.watch then
     for _, path in pairs(found.watch) do
       times[#times + 1] = format("%s %s", path, lfs.attributes(path, "modification"))
@@ -118,11 +129,8 @@ local function add_size(found)
     table.sort(times)
     found.changed = hash.sha256(concat(times, "\n")):sub(1, 16)
   else
-    add_all(found.files)
-    for _, which in ipairs { "train", "test", "extra" } do
-      if type(found[which]) == "string" then add(found[which]) else add_all(found[which]) end
-    end
-    found.bytes = bytes
+    found.bytes = 0
+    for _, path in ipairs(M.files_of(found)) do found.bytes = found.bytes + (lfs.attributes(path, "size") or 0) end
   end
   return found
 end
