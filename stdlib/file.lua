@@ -31,6 +31,40 @@ function M.make_folder(path)
   return true
 end
 
+--- What is in a folder, sorted; nothing when it is none, or a link.
+---@param folder string
+---@return string[]
+function M.names(folder)
+  local names = {}
+  if lfs.symlinkattributes(folder, "mode") ~= "directory" then return names end
+  for name in lfs.dir(folder) do
+    if name ~= "." and name ~= ".." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- The regular files below a folder, as names from it; links are not followed, and what begins with a dot, as a file
+--- that is being written does, is left out. With `whatever` everything that is no folder.
+---@param folder string
+---@param whatever? boolean
+---@return string[]
+function M.below(folder, whatever)
+  local list = {}
+  local function visit(path, head)
+    for _, name in ipairs(M.names(path)) do
+      local mode = lfs.symlinkattributes(path .. "/" .. name, "mode")
+      if mode == "directory" then
+        visit(path .. "/" .. name, head .. name .. "/")
+      elseif whatever or mode == "file" and name:sub(1, 1) ~= "." then
+        list[#list + 1] = head .. name
+      end
+    end
+  end
+  visit(folder, "")
+  return list
+end
+
 --- Removes a folder and all below it; links are removed, not followed. A missing one is fine.
 ---
 --- Example:
