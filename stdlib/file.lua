@@ -32,6 +32,10 @@ function M.make_folder(path)
 end
 
 --- What is in a folder, sorted; nothing when it is none, or a link.
+---
+--- Example:
+---     file.make_folder "a/b"
+---     table.concat(file.names "a", " ")  --> b
 ---@param folder string
 ---@return string[]
 function M.names(folder)
@@ -46,6 +50,11 @@ end
 
 --- The regular files below a folder, as names from it; links are not followed, and what begins with a dot, as a file
 --- that is being written does, is left out. With `whatever` everything that is no folder.
+---
+--- Example:
+---     file.make_folder "a/b"
+---     file.write("a/b/c", "text")
+---     table.concat(file.below "a", " ")  --> b/c
 ---@param folder string
 ---@param whatever? boolean
 ---@return string[]

@@ -195,6 +195,9 @@ local function add_study(state, folder)
 end
 
 --- The kind of thing in a folder: "study" or "run"; nil when it is neither.
+---
+--- Example:
+---     print(pack.kind "no/such/folder")  --> nil
 ---@param folder string
 ---@return "run"|"study"|nil
 function M.kind(folder)
@@ -235,8 +238,7 @@ end
 --- adds the best and the last weights; `force` packs what is there of a run that is not complete.
 ---
 --- Example:
----     local pack = require "pack"
----     print(pack.write("runs/none-00000000"))    --> nil     runs/none-00000000: no run or study is there    io
+---     pack.write "runs/none-00000000"  --> nil  runs/none-00000000: no run or study is there  io
 ---@param folder string
 ---@param options? { out?: string, weights?: boolean, force?: boolean }
 ---@return PackInfo? info, string? message, string? code
@@ -295,6 +297,7 @@ local manifest_fields = {
   data = spec.table { default = {} }, entries = spec.table { required = true },
 }
 
+--- A pack that is open: its files lie in a folder of its own, each as the manifest says.
 ---@class Pack
 ---@field path string
 ---@field folder string    # where its files are, until it is closed
@@ -304,6 +307,10 @@ Pack.__index = Pack
 Pack.__name = "Pack"
 
 --- Removes the folder of its files.
+---
+--- Example:
+---     local opened = pack.open "none.penumbra"
+---     if opened then opened:close() end
 function Pack:close()
   if self.base then file.remove_folder(self.base) end
   self.base = nil
@@ -311,9 +318,8 @@ end
 
 Pack.__close, Pack.__gc = Pack.close, Pack.close
 
---- A new folder for files that nobody keeps; remove it when they are done with.
----@return string? folder, string? message, string? code
-function M.temporary_folder()
+-- A new folder for files that nobody keeps.
+local function temporary_folder()
   local above = os.getenv "TMPDIR"
   if not above or above:sub(1, 1) ~= "/" then above = "/tmp" end
   local message
@@ -414,12 +420,11 @@ end
 --- then.
 ---
 --- Example:
----     local pack = require "pack"
----     print(pack.open("none.penumbra"))     --> nil     none.penumbra: No such file or directory        io
+---     pack.open "none.penumbra"  --> nil  none.penumbra: No such file or directory  io
 ---@param path string
 ---@return Pack? pack, string? message, string? code
 function M.open(path)
-  local base, message, code = M.temporary_folder()
+  local base, message, code = temporary_folder()
   if not base then return nil, message, code end
   local self = setmetatable({ path = path, base = base, folder = base .. "/pack" }, Pack)
   local ok
@@ -437,8 +442,7 @@ end
 --- Verifies a pack: repeats what it holds, and compares. See pack/verify.lua.
 ---
 --- Example:
----     local pack = require "pack"
----     print(pack.verify("none.penumbra"))     --> nil     none.penumbra: No such file or directory        io
+---     pack.verify "none.penumbra"  --> nil  none.penumbra: No such file or directory  io
 ---@param path string
 ---@param options? { steps?: integer, out?: string, allow?: string[], quiet?: boolean, say?: fun(line: string) }
 ---@return PackVerdict? verdict, string? message, string? code

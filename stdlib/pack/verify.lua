@@ -261,8 +261,7 @@ end
 --- made, `allow` are paths that a plan may name, `say` gets a line for each finding.
 ---
 --- Example:
----     local pack = require "pack"
----     print(pack.verify("none.penumbra"))     --> nil     none.penumbra: No such file or directory        io
+---     pack.verify "none.penumbra"  --> nil  none.penumbra: No such file or directory  io
 ---@param path string
 ---@param options? { steps?: integer, out?: string, allow?: string[], quiet?: boolean, say?: fun(line: string) }
 ---@return PackVerdict? verdict, string? message, string? code
