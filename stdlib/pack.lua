@@ -205,6 +205,7 @@ function M.kind(folder)
   for _, name in ipairs { "plan.txt", "params.json", "results.json", "recipe.lua" } do
     if lfs.attributes(folder .. "/" .. name, "mode") == "file" then return "run" end
   end
+  return nil
 end
 
 local write_fields = { out = spec.text(), weights = spec.flag { default = false },
