@@ -289,6 +289,9 @@ install: program
 	install -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/penumbra
 	cp -R examples $(wildcard scripts/paper) $(DESTDIR)$(PREFIX)/share/penumbra/
 	$(PROGRAM) help --stubs $(DESTDIR)$(PREFIX)/share/penumbra/lua-stubs
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(PROGRAM) help --man > $(DESTDIR)$(PREFIX)/share/man/man1/penumbra.1
+	$(PROGRAM) help --completion > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/penumbra
 
 clean:
 	rm -rf build

@@ -1,6 +1,9 @@
 --- Commands of the program: their words are read by argparse, and what is wrong ends in one line and an exit code.
 --- Each is a file of commands/, found by its name, that returns
 ---   { about = "one line", describe = function(parser) ... end, act = function(options) ... return exit_code end }
+--- and may have `early`, functions by first word that take the other words as they are.
+local host = require "host"
+
 local M = {}
 
 --- Says on standard error what went wrong; gives the exit code, 1 unless told. Without a name the message is about
@@ -14,6 +17,27 @@ function M.fail(name, message, code)
   return code or 1
 end
 
+--- The commands there are, in order.
+---@return string[]
+function M.names()
+  local names = {}
+  for _, module in ipairs(host.modules()) do names[#names + 1] = module:match "^commands%.(%w+)$" end
+  table.sort(names)
+  return names
+end
+
+--- The argparse parser of a command; nil and a message without lua-argparse.
+---@param name string
+---@return table? parser, string? message
+function M.parser(name)
+  local found, argparse = pcall(require, "argparse")
+  if not found then return nil, "needs lua-argparse, which is not installed" end
+  local this = require("commands." .. name)
+  local parser = argparse("penumbra " .. name, this.about):help_max_width(100):usage_max_width(100)
+  this.describe(parser)
+  return parser
+end
+
 --- Runs `penumbra NAME` with its words: the command's `describe` adds to argparse's parser what it takes, its `act`
 --- gets the options and gives the exit code.
 ---@param name string
@@ -21,10 +45,11 @@ end
 ---@return integer exit_code
 function M.main(name, words)
   local this = require("commands." .. name)
-  local found, argparse = pcall(require, "argparse")
-  if not found then return M.fail(name, "needs lua-argparse, which is not installed") end
-  local parser = argparse("penumbra " .. name, this.about):help_max_width(100):usage_max_width(100)
-  this.describe(parser)
+  -- Words that are not for argparse: another command line is among them.
+  local early = this.early and this.early[words[1]]
+  if early then return early { table.unpack(words, 2) } end
+  local parser, message = M.parser(name)
+  if not parser then return M.fail(name, message) end
   local ok, options = parser:pparse(words)
   if ok then return this.act(options) end
   local text = options:gsub("\nDid you mean", "; did you mean"):gsub("'([^'\n]*)'", '"%1"'):gsub("%s*\n%s*", "; ")

@@ -14,7 +14,7 @@ local function describe(parser)
   parser:epilog [[
 Values:
   alpha=0,0.1,1          these values
-  seed=1..3              whole numbers; seed=1..3,7 and width=8..64/8 (in steps of 8) too
+  seed=1..3              whole numbers; also 1..3,7 and 8..64/8 (steps of 8)
   lr=0..1/0.25           numbers in steps
   levels=1 levels=1,2    of a list parameter: each text is one value
   epochs=3               one value holds for all runs
