@@ -230,7 +230,9 @@ end
 
 --- The answer to the shell's function: a candidate in each line, and "*files" where files are candidates too.
 --- Example:
----     completion.answer { "show", "table4", "variant", "=", "pl" }  --> "plain\nplain2x\n"
+---     completion.answer { "show", "table4", "variant", "=", "pl" }
+---     --> plain
+---     --> plain2x
 ---@param pieces string[]  # bash's words after the program's name, up to the one at the cursor
 ---@return string
 function M.answer(pieces)

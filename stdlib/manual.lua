@@ -98,7 +98,7 @@ end
 
 --- The page, in troff's man macros.
 --- Example:
----     manual.page():match "^%S+ %S+ %d"  --> ".TH PENUMBRA 1"
+---     manual.page():match "^%S+ %S+ %d"  --> .TH PENUMBRA 1
 ---@return string
 function M.page()
   local out = {
