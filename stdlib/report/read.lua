@@ -1,0 +1,320 @@
+--- Reads the folder of a run or a study for a report. Nothing in it is trusted or needed: what is missing, damaged or
+--- of another shape is left out, and a notice says so.
+local file = require "file"
+local json = require "json"
+local lfs = require "lfs"
+local spec = require "spec"
+local stats = require "stats"
+
+local M = {}
+
+local format, sort = string.format, table.sort
+
+local LARGEST = 32 << 20 -- bytes of a file of numbers; more is not a run of ours
+local LONGEST = 64 << 10 -- bytes of a text that is shown
+
+---@class ReportRun
+---@field folder string
+---@field name string               # the folder's last part
+---@field label string              # what tells it from others of its study
+---@field about table               # as about.json; parts may be missing
+---@field status "complete"|"incomplete"
+---@field values table<string, any> # parameters
+---@field metrics table<string, Interval>
+---@field probes table<string, table[]>
+---@field tables table<string, string>
+---@field epochs table[]            # rows of metrics.jsonl by kind
+---@field steps table[]
+---@field figures { name: string, kind: string, bytes: string }[]
+---@field files { name: string, bytes: integer }[]
+---@field notices string[]          # what the reader must know before trusting a figure
+
+-- ---- shapes ----
+
+-- A value without json.null, which stands for numbers that were not finite and for nothing else we need.
+local function without_null(value, depth)
+  if value == json.null then return nil end
+  if type(value) ~= "table" or (depth or 0) > 64 then return value end
+  local out = {}
+  for key, element in pairs(value) do out[key] = without_null(element, (depth or 0) + 1) end
+  return out
+end
+
+local function as_table(value) return type(value) == "table" and value or {} end
+local function as_text(value) return type(value) == "string" and value or nil end
+local function as_number(value) return type(value) == "number" and value or nil end
+
+--- The Interval of its fields as a file has them; one that was not finite has NaN for a value. nil: no Interval.
+---@param fields any
+---@return Interval?
+function M.interval(fields)
+  if type(fields) ~= "table" or as_table(fields.value) == fields.value or as_text(fields.value) then return nil end
+  local value = as_number(fields.value)
+  if not value and not (fields.level or fields.method) then return nil end
+  return stats.new { value = value or 0 / 0, low = as_number(fields.low), high = as_number(fields.high),
+                     level = as_number(fields.level), unit = as_text(fields.unit), n = as_number(fields.n),
+                     method = as_text(fields.method), seeds = as_number(fields.seeds) }
+end
+
+local function intervals(fields)
+  local out = {}
+  for name, interval in pairs(as_table(fields)) do
+    if type(name) == "string" then out[name] = M.interval(interval) end
+  end
+  return out
+end
+
+local function texts(list)
+  local out = {}
+  for _, text in ipairs(as_table(list)) do out[#out + 1] = as_text(text) end
+  return out
+end
+
+-- ---- files ----
+
+-- Links are not followed: a folder from a stranger must not bring files of ours into the page.
+local function size_of(path)
+  local attributes = lfs.symlinkattributes(path)
+  return attributes and attributes.mode == "file" and attributes.size or nil
+end
+
+-- A file of JSON, or nil; what is there but damaged is told in the notices.
+local function read_json(folder, name, notices)
+  local path = folder .. "/" .. name
+  local size = size_of(path)
+  if not size then return nil end
+  if size > LARGEST then
+    notices[#notices + 1] = format("%s is too large to be read: %d bytes", name, size)
+    return nil
+  end
+  local value, message = json.read(path)
+  if type(value) == "table" then return without_null(value) end
+  message = message and message:gsub("^.*" .. name:gsub("%p", "%%%0") .. ":? ?", "") or "a table was expected"
+  notices[#notices + 1] = format("%s is damaged: %s", name, message)
+end
+
+local function read_text(path)
+  local handle = size_of(path) and io.open(path, "rb")
+  if not handle then return nil end
+  local text = handle:read(LONGEST)
+  local more = handle:read(1)
+  handle:close()
+  return text and (more and text .. "\n…" or text)
+end
+
+-- The rows of metrics.jsonl. The last line may be half there: a run that was killed, or is writing just now.
+local function read_rows(folder, notices)
+  local epochs, steps = {}, {}
+  local path = folder .. "/metrics.jsonl"
+  local size = size_of(path)
+  if not size then return epochs, steps end
+  if size > LARGEST then
+    notices[#notices + 1] = format("metrics.jsonl is too large to be read: %d bytes", size)
+    return epochs, steps
+  end
+  local damaged, number = nil, 0
+  for line in (file.read(path) or ""):gmatch("[^\n]+") do
+    number = number + 1
+    local row = json.decode(line)
+    row = type(row) == "table" and without_null(row)
+    if not row then
+      damaged = damaged or number
+    elseif (row.kind == nil or row.kind == "epoch") and as_number(row.epoch) then
+      epochs[#epochs + 1] = row
+    elseif row.kind == "step" and as_number(row.step) then
+      steps[#steps + 1] = row
+    end
+  end
+  if damaged then notices[#notices + 1] = format("metrics.jsonl: line %d cannot be read and is left out", damaged) end
+  return epochs, steps
+end
+
+local function list_files(folder, prefix, out, depth)
+  local ok, names = pcall(function()
+    local names = {}
+    for name in lfs.dir(folder) do
+      if name:sub(1, 1) ~= "." then names[#names + 1] = name end
+    end
+    return names
+  end)
+  sort(ok and names or {})
+  for _, name in ipairs(ok and names or {}) do
+    local path = folder .. "/" .. name
+    local attributes = lfs.symlinkattributes(path)
+    if attributes and attributes.mode == "directory" and depth < 3 then
+      list_files(path, prefix .. name .. "/", out, depth + 1)
+    elseif attributes and attributes.mode == "file" and #out < 200 then
+      out[#out + 1] = { name = prefix .. name, bytes = attributes.size }
+    end
+  end
+  return out
+end
+
+local magic = { png = "\137PNG\r\n\26\n" }
+
+-- The pictures in figures/. An SVG that has a PNG of the same name stands for it.
+local function read_figures(folder, files, notices)
+  local list, seen = {}, {}
+  for _, kind in ipairs { "svg", "png" } do
+    for _, entry in ipairs(files) do
+      local name = entry.name:match("^figures/([^/]+)%." .. kind .. "$")
+      if name and not seen[name] then
+        local bytes = entry.bytes <= 2 << 20 and file.read(folder .. "/" .. entry.name)
+        if bytes and (kind == "svg" and bytes:find("<svg", 1, true) or magic[kind] == bytes:sub(1, 8)) then
+          list[#list + 1] = { name = name, kind = kind, bytes = bytes }
+          seen[name] = true
+        else
+          notices[#notices + 1] = format("%s is left out: %s", entry.name,
+            bytes and "no picture" or "larger than 2 MiB")
+        end
+      end
+    end
+  end
+  return list
+end
+
+local function read_about(folder, notices)
+  local about = as_table(read_json(folder, "about.json", notices))
+  local function recipe_of(fields)
+    local params = {}
+    for _, this in ipairs(as_table(fields.params)) do
+      if type(this) == "table" and as_text(this.name) then
+        params[#params + 1] = { name = this.name, kind = as_text(this.kind), doc = as_text(this.doc),
+                                default = this.default }
+      end
+    end
+    return { title = as_text(fields.title), about = as_text(fields.about), name = as_text(fields.name),
+             path = as_text(fields.path), cites = texts(fields.cites), unstated = texts(fields.unstated),
+             params = params }
+  end
+  if about.kind ~= "study" then return recipe_of(about) end
+  local study = recipe_of(about)
+  study.recipe = recipe_of(as_table(about.recipe))
+  study.scale, study.settings, study.notes = as_text(about.scale), texts(about.settings), texts(about.notes)
+  study.tables, study.charts = as_table(about.tables), as_table(about.charts)
+  study.sensible = type(about.sensible) == "table" and about.sensible or nil
+  return study
+end
+
+-- ---- a run ----
+
+local function read_run(folder, label)
+  local notices = {}
+  local run = { kind = "run", folder = folder, notices = notices, about = read_about(folder, notices) }
+  run.name = select(2, file.split(folder))
+  run.label = label
+  local results = read_json(folder, "results.json", notices)
+  run.status = results and type(results.metrics) == "table" and "complete" or "incomplete"
+  results = results or {}
+  run.values = as_table(results.params)
+  if next(run.values) == nil then run.values = as_table(read_json(folder, "params.json", notices)) end
+  run.metrics, run.probes, run.tables = intervals(results.metrics), {}, {}
+  for name, rows in pairs(as_table(results.probes)) do
+    if type(name) == "string" and type(rows) == "table" then run.probes[name] = rows end
+  end
+  run.confusion = as_table(results.confusion)
+  run.training, run.data = as_table(results.training), as_table(results.data)
+  run.version, run.hash = as_text(results.version), as_text(results.plan_hash)
+  run.title = run.about.title or as_text(results.title) or run.name
+  run.recipe = run.about.name or as_text(results.recipe)
+  run.environment = as_table(read_json(folder, "environment.json", notices))
+  run.version = run.version or as_text(run.environment.version)
+  run.plan = read_text(folder .. "/plan.txt")
+  run.stopped = as_text(as_table(read_json(folder, "stopped.json", notices)).reason)
+  run.epochs, run.steps = read_rows(folder, notices)
+  run.files = list_files(folder, "", {}, 1)
+  for _, entry in ipairs(run.files) do
+    local name = entry.name:match("^tables/([^/]+)%.txt$")
+    if name then run.tables[name] = read_text(folder .. "/" .. entry.name) end
+  end
+  run.figures = read_figures(folder, run.files, notices)
+  if run.stopped then
+    notices[#notices + 1] = "the run stopped: " .. run.stopped
+  elseif run.status ~= "complete" then
+    local last = run.epochs[#run.epochs]
+    notices[#notices + 1] = "the run is not complete: results.json is not there yet"
+      .. (last and format("; the last epoch on record is %d", math.tointeger(last.epoch) or 0) or "")
+  end
+  return run
+end
+
+-- ---- a study ----
+
+local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
+
+-- A run of a study lies where it was made; when the folders were taken elsewhere, beside the study.
+local function place_of(folder, recorded)
+  if is_folder(recorded) then return recorded end
+  local parent = file.split(folder)
+  local beside = (parent == "" and "" or parent .. "/") .. select(2, file.split(recorded))
+  return is_folder(beside) and beside or nil
+end
+
+local function read_study(folder)
+  local notices = {}
+  local about = read_about(folder, notices)
+  local results = read_json(folder, "results.json", notices) or {}
+  local study = { kind = "study", folder = folder, name = select(2, file.split(folder)), about = about,
+                  notices = notices, runs = {}, title = about.title or as_text(results.title),
+                  scale = about.scale or as_text(results.scale), claims = {}, tables = {}, charts = about.charts or {} }
+  study.title = study.title or study.name
+  study.notes = #as_table(about.notes) > 0 and about.notes or texts(results.notes)
+  for _, claim in ipairs(as_table(results.claims)) do
+    if type(claim) == "table" and as_text(claim.title) then study.claims[#study.claims + 1] = claim end
+  end
+  for i, shown in ipairs(as_table(results.tables)) do
+    if type(shown) == "table" and as_text(shown.by) and type(shown.rows) == "table" then
+      study.tables[#study.tables + 1] = { by = shown.by, rows = shown.rows, shown = as_table(about.tables)[i] }
+    end
+  end
+  for _, entry in ipairs(as_table(results.runs)) do
+    local recorded = type(entry) == "table" and as_text(entry.folder)
+    local place = recorded and place_of(folder, recorded)
+    if place then
+      study.runs[#study.runs + 1] = read_run(place, as_text(entry.label))
+    elseif recorded then
+      notices[#notices + 1] = format("the folder of run %s is not there: %s", as_text(entry.label) or "", recorded)
+      study.runs[#study.runs + 1] = { kind = "run", folder = recorded, name = select(2, file.split(recorded)),
+        label = as_text(entry.label), notices = {}, about = as_table(about.recipe), status = "complete",
+        values = as_table(entry.params), metrics = intervals(entry.metrics), probes = {}, tables = {}, confusion = {},
+        training = {}, data = {}, environment = {}, epochs = {}, steps = {}, figures = {}, files = {},
+        hash = as_text(entry.plan_hash), title = study.title }
+    end
+  end
+  study.environment = as_table(read_json(folder, "environment.json", notices))
+  study.files = list_files(folder, "", {}, 1)
+  study.figures = read_figures(folder, study.files, notices)
+  if not size_of(folder .. "/results.json") then
+    notices[#notices + 1] = "the study is not complete: results.json is not there yet"
+  end
+  return study
+end
+
+--- What a folder holds: a run, a study, or nil, message, code.
+---@param folder string
+---@return table? found, string? message, string? code
+function M.folder(folder)
+  folder = folder:gsub("(.)/+$", "%1")
+  local mode = lfs.attributes(folder, "mode")
+  if not mode then return nil, format("%s: no such run or study", folder), "missing" end
+  if mode ~= "directory" then return nil, format("%s: the folder of a run or a study expected, got a file", folder),
+    "format" end
+  local function has(name) return size_of(folder .. "/" .. name) ~= nil end
+  if has "study.lua" then return read_study(folder) end
+  if has "results.json" or has "params.json" or has "plan.txt" then return read_run(folder) end
+  return nil, format("%s: neither a run nor a study: there is no results.json, params.json or study.lua in it", folder),
+    "format"
+end
+
+--- The names of a table of values, sorted; places left out.
+---@param t table
+---@return string[]
+function M.names(t)
+  local named = {}
+  for key in pairs(t) do
+    if type(key) == "string" then named[key] = true end
+  end
+  return spec.names(named)
+end
+
+return M

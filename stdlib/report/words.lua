@@ -1,0 +1,60 @@
+--- What metrics are called in a report, and what they mean.
+local M = {}
+
+local titles = {
+  accuracy = "accuracy", ds = "DS", ds_relative = "DS, scale-free", flips = "flips", images = "images seen",
+  seconds = "training time",
+}
+
+local meanings = {
+  accuracy = "share of the test images whose class the network names; Wilson's interval",
+  ds = "distance score: squared distance of the logits of an image and its changed form, summed over the classes, "
+    .. "averaged over images, perturbations and levels",
+  ds_relative = "DS divided by the mean squared distance of two images of different classes: 1 is as far as another "
+    .. "class; scaling all logits does not change it",
+  flips = "share of changed images that are given another class than the original",
+  images = "images that went through the network in training, each view of each image counted",
+  seconds = "time spent training, without validation and probes",
+}
+
+-- Cost rather than outcome: below the figures that answer the question.
+local costs = { images = true, seconds = true }
+
+--- What a metric is called.
+---@param name string
+---@return string
+function M.title(name)
+  local k = name:match("^top(%d+)$")
+  return titles[name] or k and "top-" .. k .. " accuracy" or (name:gsub("_", " "))
+end
+
+--- What it means, where that is known.
+---@param name string
+---@return string?
+function M.meaning(name)
+  local k = name:match("^top(%d+)$")
+  return meanings[name] or k and "share of the test images whose class is among the " .. k .. " best logits" or nil
+end
+
+--- The names of metrics, sorted; accuracies first, costs last.
+---@param names string[]
+---@return string[]
+function M.order(names)
+  local function rank(name)
+    if name == "accuracy" then return 1 end
+    if costs[name] then return 4 end
+    return name:find("^top%d+$") and 2 or 3
+  end
+  table.sort(names, function(a, b)
+    if rank(a) ~= rank(b) then return rank(a) < rank(b) end
+    return a < b
+  end)
+  return names
+end
+
+--- Is it what the run cost, not what came out?
+---@param name string
+---@return boolean
+function M.is_cost(name) return costs[name] == true end
+
+return M
