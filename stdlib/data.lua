@@ -585,6 +585,7 @@ end
 
 --- What a recipe's plan may name, as in loss.lua: sets are opened in a run only. `places` are the paths that the
 --- options name.
+---@package
 M.constructors = {
   open = {
     check = function(name, options)

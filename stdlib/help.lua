@@ -21,6 +21,7 @@
 local host = require "host"
 local index = require "help.index"
 local page = require "help.page"
+local progress = require "progress"
 local spec = require "spec"
 local topics = require "help.topics"
 
@@ -30,8 +31,8 @@ local WIDEST <const> = 100
 
 -- Columns to fill: those of the terminal, when that is where the text goes.
 local function width()
-  local columns = host.terminal(1) and math.tointeger(tonumber(os.getenv "COLUMNS"))
-  return math.max(40, math.min(WIDEST, columns or WIDEST))
+  local columns = host.terminal(1) and progress.width() or WIDEST
+  return math.max(40, math.min(WIDEST, columns))
 end
 
 -- The program's commands, one a line: what each says about itself.
@@ -91,13 +92,14 @@ local function speaks_of(topic, word)
   return false
 end
 
-local function search(word, columns)
+local function search(word, nearest, columns)
   if #word < 3 then return nil end
   local found = {}
   for _, topic in ipairs(index.all().list) do
     if speaks_of(topic, word) then found[#found + 1] = topic end
   end
-  return #found > 0 and page.list(('No topic "%s"; these speak of it:'):format(word), found, columns) or nil
+  local hint = nearest and ('did you mean "%s"? These'):format(nearest) or "these"
+  return #found > 0 and page.list(('No topic "%s"; %s speak of it:'):format(word, hint), found, columns) or nil
 end
 
 --- What a topic could have been: the functions of a module when it names one, else everything.
@@ -135,7 +137,7 @@ function M.text(topic)
   local found = find(topic, columns)
   if found then return found end
   local nearest = spec.nearest(topic, known(topic))
-  local mentions = not nearest and search(topic, columns)
+  local mentions = search(topic, nearest, columns)
   if mentions then return mentions end
   error(('help: no topic "%s"; %s'):format(topic, nearest and ('did you mean "%s"?'):format(nearest)
     or "without a topic, help lists them"), 0)

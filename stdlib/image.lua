@@ -9,25 +9,25 @@ local spec = require "spec"
 local M = {}
 
 ---@class ReadOptions
----@field channels? 1|3|4
----@field orientation? boolean
----@field scale? 1|2|4|8
----@field max_pixels? integer
----@field damaged? boolean
+---@field channels? 1|3|4       # converted as Pillow converts; else as stored
+---@field orientation? boolean  # true: upright, as EXIF says; false: as the camera stored it
+---@field scale? 1|2|4|8        # 1: decode a JPEG to this part of its sides
+---@field max_pixels? integer   # 134217728: a picture of more is refused
+---@field damaged? boolean      # false: take what can be read of a damaged JPEG, the rest is grey
 
 ---@class WriteOptions
----@field format? "png"|"jpeg"
----@field quality? integer
----@field chroma? "444"|"422"|"420"
----@field progressive? boolean
+---@field format? "png"|"jpeg"  # by the name's ending, else PNG
+---@field quality? integer      # 90: of a JPEG, from 1 to 100
+---@field chroma? "444"|"422"|"420"  # "420": how finely a JPEG stores colours
+---@field progressive? boolean  # false: of a JPEG
 
 ---@class AboutImage
 ---@field format "png"|"jpeg"
----@field height integer
+---@field height integer        # upright, as load gives them
 ---@field width integer
 ---@field channels integer
----@field depth integer
----@field orientation integer
+---@field depth integer         # bits of a stored sample
+---@field orientation integer   # EXIF's, 1 to 8
 ---@field progressive boolean
 
 -- ---- files ----
@@ -35,10 +35,8 @@ local M = {}
 --- Reads a PNG or JPEG file, told by its content: uint8 [H x W x C]; a PNG of 16 bits gives float in [0, 1]. Pixels are
 --- those that Pillow reads, to the bit.
 ---
---- channels: 1, 3 or 4, converted as Pillow converts; else as stored (grey with transparency has 4, CMYK becomes 3).
---- orientation: false leaves the picture as the camera stored it. scale: 2, 4 or 8 decodes a JPEG to that part of its
---- sides, which is faster and gives other pixels than reading it whole and resizing. max_pixels: a picture of more is
---- refused, 2^27 by default. damaged: true takes what can be read of a damaged JPEG, the rest is grey.
+--- As stored, grey with transparency has 4 channels, and CMYK becomes 3. A scale of 2, 4 or 8 is faster, and gives other
+--- pixels than reading the picture whole and resizing it.
 ---
 --- Example:
 ---     image.save("x.png", nn.ones { 4, 6, 3 })
@@ -53,7 +51,7 @@ function M.load(path, options)
   return nn.image.load(path, options)
 end
 
---- The same for a file's bytes.
+--- Reads a PNG or JPEG picture from its bytes, as image.load reads a file.
 ---
 --- Example:
 ---     image.decode(image.encode(nn.ones { 4, 6, 3 })).shape  --> { 4, 6, 3 }
@@ -66,8 +64,7 @@ function M.decode(bytes, options)
   return nn.image.decode(bytes, options)
 end
 
---- What a file holds, from its header: height and width (upright, as load gives them), channels, depth (bits of a
---- stored sample), orientation (EXIF's 1 to 8), progressive.
+--- What a file holds, from its header.
 ---
 --- Example:
 ---     image.save("x.jpg", nn.ones { 4, 6, 3 })
@@ -83,9 +80,6 @@ end
 --- uint8, or of float in [0, 1]; C is 1 (grey), 3 (RGB) or, for PNG, 4 (RGBA). The file appears under its name only
 --- when it is complete.
 ---
---- For JPEG: quality from 1 to 100 (90); chroma "444", "422" or "420" (the default): how finely colours are stored;
---- progressive.
----
 --- Example:
 ---     image.save("x.png", nn.uniform({ 8, 8, 3 }, { seed = 1 }))  --> true
 ---     image.save("missing/x.png", nn.ones { 8, 8, 3 })
@@ -98,7 +92,7 @@ function M.save(path, picture, options)
   return nn.image.save(path, picture, options)
 end
 
---- The same as bytes; PNG unless the format says otherwise.
+--- The bytes of a picture as image.save would write them; PNG unless the format says otherwise.
 ---
 --- Example:
 ---     bytes = image.encode(nn.ones { 8, 8, 3 }, { format = "jpeg", quality = 80 })

@@ -177,6 +177,7 @@ function M.continuity(options) return build("continuity", options) end
 function M.kl(options) return build("kl", options) end
 
 --- What a recipe's plan may name: functions that make it, or { check =, places = } for what is made in a run only.
+---@package
 M.constructors = { cross_entropy = M.cross_entropy, hinge = M.hinge, continuity = M.continuity, kl = M.kl }
 
 -- ---- arithmetic ----

@@ -228,10 +228,10 @@ end
 ---@field size? integer           # 28: height and width of an image
 
 ---@class SmallResNetOptions: ModelOptions
----@field shortcut? "A"|"B"       # "A" (default) pads with channels of zeros, "B" projects by a 1x1 convolution
+---@field shortcut? "A"|"B"       # "A": pads with channels of zeros; "B" projects by a 1x1 convolution
 
 ---@class ResNetOptions: ModelOptions
----@field stem? "cifar"|"imagenet"  # "cifar" (default): 3x3 and no pooling; "imagenet": 7x7, stride 2, max pooling
+---@field stem? "cifar"|"imagenet"  # "cifar": 3x3, no pooling; "imagenet": 7x7 with stride 2, max pooling
 
 --- A fully connected network: flatten, then a linear layer and a rectifier for each hidden width, then the logits.
 ---
@@ -336,6 +336,7 @@ end
 function M.names() return spec.names(families) end
 
 --- What a recipe's plan may name, as in loss.lua: models are made in a run only.
+---@package
 M.constructors = {}
 for kind in pairs(families) do
   M.constructors[kind] = { check = function(options) check(kind, options) end }

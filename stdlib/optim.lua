@@ -684,6 +684,7 @@ function Average:swapped(f, ...)
 end
 
 --- What a recipe's plan may name, as in loss.lua.
+---@package
 M.constructors = { constant = M.constant, step = M.step, cosine = M.cosine, warmup = M.warmup, sgd = M.sgd,
                    adam = M.adam, adamw = M.adamw }
 

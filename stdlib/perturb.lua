@@ -299,7 +299,7 @@ local level_list = spec.any { spec.choice { "paper" }, spec.list { level_kind, m
 ---     --> saturation  4  saturation(×2)
 ---     --> hue  1  hue(+0.1)
 ---     --> hue  4  hue(+0.4)
----@param levels? "paper"|integer[]  # "paper", the default: 1 to 4
+---@param levels? "paper"|integer[]  # "paper": 1 to 4
 ---@param options? PerturbOptions
 ---@return fun(): string, integer, Perturbation
 function M.levels(levels, options)
@@ -572,6 +572,7 @@ function Perturbation:describe()
 end
 
 --- What a recipe's plan may name, as in loss.lua; perturb.px is there at once.
+---@package
 M.constructors = {}
 for name in ("brightness contrast saturation hue random_crop flip random_resized_crop level colour choice sequence "
   .. "identity maybe"):gmatch "%S+" do

@@ -225,6 +225,7 @@ function M.continuity(options) return require "probe.continuity"(options) end
 function M.logits(options) return require "probe.logits"(options) end
 
 --- What a recipe's plan may name, as in loss.lua.
+---@package
 M.constructors = { accuracy = M.accuracy, continuity = M.continuity }
 
 return M

@@ -202,7 +202,7 @@ end
 ---@field level number      # 0.95
 ---@field n integer         # observations behind it
 ---@field method string     # "wilson", "t", "bootstrap", "delta", "none", ...
----@field unit? string      # "%" and the like; value, low and high are in it
+---@field unit? string    # of value, low and high: "%" and the like
 ---@field se? number        # standard error, where the method has one
 ---@field items? number[]   # one number per test item whose mean is `value`; lets two runs be compared in pairs
 local Interval = {}

@@ -4,6 +4,7 @@
 --- A published mean and standard deviation stands here as its source prints it; `compare` sets it beside what a copy
 --- measures. CIFAR-10's deviation is the one of all its training pixels, 0.2470 0.2435 0.2616: the 0.2023 0.1994 0.2010
 --- that many programs use is the mean of the images' own deviations.
+---@package
 local folder = require "data.folder"
 local text = require "text"
 

@@ -17,6 +17,7 @@ local M = {}
 ---@field doc HelpDoc
 ---@field gives? boolean    # a function's body returns values
 ---@field module string     # whose page lists it
+---@field line? integer     # of that module's source, on which a function begins
 ---@field class? string     # a method's
 ---@field methods? HelpTopic[]   # of a class
 ---@field entries? HelpTopic[]   # of a module: functions and values
@@ -104,7 +105,7 @@ end
 
 local function topic_of(entry, path, module)
   return { path = path, name = path:match "[^.:]+$", kind = entry.kind, call = call_text(path, entry), doc = entry.doc,
-           arguments = entry.arguments, gives = entry.gives, module = module }
+           arguments = entry.arguments, gives = entry.gives, module = module, line = entry.line }
 end
 
 -- A class as scripts call its values: Part is part, DataSet is dataset.
@@ -211,7 +212,11 @@ function M.find(name)
   for _, topic in ipairs(index.class_list) do
     if word_of(topic.name) == name then return topic end
   end
-  return index.topics["nn." .. name]
+  if index.topics["nn." .. name] then return index.topics["nn." .. name] end
+  local plain = name:lower()
+  for _, topic in ipairs(index.list) do
+    if topic.path:lower() == plain or topic.path:lower() == "nn." .. plain then return topic end
+  end
 end
 
 --- The functions and methods with this last word ("load" is image.load, model:load and others), or in this table
@@ -228,24 +233,32 @@ function M.called(name)
   return found
 end
 
+-- A function written in Lua is told by the place of its source, one of C by where it stands.
+local function of_function(value)
+  local index = M.all()
+  local about = debug.getinfo(value, "S")
+  local module = about.short_src:match "^stdlib/(.*)%.lua$"
+  module = module and module:gsub("/", ".")
+  local samples = { Tensor = nn.zeros { 1 }, Model = nn.ReLU() }
+  for _, topic in ipairs(index.list) do
+    if about.what ~= "C" then
+      if topic.module == module and topic.line == about.linedefined then return topic end
+    elseif samples[topic.class] then
+      if samples[topic.class][topic.name] == value then return topic end
+    elseif topic.module == "nn" and topic.kind ~= "class" then
+      local at = nn
+      for word in topic.path:sub(4):gmatch "[%w_]+" do at = type(at) == "table" and at[word] or nil end
+      if at == value then return topic end
+    end
+  end
+end
+
 --- The topic of a value: a function, a module, or a value of a class.
 ---@param value any
 ---@return HelpTopic?
 function M.of(value)
+  if type(value) == "function" then return of_function(value) end
   local index = M.all()
-  if type(value) == "function" then
-    for _, topic in ipairs(index.list) do
-      local class = index.classes[topic.class]
-      if not class and topic.kind ~= "class" then
-        local at = topic.module == "nn" and nn or package.loaded[topic.module]
-        for word in topic.path:gsub("^[%w_]+%.?", "", 1):gmatch "[%w_]+" do
-          at = type(at) == "table" and rawget(at, word) or nil
-        end
-        if at == value then return topic end
-      end
-    end
-    return nil
-  end
   for _, topic in ipairs(index.module_list) do
     if value ~= nil and value == (topic.name == "nn" and nn or package.loaded[topic.name]) then return topic end
   end

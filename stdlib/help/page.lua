@@ -43,9 +43,19 @@ local function add_note(out, name, words, column, width)
   out[#out + 1] = head .. filled(words, width, indent)
 end
 
+-- What may be left out has a note that begins with its default: "128", "1: of the order", '"mnist": a name'.
+local function with_default(note)
+  local value, rest = note.note:match '^(%-?%d[%d.e-]*)(.*)$'
+  if not value then value, rest = note.note:match '^("[^"]*")(.*)$' end
+  if not value then value, rest = note.note:match '^(%l+)(.*)$' end
+  local word = value == "true" or value == "false" or value and not value:find "^%l"
+  local ends = word and not rest:find "^ or " and not rest:find "^ to " and not rest:find "^|"
+  return (note.name:find "%?$" and ends and "default " or "") .. note.note
+end
+
 local function note_text(note)
   if note.type == "" then return note.note or "" end
-  return note.type .. (note.note and ", " .. note.note or "")
+  return note.type .. (note.note and ", " .. with_default(note) or "")
 end
 
 local function column_of(notes)
@@ -60,10 +70,13 @@ local function returns_text(note)
   return kind .. (note.note and ", " .. note.note or "")
 end
 
--- The fields of a class, after those of the classes it takes fields from.
+-- The fields of a class, after those of the class it takes fields from.
 local function fields_of(class)
-  local parent = index.all().classes[class.parent]
-  local fields = parent and fields_of(parent) or {}
+  local parent, own, fields = index.all().classes[class.parent], {}, {}
+  for _, field in ipairs(class.doc.fields) do own[field.name] = true end
+  for _, field in ipairs(parent and fields_of(parent) or {}) do
+    if not own[field.name] then fields[#fields + 1] = field end
+  end
   return table.move(class.doc.fields, 1, #class.doc.fields, #fields + 1, fields)
 end
 

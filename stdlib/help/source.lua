@@ -25,6 +25,7 @@ local M = {}
 ---@field arguments string # "x, options"
 ---@field doc HelpDoc
 ---@field gives? boolean   # its body ends in a return with values
+---@field line integer     # on which it begins
 
 ---@class HelpModule
 ---@field name string
@@ -191,7 +192,9 @@ end
 function M.read(name, source)
   local module = { name = name, entries = {}, classes = {} }
   local block, open = {}, nil -- open: the function whose body is being read
+  local number = 0
   for line in (source .. "\n"):gmatch "(.-)\n" do
+    number = number + 1
     if open and line:find "^  return %S" then open.gives = true end
     local comment = line:match "^%-%-%-(.*)$"
     if comment then
@@ -201,7 +204,9 @@ function M.read(name, source)
         module.doc = M.doc(block)
         if module.doc.meta then module.name = module.doc.meta end
       else
-        open = read_code(module, line, block) or line ~= "end" and open or nil
+        local entry = read_code(module, line, block)
+        if entry then entry.line = number end
+        open = entry or line ~= "end" and open or nil
       end
       block = {}
     end

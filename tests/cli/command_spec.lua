@@ -118,8 +118,11 @@ describe("help", function()
   end)
 
   it("names the nearest topic", function()
-    assert.same({ code = 2, out = "", err = 'penumbra: help: no topic "Conv2"; did you mean "Conv2d"?\n' },
-      run { "help", "Conv2" })
+    assert.same({ code = 2, out = "", err = 'penumbra: help: no topic "Conv2e"; did you mean "Conv2d"?\n' },
+      run { "help", "Conv2e" })
+    assert.matches('^No topic "perturbations"; did you mean "Perturbation"%? These speak',
+      run({ "help", "perturbations" }).out)
+    assert.matches("^nn.Normalize%(", run({ "help", "normalize" }).out)
     contains('did you mean "spec.nearest"', run({ "help", "spec.nearst" }).err)
     contains('did you mean "nn.zeros"', run({ "help", "nn.zeroes" }).err)
   end)

@@ -135,12 +135,16 @@ describe("the help covers", function()
     for name, value in pairs {
       tensor = nn.ones { 1 }, model = nn.ReLU(), module = require "perturb", operation = nn.conv2d,
       perturbation = require "perturb".identity(), loss = require "loss".hinge(), call = nn.npz.load,
+      method = nn.ReLU().forward, operator = nn.ones({ 1 }).sum, count = nn.ones({ 1 }).count, lua = nn.ReLU().save,
+      step = require "optim".sgd({ nn.Linear(1, 1), lr = 1 }).step, px = require "perturb".px,
     } do
       local topic = index.of(value)
       found[name] = topic and topic.path
     end
     assert.same({ tensor = "Tensor", model = "Model", module = "perturb", operation = "nn.conv2d",
-                  perturbation = "Perturbation", loss = "Loss", call = "nn.npz.load" }, found)
+                  perturbation = "Perturbation", loss = "Loss", call = "nn.npz.load", method = "model:forward",
+                  operator = "nn.sum", count = "tensor:count", lua = "model:save", step = "optimizer:step",
+                  px = "perturb.px" }, found)
   end)
 end)
 
