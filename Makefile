@@ -61,7 +61,7 @@ BINDINGS = $(addprefix bindings/, \
   )
 
 VM = $(addprefix vm/, \
-  files.c host.c interrupt.c main.c process.c repl.c sandbox.c state.c \
+  editor.c files.c history.c host.c interrupt.c main.c process.c repl.c sandbox.c state.c terminal.c \
   )
 
 # Each is a program of its own, linked with nn and cmocka.
@@ -93,6 +93,8 @@ PACKAGES = openblas libpng libjpeg zlib
 # Without these, downloads (libcurl) and archives (libarchive: .zip, .tar, and what torch and NumPy keep in them) end in
 # a message that says so.
 OPTIONAL := $(foreach name,libcurl libarchive,$(shell $(PKG_CONFIG) --exists $(name) && echo $(name)))
+# Without it the prompt has no editing, history and completion.
+EDITOR := $(shell $(PKG_CONFIG) --exists libedit && echo libedit)
 
 ifneq ($(filter-out help clean lint,$(or $(MAKECMDGOALS),all)),)
   ifeq ($(LUA),)
@@ -112,7 +114,9 @@ NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(OPTIONAL)) \
               $(if $(filter libcurl,$(OPTIONAL)),-DNN_HAVE_CURL) \
               $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE)
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
+VM_CFLAGS  := $(if $(EDITOR),$(shell $(PKG_CONFIG) --cflags $(EDITOR)) -DVM_HAVE_EDITLINE)
 NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(OPTIONAL)) -lm
+VM_LIBS    := $(if $(EDITOR),$(shell $(PKG_CONFIG) --libs $(EDITOR)))
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
 
@@ -134,7 +138,8 @@ OUT      = build/$(VARIANT)
 PROGRAM  = $(OUT)/penumbra
 OBJECTS  = $(patsubst %.c,$(OUT)/%.o,$(NN) $(BINDINGS) $(VM) $(TESTS)) $(OUT)/embedded.o \
            $(FUZZERS:%=$(OUT)/tests/fuzz/%.o) $(FUZZER) $(OUT)/tests/fuzz/mutate.o $(OUT)/tests/fuzz/replay.o
-TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(OUT)/tests/server $(FUZZERS:%=$(OUT)/tests/replay_%)
+TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(FUZZERS:%=$(OUT)/tests/replay_%) \
+                $(OUT)/tests/server $(OUT)/tests/terminal
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
@@ -162,7 +167,7 @@ release double asan tsan:
 
 $(OUT)/nn/%.o: INCLUDE = -Inn $(NN_CFLAGS)
 $(OUT)/bindings/%.o: INCLUDE = -Inn -Ibindings $(LUA_CFLAGS)
-$(OUT)/vm/%.o: INCLUDE = -Inn -Ibindings -Ivm $(LUA_CFLAGS)
+$(OUT)/vm/%.o: INCLUDE = -Inn -Ibindings -Ivm $(LUA_CFLAGS) $(VM_CFLAGS)
 $(OUT)/embedded.o: INCLUDE = -Ivm $(LUA_CFLAGS)
 $(OUT)/tests/c/%.o $(OUT)/tests/fuzz/%.o: INCLUDE = -Inn $(NN_CFLAGS)
 
@@ -190,7 +195,7 @@ $(OUT)/embed: scripts/dev/embed.c $(OUT)/flags
 	$(call say,CC,$<)$(COMPILE) $(CFLAGS) -o $@ $<
 
 $(PROGRAM): $(patsubst %.c,$(OUT)/%.o,$(VM) $(BINDINGS) $(NN)) $(OUT)/embedded.o $(OUT)/lists
-	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LUA_LIBS) $(NN_LIBS)
+	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LUA_LIBS) $(VM_LIBS) $(NN_LIBS)
 
 $(OUT)/tests/%: $(OUT)/tests/c/%.o $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) $(LDFLAGS) -o $@ $^ $(TEST_LIBS) $(NN_LIBS)
@@ -201,16 +206,18 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/replay.o $(FUZZER
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/mutate.o $(FUZZER) $(patsubst %.c,$(OUT)/%.o,$(NN))
 	$(call say,LINK,$@)$(LINK) -fsanitize=fuzzer,$(FUZZ_CHECKS) $(LDFLAGS) -o $@ $^ $(NN_LIBS)
 
-# The other side of the tests of downloads.
-$(OUT)/tests/server: tests/cli/server.c $(OUT)/flags
+# The other side of the tests of downloads, and of those of the prompt.
+$(OUT)/tests/server $(OUT)/tests/terminal: $(OUT)/tests/%: tests/cli/%.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(COMPILE) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+LIBRARIES = $(NN_CFLAGS) $(VM_CFLAGS) $(EDITOR)
 
 # These two change only when what they hold changes: the command lines, the lists of files.
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(NN_CFLAGS) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
-	  printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(NN_CFLAGS) $(LINK) $(LDFLAGS)' > $@
+	@printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LIBRARIES) $(LINK) $(LDFLAGS)' | cmp -s - $@ || \
+	  printf '%s\n' '$(COMPILE) $(AVX2_FLAGS) $(AVX512_FLAGS) $(CFLAGS) $(LIBRARIES) $(LINK) $(LDFLAGS)' > $@
 
 $(OUT)/lists: FORCE
 	@mkdir -p $(@D)

@@ -156,19 +156,34 @@ end
 local cifar_fields = image_fields { shortcut = spec.choice { "A", "B", default = "A" } }
 local imagenet_fields = image_fields { stem = spec.choice { "cifar", "imagenet", default = "cifar" } }
 
+-- `input`: the sizes of the image that a model is made for, those of one item without the axis of items.
+local function small_family(n)
+  return { build = build_cifar_family(n), fields = cifar_fields,
+           input = function(options) return { 32, 32, options.channels } end }
+end
+
+local function large_family(block, counts)
+  local function input(options)
+    local side = options.stem == "imagenet" and 224 or 32
+    return { side, side, options.channels }
+  end
+  return { build = build_imagenet_family(block, counts), fields = imagenet_fields, input = input }
+end
+
 local families = {
-  mlp = { build = build_mlp, fields = fields {
+  mlp = { build = build_mlp, input = function(o) return o.shape or { o.inputs } end, fields = fields {
     inputs = spec.integer { min = 1, doc = "numbers per item" },
     shape = spec.list { spec.integer { min = 1 }, min = 1, doc = "of an item, in the place of inputs" },
     hidden = spec.list { spec.integer { min = 1 }, required = true, doc = "widths of the hidden layers" },
     dropout = spec.number { min = 0, below = 1, default = 0.0, doc = "after each hidden layer" } } },
-  lenet = { build = build_lenet, fields = image_fields { size = spec.integer { min = 12, default = 28 } } },
-  resnet8 = { build = build_cifar_family(1), fields = cifar_fields },
-  resnet20 = { build = build_cifar_family(3), fields = cifar_fields },
-  resnet56 = { build = build_cifar_family(9), fields = cifar_fields },
-  resnet18 = { build = build_imagenet_family(basic, { 2, 2, 2, 2 }), fields = imagenet_fields },
-  resnet34 = { build = build_imagenet_family(basic, { 3, 4, 6, 3 }), fields = imagenet_fields },
-  resnet50 = { build = build_imagenet_family(bottleneck, { 3, 4, 6, 3 }), fields = imagenet_fields },
+  lenet = { build = build_lenet, input = function(o) return { o.size, o.size, o.channels } end,
+            fields = image_fields { size = spec.integer { min = 12, default = 28 } } },
+  resnet8 = small_family(1),
+  resnet20 = small_family(3),
+  resnet56 = small_family(9),
+  resnet18 = large_family(basic, { 2, 2, 2, 2 }),
+  resnet34 = large_family(basic, { 3, 4, 6, 3 }),
+  resnet50 = large_family(bottleneck, { 3, 4, 6, 3 }),
 }
 
 -- Whether one of the values is known in a run only.
@@ -202,6 +217,7 @@ local function make(kind, options)
   local model = families[kind].build(options)
   model:initialise(options.seed or nn.next_seed())
   model.kind, model.classes = kind, options.classes
+  model.input = families[kind].input(options)
   options.seed = nil
   model.options = options
   return model

@@ -49,9 +49,20 @@ static int clock_seconds(lua_State *L) {
   return 1;
 }
 
-/* host.terminal(stream) -> whether standard input (0), output (1) or error (2) is a terminal */
-static int terminal(lua_State *L) {
-  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+/* host.append_shared(path, text, most) -> true, or nil, message, code: adds text to a file that its owner may read and
+ * several processes add to; one of more than `most` bytes loses its older half first */
+static int append_shared(lua_State *L) {
+  size_t length;
+  const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+  lua_Integer most = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, most > 0, 3, "a size above 0 expected");
+  if (vm_append_line(path, text, length, (size_t)most) != 0) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(errno));
+    lua_pushliteral(L, "io");
+    return 3;
+  }
+  lua_pushboolean(L, true);
   return 1;
 }
 
@@ -72,11 +83,14 @@ static int real_path(lua_State *L) {
 int vm_open_host(lua_State *L) {
   static const luaL_Reg functions[] = {
     { "modules", modules }, { "recipes", recipes }, { "source", source }, { "clock", clock_seconds },
-    { "terminal", terminal }, { "real_path", real_path }, { NULL, NULL },
+    { "append_shared", append_shared }, { "real_path", real_path }, { NULL, NULL },
   };
   luaL_newlib(L, functions);
+  lua_pushboolean(L, vm_editor_built);  /* host.edits: lines typed at a terminal can be edited */
+  lua_setfield(L, -2, "edits");
   vm_open_processes(L);
   vm_open_files(L);
   vm_open_interrupts(L);
+  vm_open_terminal(L);
   return 1;
 }

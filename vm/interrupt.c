@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <lualib.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ static lua_State *volatile running;
 static volatile sig_atomic_t seen;
 static volatile sig_atomic_t deferring, kept;  /* kept: the signal that came while deferring, or 0 */
 static bool taken;                             /* somebody asked for it */
+static pthread_t main_thread;
 
 static void stop(lua_State *L, lua_Debug *record) {
   (void)record;
@@ -37,6 +39,10 @@ static void stop_soon(lua_State *L) {
 }
 
 static void on_interrupt(int signal) {
+  if (!pthread_equal(pthread_self(), main_thread)) {  /* what waits in a call is to return from it */
+    pthread_kill(main_thread, signal);
+    return;
+  }
   if (deferring && kept == 0) {
     static const char text[] = "\r\33[Kone moment: this step is finished and saved; Ctrl-C again stops now\n";
     int reason = errno;
@@ -53,6 +59,7 @@ static void on_interrupt(int signal) {
 }
 
 void vm_interrupt_install(void) {
+  main_thread = pthread_self();
   struct sigaction old, action = { .sa_handler = on_interrupt };
   sigemptyset(&action.sa_mask);
   if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;

@@ -189,8 +189,7 @@ static int run(lua_State *L, int argc, char **argv) {
     if (status != 0) return status;
   }
   if (rest < argc) return run_arguments(L, argv + rest, argc - rest);
-  if (!code) vm_repl(L);
-  return 0;
+  return code ? 0 : vm_repl(L);
 }
 
 int main(int argc, char **argv) {

@@ -74,10 +74,12 @@ void vm_open_modules(lua_State *L, lua_CFunction open_nn, lua_CFunction open_hos
 static int require_global(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING) return 0;
   const char *name = lua_tostring(L, 2);
-  if (strcmp(name, "nn") != 0 && find_module(name) == NULL) return 0;
+  bool show = strcmp(name, "show") == 0;
+  if (!show && strcmp(name, "nn") != 0 && find_module(name) == NULL) return 0;
   lua_getglobal(L, "require");
-  lua_pushvalue(L, 2);
+  lua_pushstring(L, show ? "terminal" : name);
   lua_call(L, 1, 1);
+  if (show) lua_getfield(L, -1, "show");
   lua_pushvalue(L, 2);
   lua_pushvalue(L, -2);
   lua_rawset(L, 1);
@@ -143,6 +145,21 @@ static void point_at_script(lua_State *L) {
   }
 }
 
+static const char describing[] = "vm.describe";
+
+void vm_set_describe(lua_State *L) { lua_setfield(L, LUA_REGISTRYINDEX, describing); }
+
+/* The text that the prompt makes of the message at the top, or the message as it is. */
+static void describe_further(lua_State *L) {
+  if (lua_getfield(L, LUA_REGISTRYINDEX, describing) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushvalue(L, -2);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) lua_replace(L, -2);
+  else lua_pop(L, 1);
+}
+
 /* The exit code that the last error asked for in its field `exit`, as one does that stops a run on purpose; else 0. */
 static int wished_code;
 
@@ -156,6 +173,7 @@ static int describe_error(lua_State *L) {
   }
   point_at_script(L);
   if (traceback) luaL_traceback(L, L, lua_tostring(L, -1), 1);
+  else describe_further(L);
   return 1;
 }
 

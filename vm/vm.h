@@ -17,7 +17,7 @@ lua_State *vm_open(void);
 /* Lets `require` find the embedded modules, "nn" and "host" (NULL: there is none) through these. */
 void vm_open_modules(lua_State *L, lua_CFunction open_nn, lua_CFunction open_host);
 
-/* Lets every module be used by its name without `require`, as at the prompt and in -e. */
+/* Lets every module be used by its name without `require`, as at the prompt and in -e, and terminal.show as `show`. */
 void vm_lazy_globals(lua_State *L);
 
 /* Shows where an uncaught error came from. */
@@ -26,6 +26,10 @@ void vm_set_traceback(bool on);
 /* Calls the function below `arguments` values. On an error prints it and returns VM_FAILED, or VM_INTERRUPTED when
  * Ctrl-C was the cause; the stack then holds neither function nor arguments. */
 int vm_call(lua_State *L, int arguments, int results);
+
+/* Of every error from now on the function at the top of the stack (which is popped) makes what is printed: it gets the
+ * message while the stack that raised it is still there. */
+void vm_set_describe(lua_State *L);
 
 /* Prints the error value on the top of the stack as `penumbra: message`, and pops it. */
 void vm_report(lua_State *L);
@@ -69,9 +73,34 @@ void vm_interrupt_install(void);
 /* Whether Ctrl-C came since the last call; an interrupt that nobody served yet is dropped. */
 bool vm_interrupt_take(void);
 
+/* ---- editor.c ---- */
+
+enum { VM_LINE_READ, VM_LINE_END, VM_LINE_DROPPED };
+
+extern const bool vm_editor_built;  /* this build has libedit */
+
+/* Makes standard input a terminal on which lines are edited; false: it is none, or this build cannot. */
+bool vm_editor_open(lua_State *L);
+void vm_editor_close(void);
+/* VM_LINE_READ pushes the line without its end; the others (the input is at its end; Ctrl-C) push nothing. */
+int vm_editor_read(lua_State *L, const char *prompt);
+/* Puts an entry, which may have several lines, among those that can be recalled. */
+void vm_editor_remember(const char *entry);
+
+/* ---- history.c ---- */
+
+/* Adds text that ends a line to a file that is made for its owner only. One of more than `most` bytes loses its older
+ * half first. Not 0: errno says why. */
+int vm_append_line(const char *path, const char *text, size_t length, size_t most);
+
+/* ---- terminal.c ---- */
+
+/* Adds terminal, terminal_size and terminal_ask to the table at the top of the stack. */
+void vm_open_terminal(lua_State *L);
+
 /* ---- repl.c ---- */
 
-/* Reads, runs and prints until the input ends. */
-void vm_repl(lua_State *L);
+/* Reads, runs and prints until the input ends; from a file or pipe until an entry fails. Returns an exit code. */
+int vm_repl(lua_State *L);
 
 #endif

@@ -50,13 +50,27 @@ A script chooses others with os.exit.
 M.prompt = [==[
 At the prompt an expression prints its value, and `_` is the last value. An unfinished entry goes on at `>>`. Every
 module is there by its name (nn, data, models, ...), without `require`; `local` at the start of an entry makes a global,
-so that the lines of a script can be typed as they are.
+so that the lines of a script can be typed as they are. An error shows the lines of yours that led to it; the session
+goes on.
 
-  help()           the overview
-  help(nn.conv2d)  help on an operation, a module, a function of one, or a value; also help "conv2d"
-  ?conv2d          the same
-  Ctrl-C           stops what runs, or drops the entry
-  Ctrl-D           leaves
+  help()            the overview
+  help(nn.conv2d)   help on an operation, a module, a function of one, or a value; also help "conv2d"
+  ?conv2d           the same
+  show(x)           draws a picture, or a batch of them: `help terminal.show`
+  :time EXPR        how long it takes, the best of several runs when it is short
+  :mem              memory: of tensors, of Lua, of the process
+  :reload MODULE    reads a module again, from its file or from PENUMBRA_PATH
+  :help             these words
+  :quit             leaves
+
+  Tab               completes names, fields, methods, and paths inside strings; shows them where there are several
+  Up, Down, Ctrl-R  earlier entries, also those of other sessions
+  Ctrl-C            stops what runs, or drops the line
+  Ctrl-D            leaves
+
+What was typed is kept in penumbra/history below $XDG_STATE_HOME or ~/.local/state. Keys are those of libedit; ~/.editrc
+changes them. A build without libedit reads plain lines. From a file or a pipe (penumbra < file) entries are run one by
+one without a prompt, and the first that fails ends it with exit code 1.
 ]==]
 
 M.errors = [==[

@@ -38,18 +38,38 @@ describe("the prompt", function()
     assert.matches("^image: .*enlarge, .*grid, .*save\n", session("image").out)
   end)
 
-  it("survives errors and says their line", function()
-    local r = session("error 'first'", "x = = 1", "=", "local t = nil", "t.x", "'alive'")
-    assert.equal("alive\n", r.out)
-    assert.equal(0, r.code)
-    assert.matches("^penumbra: stdin:1: first\n", r.err)
-    assert.matches("\npenumbra: stdin:2: ", r.err)
-    assert.matches("\npenumbra: stdin:3: ", r.err)
-    assert.matches("\npenumbra: stdin:5: attempt to index a nil value", r.err)
+  it("ends at the first entry that fails, and says its line", function()
+    assert.same({ code = 1, out = "1\n", err = "penumbra: stdin:2: first\n" }, session("1", "error 'first'", "3"))
+    assert.same({ code = 1, out = "", err = [[
+penumbra: stdin:1: unexpected symbol near '='
+  stdin:1  x = = 1
+]] }, session("x = = 1", "3"))
+    assert.matches("^penumbra: stdin:3: attempt to index a nil value", session("local t = nil", "", "t.x").err)
+    local r = program.run({ "--traceback" }, "error 'first'\n")
+    assert.equal(1, r.code)
+    assert.matches("\nstack traceback:\n", r.err)
+  end)
+
+  it("shows the lines that led to an error", function()
+    assert.equal([[
+penumbra: stdin:2: attempt to index a nil value (field 'y')
+  stdin:2  in f  return x.y.z
+  stdin:5  in g  f{}
+  stdin:8        g()
+]], session("function f(x)", "  return x.y.z", "end", "function g()", "  f{}", "end", "", "g()").err)
+    local deep = session("function f(n) if n == 0 then error 'deep' end return (f(n - 1)) end", "f(100)").err
+    assert.matches("^penumbra: stdin:1: deep\n", deep)
+    assert.matches("\n  %.%.%.%s+96 more\n$", deep)
+    assert.matches("stack overflow", session("function f() return 1 + f() end", "f()").err)
+    local own_text = "local M = {}\nfunction M.f(x)\n  return x + {}\nend\nreturn M\n"
+    program.with_files({ ["own.lua"] = own_text }, function(folder)
+      local own = session(("package.path = %q"):format(folder .. "/?.lua"), 'own = require "own"', "own.f(1)").err
+      assert.matches("\n  /%S*/own%.lua:3  in %S*f  return x %+ {}\n  stdin:3%s+own%.f%(1%)\n$", own)
+    end)
   end)
 
   it("tells of an entry that never ends", function()
-    assert.equal("penumbra: stdin:1: unexpected symbol near <eof>\n", session("f(").err)
+    assert.matches("^penumbra: stdin:1: unexpected symbol near <eof>\n", session("f(").err)
   end)
 
   it("has modules by name, and help", function()
@@ -60,10 +80,231 @@ describe("the prompt", function()
     assert.equal("penumbra: stdin:5: help: nothing is written about this number\n", r.err)
   end)
 
-  it("shows a banner and prompts on a terminal only", function()
-    if not os.execute "script -qec true /dev/null > /dev/null 2>&1" then pending "script(1) makes no terminal here" end
-    local r = program.shell([[(sleep 0.3; printf '1 +\n1\n'; sleep 0.3) | script -qec "'$PENUMBRA'" /dev/null]])
-    assert.matches("Penumbra %d+%.%d+%.%d+ %(Lua 5%.4", r.out)
-    assert.matches("\r\n> .*>> .*2\r\n> ", r.out)
+  it("shows models as tables of layers", function()
+    local out = session("models.lenet { classes = 10, channels = 1 }").out
+    assert.matches("\nconv1%s+Conv2d%s+28x28x6%s+156%s+239,904\n", out)
+    assert.matches("\nlenet: 61,706 parameters, 852,370 FLOPs for 28x28x1\n$", out)
+    out = session("models.resnet50 { classes = 10 }:freeze 'layer1'").out
+    assert.matches("\n  0%s+Residual %*%s+32x32x256%s+75,008%s+%d+ M\n", out)
+    assert.matches("\n%d+ layers in all: [^\n]+\n$", out)
+    local _, lines = out:gsub("\n", "")
+    assert.is_true(lines < 48)
+    assert.matches("\n0%s+Linear%s+8\n", session("nn.Sequential { nn.Linear(3, 2) }").out)
+  end)
+
+  it("does not flood the screen", function()
+    local r = session("('x'):rep(1e6)", "local t = {} for i = 1, 1e5 do t[i] = i end", "t", "{ t, ('y'):rep(1e6) }")
+    assert.equal(0, r.code)
+    assert.is_true(#r.out < 6000, #r.out)
+    assert.matches("\n%.%.%. 1 MB in all\n", r.out)
+  end)
+
+  it("times, weighs and reloads", function()
+    program.with_files({ ["own.lua"] = "return { n = 1 }\n" }, function(folder)
+      local r = session(("package.path = %q"):format(folder .. "/?.lua"), 'own = require "own"',
+        ("io.open(%q, 'w'):write 'return { n = 2 }':close()"):format(folder .. "/own.lua"), "own.n", ":reload own",
+        "own.n", "require 'own' == own", ":time 1 + 1", ":time for i = 1, 10 do end", ":mem", ":help")
+      assert.equal("", r.err)
+      assert.matches("\n1\nown, from /%S+/own%.lua\n2\ntrue\n[%d.]+ [nµ]s, the best of %d+ runs\n", r.out)
+      assert.matches("\ntensors%s+[%d.]+ %a+ in %d+\n", r.out)
+      assert.matches("\n  :reload MODULE%s", r.out)
+    end)
+    assert.equal('penumbra: unknown word ":tiem"; did you mean ":time"?\n', session(":tiem 1").err)
+    assert.equal("penumbra: :reload: nn is a part of the program\n", session(":reload nn").err)
+    assert.same({ code = 0, out = "1\n", err = "" }, session("1", ":quit", "2"))
+  end)
+end)
+
+-- ---- in a terminal ----
+
+local state = os.tmpname()
+os.remove(state)
+
+--- Types a script of tests/cli/terminal.c at the program; gives what appeared.
+local function typed(script, rows, columns)
+  local r = program.shell(("XDG_STATE_HOME=%s TERM=xterm HOME=/nonexistent %s %d %d \"$PENUMBRA\""):format(
+    program.quote(state), program.quote(program.path:match "^(.*)/" .. "/tests/terminal"), rows or 24, columns or 80),
+    script)
+  if r.code == 77 then pending(r.err) end
+  assert.equal("", r.err, r.out)
+  return r.out
+end
+
+describe("the prompt in a terminal", function()
+  local edits = program.run({ "-e", "print(require 'host'.edits)" }).out == "true\n"
+  local function editing()
+    if not edits then pending "this build has no libedit" end
+  end
+  teardown(function() os.execute("rm -rf " .. program.quote(state)) end)
+
+  it("shows a banner and prompts, and goes on after an error", function()
+    local out = typed [[
+expect 5 >\x20
+send 1 +\n
+expect 2 >>\x20
+send 1\n
+expect 2 2
+expect 2 >\x20
+send error "mine"\n
+expect 2 penumbra: stdin:3: mine
+expect 2 >\x20
+send "alive"\n
+expect 2 alive
+expect 2 >\x20
+send \x04
+end 2 0
+plain]]
+    assert.matches("^Penumbra %d+%.%d+%.%d+ %(Lua 5%.4", out)
+  end)
+
+  it("completes", function()
+    editing()
+    typed [[
+expect 5 >\x20
+send x = nn.unif\t{2, 3}\n
+expect 2 >\x20
+send x:matm\t
+expect 2 ul
+send (x:transpose(1, 2))\n
+expect 2 float [2x2]
+expect 2 >\x20
+send x:a\t
+expect 2 argmax
+expect 2 > x:a
+send bs()[1][1]\n
+expect 2 float []
+expect 2 >\x20
+send x.sha\t[2]\n
+expect 2 3
+expect 2 >\x20
+send image.load "tests/cli/pro\t
+expect 2 tests/cli/pro
+send gr\t
+expect 2 am.lua"
+send \x03
+expect 2 >\x20
+send :rel\tmod\t
+expect 2 els
+send \x03
+expect 2 >\x20
+send nosuch.thi\t
+wait 0.1
+send \x03
+expect 2 >\x20
+send \x04
+end 2 0]]
+  end)
+
+  it("remembers what was typed, entries of several lines as one, also in the next session", function()
+    editing()
+    typed [[
+expect 5 >\x20
+send kept = "grüße"\n
+expect 2 >\x20
+send for i = 1, 2 do\n
+expect 2 >>\x20
+send print(i * 100 + 11)\n
+expect 2 >>\x20
+send end\n
+expect 2 211
+expect 2 >\x20
+send \e[A
+wait 0.1
+send \n
+expect 2 211
+expect 2 >\x20
+send \x04
+end 2 0]]
+    typed [[
+expect 5 >\x20
+send "other"\n
+expect 2 other
+expect 2 >\x20
+send \e[A
+wait 0.1
+send \e[A
+wait 0.1
+send \n
+expect 2 111
+expect 2 211
+expect 2 >\x20
+send \x12kept
+wait 0.1
+send \n
+expect 2 >\x20
+send kept\n
+expect 2 grüße
+expect 2 >\x20
+send \x04
+end 2 0]]
+    local lfs = require "lfs"
+    assert.equal("rw-------", lfs.attributes(state .. "/penumbra/history", "permissions"))
+    local file = assert(io.open(state .. "/penumbra/history"))
+    local text = file:read "a"
+    file:close()
+    contains('kept = "grüße"\n', text)
+    contains("for i = 1, 2 do\\nprint(i * 100 + 11)\\nend\n", text)
+  end)
+
+  it("drops a line and stops a computation on Ctrl-C", function()
+    typed [[
+expect 5 >\x20
+send 1 + nonsense\x03
+expect 1 >\x20
+send "alive"\n
+expect 2 alive
+expect 2 >\x20
+send for i = 1, 3 do\n
+expect 2 >>\x20
+send \x03
+expect 1 >\x20
+send x = nn.uniform{64, 64} while true do x:matmul(x) end\n
+wait 0.3
+send \x03
+expect 1 interrupted
+expect 2 >\x20
+send x = nn.zeros{4096, 4096} x:matmul(x):matmul(x):matmul(x)\n
+wait 0.5
+send \x03
+expect 1 interrupted
+expect 2 >\x20
+send x[1][1]\n
+expect 2 float []
+expect 2 >\x20
+send \x04
+end 2 0
+plain]]
+  end)
+
+  it("gives the terminal back whatever ends it", function()
+    editing()
+    for _, signal in ipairs { 15, 1, 3 } do
+      typed(("expect 5 >\\x20\nsend half a li\nexpect 1 li\nsignal %d\nend 2 %d\nplain\n"):format(signal, 128 + signal))
+    end
+    typed "expect 5 >\\x20\nsend os.exit(7)\\n\nend 2 7\nplain\n"
+    typed "expect 5 >\\x20\nsend :quit\\n\nend 2 0\nplain\n"
+  end)
+
+  it("comes back after it was stopped, and follows the window's size", function()
+    editing()
+    typed([[
+expect 5 >\x20
+send 40 +
+expect 1 40 +
+signal 20
+wait 0.2
+plain
+signal 18
+expect 1 40 +
+size 24 40
+wait 0.1
+send  2\n
+expect 2 42
+expect 2 >\x20
+send require "terminal".width()\n
+expect 2 40
+expect 2 >\x20
+send \x04
+end 2 0]], 24, 80)
   end)
 end)
