@@ -35,8 +35,8 @@ local M = {}
 --- Reads a PNG or JPEG file, told by its content: uint8 [H x W x C]; a PNG of 16 bits gives float in [0, 1]. Pixels are
 --- those that Pillow reads, to the bit.
 ---
---- As stored, grey with transparency has 4 channels, and CMYK becomes 3. A scale of 2, 4 or 8 is faster, and gives other
---- pixels than reading the picture whole and resizing it.
+--- As stored, grey with transparency has 4 channels, and CMYK becomes 3. A scale of 2, 4 or 8 is faster, and gives
+--- other pixels than reading the picture whole and resizing it.
 ---
 --- Example:
 ---     image.save("x.png", nn.ones { 4, 6, 3 })

@@ -98,7 +98,7 @@ describe("help", function()
   it("explains methods, and the fields of their options", function()
     local text = run({ "help", "part:batches" }).out
     assert.matches("^part:batches%(options%?%)\n", text)
-    assert.matches("\n  BatchOptions\n    size%? +integer, 128\n", text)
+    assert.matches("\n  BatchOptions\n    size%? +integer, default 128\n", text)
     assert.matches("^model:load%(path, options%?%)\n", run({ "help", "model:load" }).out)
     assert.matches("\n  part:take%(n, seed%?%) ", run({ "help", "Part" }).out)
   end)
