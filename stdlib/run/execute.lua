@@ -129,7 +129,7 @@ local function make(job, report, options, keeper)
   })
   if not outcome.complete then return nil end
   write_results(job, outcome, built.model.class_names)
-  keeper:finish()
+  keepers.tidy(folder)
   return folder_of.read(folder, job.hash)
 end
 

@@ -6,6 +6,7 @@ local execute = require "run.execute"
 local file = require "file"
 local folder_of = require "run.folder"
 local json = require "json"
+local keepers = require "train.keeper"
 local plan = require "plan"
 local progress = require "progress"
 local recipe = require "recipe"
@@ -204,7 +205,7 @@ function M.make(jobs, options, say)
     job.results = not options.fresh and folder_of.read(job.folder, job.hash) or nil
     job.reused = job.results ~= nil
     width = math.max(width, text.width(job.label))
-    if not job.reused then work[#work + 1] = job end
+    if job.reused then keepers.tidy(job.folder) else work[#work + 1] = job end
   end
   for _, job in ipairs(jobs) do
     job.label_width = width

@@ -116,10 +116,11 @@ function Keeper:clear()
   remove_checkpoints(self.folder)
 end
 
---- Removes the checkpoints of a training that is complete.
-function Keeper:finish()
-  remove_checkpoints(self.folder)
-  os.remove(self.folder .. "/stopped.json")
+--- Removes the checkpoints of a training that is complete, if they are still there.
+---@param folder string
+function M.tidy(folder)
+  remove_checkpoints(folder)
+  os.remove(folder .. "/stopped.json")
 end
 
 -- ---- rows ----
