@@ -397,7 +397,7 @@ function Loss:__call(model, x, y, at)
 end
 
 --- What a call with the same arguments sends through the network, for those who look for what is wrong with it: the
---- images of each view (`perturb` is nil for the clean ones), and the passes.
+--- images of each view (`perturb` is nil for the clean ones) and the first term that looks at it, and the passes.
 ---
 --- Example:
 ---     objective = loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }
@@ -409,11 +409,14 @@ end
 ---@param x Tensor
 ---@param y Tensor
 ---@param at { seed: integer, step: integer }
----@return { perturb?: Perturbation, images: Tensor }[] views, { images: Tensor, seed: integer }[] passes
+---@return { perturb?: Perturbation, images: Tensor, term: string }[] views, { images: Tensor, seed: integer }[] passes
 function Loss:passes(model, x, y, at)
-  local views, out = views_of(self.terms), {}
-  local images = images_of(views, model, x, y, at.seed, at.step)
+  local views, places = views_of(self.terms)
+  local images, out, labels = images_of(views, model, x, y, at.seed, at.step), {}, names(self.terms)
   for i, view in ipairs(views) do out[i] = { perturb = view ~= CLEAN and view or nil, images = images[i] } end
+  for i = #self.terms, 1, -1 do
+    for _, place in ipairs(places[i]) do out[place].term = labels[i] end
+  end
   return out, passes_of(images, separate(self.terms), nn.derive(at.seed, DROPOUT, at.step))
 end
 

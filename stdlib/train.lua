@@ -210,7 +210,7 @@ local function keeper_of(call)
   elseif not call.resume then
     keeper:close()
     error(format("train: %s holds a training already: resume = true goes on with it, fresh = true removes it",
-                 call.out), 0)
+                 call.out), 3)
   end
   return keeper
 end

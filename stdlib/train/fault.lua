@@ -18,20 +18,24 @@ local function whole(tensor)
   return M.finite(low:item()) and M.finite(high:item())
 end
 
---- The first of a model's parameters and running statistics that holds a number that is none: its name, or nil.
----@param model Model
----@return string?
-function M.in_weights(model)
-  local state = model:state()
+-- The name of the first that holds a number that is none.
+local function first_bad(list)
   return nn.no_grad(function()
-    for _, list in ipairs { model:named_parameters(), model:buffers() } do
-      for _, entry in ipairs(list) do
-        local tensor = state[entry.name]
-        if tensor and tensor.type == "float" and not whole(tensor) then return entry.name end
-      end
+    for _, entry in ipairs(list) do
+      if entry.tensor.type == "float" and not whole(entry.tensor) then return entry.name end
     end
   end)
 end
+
+--- The first of a model's parameters that holds a number that is none: its name, or nil.
+---@param model Model
+---@return string?
+function M.in_parameters(model) return first_bad(model:named_parameters()) end
+
+--- The same with its running statistics.
+---@param model Model
+---@return string?
+function M.in_weights(model) return M.in_parameters(model) or first_bad(model:buffers()) end
 
 -- The layers with parameters, in their order.
 local function layers(model)
@@ -57,19 +61,20 @@ local function leaving_statistics(model, f)
 end
 
 --- Where a batch stops being numbers on its way through the network in training: `perturbation brightness(32)`, or
---- `layer "layer2.0.bn1"`, the first with parameters; nil when its logits are numbers.
+--- `layer "layer2.0.bn1"`, the first with parameters; nil when its logits are numbers. And the term of the loss that
+--- asked for the perturbation.
 ---@param objective Loss
 ---@param model Model
 ---@param x Tensor
 ---@param y Tensor
 ---@param at { seed: integer, step: integer }
----@return string?
+---@return string? where, string? term
 function M.in_pass(objective, model, x, y, at)
   return nn.no_grad(leaving_statistics, model, function()
     local views, passes = objective:passes(model, x, y, at)
     for _, view in ipairs(views) do
       if not whole(view.images) then
-        return view.perturb and "perturbation " .. tostring(view.perturb) or "the images"
+        return view.perturb and "perturbation " .. tostring(view.perturb) or "the images", view.term
       end
     end
     local paths = layers(model)

@@ -207,7 +207,7 @@ function M.restore(run)
     end
   end
   if state.epoch > run.options.epochs then
-    error(stops.new(format("%s was trained for %d epochs, now it is %d; %s", run.keeper.folder, state.epoch - 1,
+    error(stops.new(format("%s is in epoch %d already, now %d are asked for; %s", run.keeper.folder, state.epoch,
                            run.options.epochs, run.keeper.anew)), 0)
   end
   run.at = state
@@ -249,11 +249,11 @@ end
 local function check_finite(run, terms, x, y, position)
   for _, term in ipairs(terms) do
     if not fault.finite(term.raw) then
-      local where = fault.in_pass(run.objective, run.model, x, y, position)
-      local weight = fault.in_weights(run.model)
+      local where, asked_by = fault.in_pass(run.objective, run.model, x, y, position)
+      local weight = fault.in_parameters(run.model)
       error(stops.new(format('loss is %s at step %d (epoch %d); first in term "%s"%s%s',
-                             term.raw ~= term.raw and "NaN" or "infinite", run.at.step, run.at.epoch, term.name,
-                             where and ", " .. where or "",
+                             term.raw ~= term.raw and "NaN" or "infinite", run.at.step, run.at.epoch,
+                             asked_by or term.name, where and ", " .. where or "",
                              weight and format('; "%s" is not finite', weight) or "")), 0)
     end
   end

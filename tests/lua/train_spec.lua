@@ -1,5 +1,7 @@
 --- The training loop on sets small enough to learn in a moment: same seed, same run; what it writes, reports, refuses.
+local checkpoint = require "checkpoint"
 local data = require "data"
+local fault = require "train.fault"
 local file = require "file"
 local image = require "image"
 local json = require "json"
@@ -107,6 +109,30 @@ describe("train", function()
       .. "finite", message(wounded))
   end)
 
+  it("never keeps weights that are no numbers", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    local ok, problem = pcall(train, task { loss = 1e8 * loss.cross_entropy(), optimizer = optim.sgd { lr = 1e38 },
+                                            out = folder, checkpoint_steps = 1 })
+    assert.is_false(ok)
+    assert.matches('^"fc%d%.%a+" of the model is no longer finite after step 1 %(epoch 1%)$', tostring(problem))
+    assert.is_nil(checkpoint.peek(folder))
+    assert(file.remove_folder(folder))
+  end)
+
+  it("leaves the running statistics alone when it looks for what is wrong", function()
+    local model = models.resnet8 { classes = 4, seed = 1 }
+    local objective = loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }
+    local x, y = data.synthetic().train:batches { size = 8 }()
+    local before = model:state()["bn1.running_var"]:tolist()
+    assert.is_nil(fault.in_pass(objective, model, x, y, { seed = 1, step = 0 }))
+    assert.same(before, model:state()["bn1.running_var"]:tolist())
+    nn.no_grad(function() model:state()["layer2.0.bn1.weight"]:set(3, math.huge) end)
+    assert.equal('layer "layer2.0.bn1"', fault.in_pass(objective, model, x, y, { seed = 1, step = 0 }))
+    assert.equal("layer2.0.bn1.weight", fault.in_weights(model))
+    assert.same(before, model:state()["bn1.running_var"]:tolist())
+  end)
+
   it("follows a schedule over the whole run, clips and averages", function()
     local run = train(task { epochs = 4, schedule = optim.cosine { floor = 0.5 } })
     assert.near(1e-2, run.history[1].lr, 1e-9)
@@ -182,6 +208,73 @@ describe("train", function()
     assert.equal(19, run.history[3].images)
     for _, name in ipairs(names) do os.remove(folder .. "/" .. name) end
     lfs.rmdir(folder)
+  end)
+
+  it("sets a validation part apart, by the seed", function()
+    local function split(seed)
+      local run = train(task { validation = 0.1, seed = seed, epochs = 2 })
+      assert.equal(180, run.history[2].images)
+      return run
+    end
+    local run = split(5)
+    assert.equal("synthetic(3).train:split(0.1, 5).validation", run.validation)
+    assert.same(split(5).history, run.history)
+    assert.not_same(split(6).history[2].validation_loss, run.history[2].validation_loss)
+    assert.error_matches(function() train(task { validation = 0.001 }) end,
+                         "validation part of 0.001 leaves nothing of 200 images")
+  end)
+
+  -- Wrong labels: what is learned does not hold for the validation part, which gets worse.
+  local function overfitting(options)
+    local set = data.synthetic { classes = 4, train = 120, test = 60, side = 8, noise = 0.9, seed = 3 }
+    options.data, options.optimizer = set, optim.adam { lr = 3e-2 }
+    options.validation = options.validation or 0.5
+    return task(options)
+  end
+
+  it("measures the best weights on request, and stops early", function()
+    local options = overfitting { epochs = 30, choose = "best", choose_by = "loss", patience = 4,
+                                  probes = { probe.accuracy() } }
+    local run = train(options)
+    assert.is_true(run.early)
+    assert.equal(#run.history, run.best.epoch + 4)
+    assert.is_true(run.epochs < 30)
+    local least = math.huge
+    for _, row in ipairs(run.history) do least = math.min(least, row.validation_loss) end
+    assert.equal(least, run.best.value)
+    -- The same as a training that ends there.
+    local short = overfitting { epochs = run.best.epoch, probes = { probe.accuracy() } }
+    train(short)
+    assert.same(weights(short.model), weights(options.model))
+    assert.matches("best on .* after epoch " .. run.best.epoch .. "; measured: the best weights; stopped early",
+                   tostring(run))
+    -- From a folder, and with averaged weights.
+    local folder = os.tmpname()
+    os.remove(folder)
+    local kept = overfitting { epochs = 30, choose = "best", choose_by = "loss", patience = 4, out = folder }
+    train(kept)
+    assert.same(weights(options.model), weights(kept.model))
+    assert.equal(run.best.step, checkpoint.peek(folder .. "/best").step)
+    assert(file.remove_folder(folder))
+    local averaged = train(overfitting { epochs = 4, average = 0.99 })
+    assert.is_true(averaged.history[1].validation ~= run.history[1].validation
+                   or averaged.history[1].validation_loss ~= run.history[1].validation_loss)
+  end)
+
+  it("chooses nothing on the test part", function()
+    local test = overfitting { choose = "best" }
+    test.validation = test.data.test
+    assert.error_matches(function() train(test) end, 'choose = "best" would choose on the test part')
+    assert.error_matches(function() train(task { patience = 2 }) end, "patience needs a validation part")
+  end)
+
+  it("clips each gradient", function()
+    local still = task { clip_value = 1e-12, optimizer = optim.sgd { lr = 1 } }
+    local before = weights(still.model)
+    train(still)
+    for i, row in ipairs(weights(still.model)) do
+      for j, value in ipairs(row) do assert.near(before[i][j], value, 1e-6) end
+    end
   end)
 
   it("reports to a context", function()
