@@ -53,6 +53,9 @@ return recipe {
 }
 ]]
 
+-- Files that tell of times, or of one attempt.
+local of_one_attempt = { ["timing.jsonl"] = true, ["environment.json"] = true, ["lock"] = true, ["report.html"] = true }
+
 -- The files below a folder that are the same each time, by their names; of results.json what is, of checkpoints the
 -- tensors of the last.
 local function contents(folder, below, out)
@@ -68,7 +71,7 @@ local function contents(folder, below, out)
       assert(results.timing.seconds > 0)
       results.timing = nil
       out[path] = json.encode(results)
-    elseif name ~= "timing.jsonl" and name ~= "environment.json" and name ~= "lock" and not name:find "^checkpoint" then
+    elseif not of_one_attempt[name] and not name:find "^checkpoint%-%d" then
       out[path] = assert(file.read(folder .. path))
     end
   end
