@@ -13,6 +13,7 @@ local digest = require "data.digest"
 local file = require "file"
 local find = require "data.find"
 local hash = require "hash"
+local host = require "host"
 local json = require "json"
 local lfs = require "lfs"
 local nn = require "nn"
@@ -158,6 +159,8 @@ end
 
 -- Adds a run's members; what keeps it from being packed whole is an error, unless forced.
 local function add_run(state, folder, head)
+  local holder = host.locked(folder .. "/lock")
+  if holder then return nil, format("%s: is being made: held by %s", folder, holder), "busy" end
   local problem = lack(folder, needed)
   if problem and not state.force then
     return nil, format("%s: is not complete: %s; penumbra resume goes on with it", folder, problem), "state"

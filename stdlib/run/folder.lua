@@ -108,12 +108,12 @@ local function still_true(results)
 end
 
 --- The metrics of results.json as Intervals, with their items where the folder has them; nil when they are damaged.
----@param folder string
+---@param folder? string  # none: without items
 ---@param results any  # what results.json holds
 ---@return table<string, Interval>? metrics
 function M.metrics(folder, results)
   if type(results) ~= "table" or type(results.metrics) ~= "table" then return nil end
-  local items, metrics = json.read(folder .. "/items.json"), {}
+  local items, metrics = folder and json.read(folder .. "/items.json"), {}
   for name, fields in pairs(results.metrics) do
     if type(fields) ~= "table" then return nil end
     for key, field in pairs(fields) do

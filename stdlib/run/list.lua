@@ -28,6 +28,7 @@ local format, sort, concat = string.format, table.sort, table.concat
 ---@field metrics table<string, Interval>
 ---@field claims? { holds: integer, of: integer }   # of a study
 ---@field runs? integer          # of a study
+---@field failed? integer        # of these
 ---@field written string         # when it began, ISO 8601 in UTC
 ---@field bytes integer          # on the disk
 
@@ -94,7 +95,11 @@ end
 local function fill_study(this, results)
   if not results then return end
   this.claims = count_claims(results)
-  this.runs = type(results.runs) == "table" and #results.runs or 0
+  this.runs, this.failed = 0, 0
+  for _, run in ipairs(type(results.runs) == "table" and results.runs or {}) do
+    this.runs = this.runs + 1
+    if type(run) == "table" and run.failed then this.failed = this.failed + 1 end
+  end
 end
 
 -- Reads what the folder says of itself; gives what is wrong with it.
@@ -115,7 +120,7 @@ local function fill(this)
   params, wrong = object(path .. "/params.json")
   this.params, problem = params or {}, problem or wrong
   if results then
-    this.metrics = folder_of.metrics(path, results)
+    this.metrics = folder_of.metrics(nil, results)
     if not this.metrics then problem = problem or path .. "/results.json: its metrics are damaged" end
     this.metrics = this.metrics or {}
   end
@@ -250,8 +255,9 @@ function M.results(this, count)
   if this.problem or this.reason then return text.tame(this.problem or this.reason, 100) end
   if this.kind == "study" then
     local runs = format("%d run%s", this.runs or 0, this.runs == 1 and "" or "s")
-    if not this.claims then return this.runs and runs or "" end
-    return format("%s, %d of %d claims hold", runs, this.claims.holds, this.claims.of)
+    if not this.runs then return "" end
+    if this.failed > 0 then runs = format("%s, %d failed", runs, this.failed) end
+    return this.claims and format("%s, %d of %d claims hold", runs, this.claims.holds, this.claims.of) or runs
   end
   local names = {}
   for name, interval in pairs(this.metrics) do

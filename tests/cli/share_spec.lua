@@ -2,6 +2,7 @@
 package.path = "tests/cli/?.lua;tests/?.lua;" .. package.path
 local file = require "file"
 local hash = require "hash"
+local host = require "host"
 local json = require "json"
 local lfs = require "lfs"
 local nn = require "nn"
@@ -352,6 +353,26 @@ describe("penumbra verify", function()
     contains("data set little is not here", r.err)
   end)
 
+  it("takes a recipe's includes along, and asks before it looks at other paths", function()
+    sets.write(at "mine/parts/net.lua", "return function(seed) return models.resnet8 { classes = 2, channels = 1, "
+      .. "seed = seed } end\n")
+    sets.write(at "mine/uses.lua", 'local net = include "parts/net.lua"\n' .. OPENS:gsub("models.resnet8 %b{}",
+      "net(3)"):gsub("plan =", "params = { where = param.path {} },\n  plan ="):gsub("plan = function%(%)",
+      "plan = function(p)"):gsub('open "little"', "open(p.where)"))
+    local r = run { "run", "mine/uses.lua", "where=" .. at "sets/little", "--quiet", "--out", "uses" }
+    assert.equal(0, r.code, r.err)
+    r = run { "pack", "uses/" .. file.names(at "uses")[1], "--out", "uses.penumbra" }
+    assert.equal(0, r.code, r.err)
+    sets.remove(at "mine")
+    r = run { "verify", "uses.penumbra", "--quiet" }
+    assert.same({ 2, 1 }, { r.code, select(2, r.err:gsub("\n", "")) }, r.out .. r.err)
+    contains("lies outside the data folders", r.err)
+    contains("--allow", r.err)
+    r = run { "verify", "uses.penumbra", "--quiet", "--allow", at "sets" }
+    assert.same({ 0, "" }, { r.code, r.err }, r.out)
+    contains("are the same bits", r.out)
+  end)
+
   it("repeats the runs of a study", function()
     local r = run { "run", "many.lua", "--quiet" }
     assert.equal(0, r.code, r.err)
@@ -393,6 +414,25 @@ describe("penumbra ls", function()
     contains("bad-1/params.json: offset 5", lines["bad-1"])
     contains("no run's files are in it", lines.empty)
     assert.is_nil(r.out:find("a file", 1, true))
+  end)
+
+  it("knows what is being made, and where it was stopped", function()
+    local process = assert(host.spawn({ program.path, "run", at "tiny.lua", "epochs=1000", "--out", at "going" },
+                                      { stdin = "null", stdout = "null", stderr = "null" }))
+    local name, ended
+    for _ = 1, 2000 do
+      name, ended = file.names(at "going")[1], process:wait(0.01)
+      if ended or name and file.exists(at("going/" .. name .. "/metrics.jsonl")) then break end
+    end
+    assert.is_nil(ended)
+    local running, packing = run { "ls", "--out", "going" }, run { "pack", "going/" .. name, "--force" }
+    process:kill "int"
+    assert(process:wait(20))
+    assert.is_truthy(running.out:find "\ntiny%-%x+ +running", running.out)
+    assert.equal(1, packing.code)
+    contains("is being made: held by ", packing.err)
+    local r = run { "ls", "--out", "going" }
+    assert.is_truthy(r.out:find "\ntiny%-%x+ +stopped at step %d+ ", r.out)
   end)
 
   it("finds by pattern, and gives JSON", function()
