@@ -22,7 +22,11 @@ return recipe {
       epochs = p.epochs,
       batch = 32,
       seed = p.seed,
-      probes = { accuracy = probe.accuracy(), continuity = probe.continuity { levels = { 1, 4 }, limit = 300 } },
+      probes = {
+        accuracy = probe.accuracy(),
+        -- grey digits have neither hue nor saturation
+        continuity = probe.continuity { perturbations = { "brightness", "contrast" }, levels = { 1, 4 }, limit = 300 },
+      },
     }
   end,
 }

@@ -14,6 +14,8 @@ local EXAMPLES <const> = {
     data = "cifar100", slow = true },
   ["recipes/digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/digits.lua limit=200 --out $OUT/run",
     "accuracy" },
+  ["recipes/augmentation.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/augmentation.lua limit=200 "
+    .. "--out $OUT/run && ls $OUT/run/*/includes", "accuracy.*digits%.lua" },
   ["recipes/colour_turn.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/colour_turn.lua epochs=1 "
     .. "limit=300 --out $OUT/run", "accuracy" },
   ["recipes/turned_colours.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/turned_colours.lua "
