@@ -1,158 +1,212 @@
---- Charts through gnuplot: bars, points and lines with their intervals, as SVG and PNG.
+--- Charts through gnuplot: SVG and PNG files readable at paper size, and drawings in the terminal.
 ---
---- Without gnuplot every function returns nil, message, code, and the run goes on. Nothing a user writes is ever
---- interpreted: texts stand in single quotes (gnuplot runs backticks in double ones), enhanced markup is off, and the
---- user's own start-up file is not read. Colours are Okabe and Ito's, told apart by the colour-blind.
+--- A chart is one call with one table. With `path` it is written to files, `path` and each format's ending; without, it
+--- is drawn in the terminal and nothing is returned. Without gnuplot every function returns nil, message, code.
+---
+--- Data are numbers, Intervals (their bounds are drawn), lists of them and tensors. What is not a number is left out,
+--- and the chart says so below. Options that every kind has:
+---   path       where to write, without an ending: "figures/loss"; formats: { "svg", "png" }
+---   title      above the chart; note: a line below it. Long ones are wrapped, very long ones end in "…"
+---   size       "column" (8.5 cm wide, text of 8 points), "page" (17.5 cm, 9 points), or { width, height } in pixels of
+---              1/96 inch. PNG files of the first two have 300 dots to the inch, others twice the pixels
+---   x, y       { label =, min =, max =, log = }
+--- Colours are Okabe and Ito's; series differ in dash and mark too, for grey prints and the colour-blind.
+local colours = require "plot.colour"
 local file = require "file"
+local gnuplot = require "plot.gnuplot"
+local host = require "host"
+local sheets = require "plot.sheet"
 local spec = require "spec"
-local text = require "text"
+local svg = require "plot.svg"
+local values = require "plot.values"
 
 local M = {}
 
-local format, concat = string.format, table.concat
+local format, concat, floor, max, min = string.format, table.concat, math.floor, math.max, math.min
 
 --- Colours in the order the series take them.
-M.palette = { "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31", "#555555" }
-local INK, FAINT, PAPER = "#222222", "#D8D8D8", "#000000"
-
-local function quoted(s)
-  return "'" .. tostring(s):gsub("%c", " "):gsub("'", "''") .. "'"
-end
-
-local function shell_quoted(s)
-  return "'" .. s:gsub("'", "'\\''") .. "'"
-end
-
-local known -- is gnuplot there? asked once
+M.palette = colours.palette
 
 --- Is gnuplot there? PENUMBRA_GNUPLOT names another program.
----@return string? command, string? message, string? code
-function M.program()
-  local command = os.getenv "PENUMBRA_GNUPLOT" or "gnuplot"
-  if known == nil or known.command ~= command then
-    known = { command = command,
-              found = os.execute("command -v " .. shell_quoted(command) .. " >/dev/null 2>&1") == true }
-  end
-  if known.found then return command end
-  return nil, "charts need gnuplot, which is not installed", "missing"
-end
+---
+--- Example:
+---     plot.program() ~= nil or print "no charts without gnuplot"
+---@return string? program, string? message, string? code
+function M.program() return gnuplot.program() end
 
--- ---- the parts every chart has ----
+-- ---- the kinds ----
+
+local categories, pictures = require "plot.categories", require "plot.pictures"
+
+-- fields: its options beside the common ones; prepare(options) -> what is drawn, or nil and what is wrong with the
+-- options; draw(chart, sheet, options) -> gnuplot's plots and their names; alone: the data need not be a series.
+local kinds = {
+  lines = require "plot.lines",
+  bars = { fields = categories.fields, draw = categories.draw,
+           prepare = function(options) return categories.prepare(options, true) end },
+  points = { fields = categories.fields, draw = categories.draw,
+             prepare = function(options) return categories.prepare(options, false) end },
+  scatter = require "plot.scatter",
+  heatmap = require "plot.heatmap",
+  images = pictures,
+}
 
 local axis = spec.record { label = spec.text(), min = spec.number(), max = spec.number(), log = spec.flag() }
+
 local common = {
   path = spec.text(),
-  formats = spec.list { spec.choice { "svg", "png" }, default = { "svg", "png" } },
+  formats = spec.list { spec.choice { "svg", "png" }, min = 1, default = { "svg", "png" } },
   title = spec.text { default = "" },
   note = spec.text { default = "" },
   x = axis, y = axis,
-  size = spec.list { spec.integer { min = 100, max = 8000 }, default = { 800, 500 } },
-  series = spec.list { spec.table(), required = true, min = 1 },
+  size = spec.any { spec.choice { "column", "page" }, spec.list { spec.integer { min = 100, max = 8000 }, min = 2,
+    max = 2 }, default = "page" },
 }
 
-local function with(extra)
-  local fields = {}
-  for key, field in pairs(common) do fields[key] = field end
-  for key, field in pairs(extra) do fields[key] = field end
-  return fields
-end
-
--- value, low, high of an Interval, a number or nothing
-local function bounds(value)
-  if not value then return nil end
-  if type(value) == "number" then return value, value, value end
-  return value.value, value.low, value.high
-end
-
-local function coordinate(x)
-  return format("%.9g", x)
-end
-
-local function terminal(kind, size)
-  if kind == "svg" then
-    return format("set terminal svg noenhanced size %d,%d dynamic font 'DejaVu Sans,Arial,sans-serif,13' "
-      .. "background '#FFFFFF'", size[1], size[2])
-  end
-  -- Twice the pixels for the same layout: sharp on a dense screen and in print.
-  return format("set terminal pngcairo noenhanced size %d,%d fontscale 1.0 font 'DejaVu Sans,26' linewidth 2 "
-    .. "background '#FFFFFF'", 2 * size[1], 2 * size[2])
-end
-
-local function range(low, high)
-  return format("[%s:%s]", low and coordinate(low) or "*", high and coordinate(high) or "*")
-end
-
-local function frame(out, options, keys)
-  out[#out + 1] = format("set border 3 linecolor '%s' linewidth 1", "#888888")
-  out[#out + 1] = format("set tics nomirror out scale 0.5 textcolor '%s'", INK)
-  out[#out + 1] = format("set grid ytics back linetype 1 linecolor '%s' linewidth 0.7", FAINT)
-  out[#out + 1] = format("set label 1 %s at graph 0, screen 0.955 left front font ',%d' textcolor '%s'",
-    quoted(options.title), options.kind == "png" and 31 or 16, INK)
-  if options.note ~= "" then
-    out[#out + 1] = format("set label 2 %s at graph 0, screen 0.03 left front font ',%d' textcolor '#666666'",
-      quoted(options.note), options.kind == "png" and 20 or 10)
-  end
-  local x, y = options.x or {}, options.y or {}
-  if x.label then out[#out + 1] = format("set xlabel %s textcolor '%s'", quoted(x.label), INK) end
-  if y.label then out[#out + 1] = format("set ylabel %s textcolor '%s' offset 0.5,0", quoted(y.label), INK) end
-  if x.log then out[#out + 1] = "set logscale x" end
-  if y.log then out[#out + 1] = "set logscale y" end
-  out[#out + 1] = "set tmargin at screen 0.84"
-  out[#out + 1] = format("set bmargin at screen %.3f",
-    0.11 + (x.label and 0.06 or 0) + (options.note ~= "" and 0.05 or 0))
-  out[#out + 1] = "set rmargin at screen 0.97"
-  if keys > 1 then
-    out[#out + 1] = format("set key at screen 0.97, screen 0.905 right center horizontal Left reverse samplen 1.2 "
-      .. "textcolor '%s' noopaque", INK)
+-- The options checked, and what is to be drawn. `plot.lines(list)` and `plot.lines{ list, list, title = ... }` are
+-- short for series. Errors are the caller's caller's; the public functions are not on the stack: they end in a call.
+local function read(kind, options, name)
+  local given = {}
+  if values.is_list(options) or values.is_tensor(options) then
+    given.series = { options }
+  elseif type(options) == "table" then
+    for key, value in pairs(options) do
+      if math.type(key) ~= "integer" then given[key] = value end
+    end
+    if #options > 0 then
+      if given.series then error(name .. ": series are given twice: by name and by place", 3) end
+      given.series = table.move(options, 1, #options, 1, {})
+    end
   else
-    out[#out + 1] = "set key off"
+    given = options
   end
+  local fields = { series = spec.list { required = not kinds[kind].alone, min = 1 } }
+  for _, list in ipairs { common, kinds[kind].fields } do
+    for key, field in pairs(list) do fields[key] = field end
+  end
+  local checked = spec.check(name, given, fields, 1)
+  checked.x, checked.y = checked.x or {}, checked.y or {}
+  for letter, each in pairs { x = checked.x, y = checked.y } do
+    if each.log and (each.min or 1) <= 0 then
+      error(format("%s: %s: a logarithmic axis has no place for min = %g", name, letter, each.min), 3)
+    end
+  end
+  local chart, problem = kinds[kind].prepare(checked)
+  if not chart then error(name .. ": " .. problem, 3) end
+  return chart, checked
 end
 
--- What gnuplot draws for a script: the picture's bytes.
-local function run(program, script)
-  local commands = os.tmpname()
-  local errors = commands .. ".err"
-  local ok, message, code = file.write(commands, script)
-  if not ok then return nil, message, code end
-  local pipe = io.popen(format("%s -d %s 2>%s", shell_quoted(program), shell_quoted(commands), shell_quoted(errors)))
-  local bytes = pipe and pipe:read("a") or ""
-  local done = pipe and pipe:close()
-  local said = file.read(errors) or ""
-  os.remove(commands)
-  os.remove(errors)
-  if done ~= true then
-    -- gnuplot repeats the line and points at the place; its last line says what is wrong.
-    local reason = said:match("([^\n]*)%s*$") or ""
-    return nil, format("gnuplot failed: %s", reason ~= "" and reason or "no reason given"), "io"
-  end
-  return bytes
+-- ---- one picture ----
+
+local INCH <const>, CENTIMETRE <const> = 96, 2.54 / 96 -- pixels in one, and the other way round
+
+-- The sheet of a size: width in pixels, the text's size, dots of a PNG per pixel, and how SVG says lengths.
+local function paper(size)
+  if size == "column" then return { cm = 8.5, font = 8 * INCH / 72, dots = 300 / INCH } end
+  if size == "page" then return { cm = 17.5, font = 9 * INCH / 72, dots = 300 / INCH } end
+  local font = max(10, min(14, 10.6 + (size[1] - 320) * 0.005))
+  return { width = size[1], height = size[2], font = font, dots = 2 }
 end
 
--- The chart's bytes in one format: compose(out, options) adds the commands.
-local function picture(options, keys, compose, kind)
-  local program, message, code = M.program()
+-- How SVG says the sheet's width and height.
+local function lengths(sheet, about)
+  if not about.cm then return format("%d", sheet.width), format("%d", sheet.height) end
+  return format("%gcm", about.cm), format("%.2fcm", about.cm * sheet.height / sheet.width)
+end
+
+local function terminal_line(kind, sheet, about)
+  if kind == "svg" then
+    return format("set terminal svg noenhanced size %d,%d dynamic font 'DejaVu Sans,Verdana,Arial,sans-serif,%.2f' "
+      .. "background '%s'", sheet.width, sheet.height, sheet.font, colours.paper)
+  elseif kind == "png" then
+    -- Cairo's points are 1/72 inch, the sheet's pixels 1/96.
+    local wide, high = floor(sheet.width * about.dots + 0.5), floor(sheet.height * about.dots + 0.5)
+    return format("set terminal pngcairo noenhanced size %d,%d font 'DejaVu Sans,%.2f' fontscale %.4f linewidth %.4f "
+      .. "pointscale %.4f background '%s'", wide, high, sheet.font, about.dots * 72 / INCH, about.dots, about.dots,
+      colours.paper)
+  end
+  return format("set terminal dumb noenhanced %d %d %s", sheet.width, sheet.height, about.colours)
+end
+
+-- gnuplot's text without its form feed and the blanks at the ends of lines.
+local function trimmed(drawn)
+  local out = {}
+  for line in drawn:gsub("^\f", ""):gmatch "([^\n]*)\n" do
+    out[#out + 1] = (line:gsub("[ \t]+(\27%[[%d;]*m)$", "%1"):gsub("%s+$", ""))
+  end
+  while out[#out] and out[#out]:gsub("\27%[[%d;]*m", ""):find "^%s*$" do
+    local codes = out[#out]:gsub("%s", "")
+    out[#out] = nil
+    if #out > 0 then out[#out] = out[#out] .. codes end
+  end
+  return concat(out, "\n") .. "\n"
+end
+
+local LONGEST <const> = 10000 -- bytes of a text that is said beside the picture
+
+-- The picture's bytes in one format. `about` is paper()'s, or a terminal's { width, height, colours }.
+local function picture(kind, chart, options, wanted, about)
+  local program, message, code = gnuplot.program()
   if not program then return nil, message, code end
-  options.kind = kind
-  local out = { terminal(kind, options.size) }
-  frame(out, options, keys)
-  compose(out, options)
-  return run(program, concat(out, "\n") .. "\n")
+  local rows = kinds[kind]
+  local width = about.width or floor(about.cm / CENTIMETRE + 0.5)
+  local sheet = sheets.new(wanted, width, about.height or floor(0.62 * width + 0.5), about.font)
+  sheet.dots, sheet.mono = about.dots, about.colours == "mono"
+  sheet.grows = wanted == "text" or not about.height
+  local plots, names
+  plots, names, code = rows.draw(chart, sheet, options)
+  if not plots then return nil, names, code end
+  -- Without data there still is a frame.
+  if #plots == 0 then plots = { "NaN notitle" } end
+  local script = { "set encoding utf8", terminal_line(wanted, sheet, about), concat(sheet.commands, "\n"),
+                   "plot " .. concat(plots, ", \\\n  ") }
+  local drawn
+  drawn, message, code = gnuplot.run(concat(script, "\n") .. "\n")
+  if not drawn then return nil, message, code end
+  if wanted == "svg" then
+    for i, name in ipairs(names) do names[i] = sheets.clean(name:sub(1, LONGEST)) end
+    local finish = { names = names, pictures = sheet.pictures, title = sheets.clean(options.title:sub(1, LONGEST)),
+                     description = sheets.clean(options.note:sub(1, LONGEST)) }
+    finish.width, finish.height = lengths(sheet, about)
+    return svg.finish(drawn, finish)
+  elseif wanted == "text" then
+    return trimmed(drawn)
+  end
+  return #sheet.pictures > 0 and pictures.paste(drawn, sheet.pictures, about.dots) or drawn
 end
 
--- Draws the chart in each format to its file, or gives its bytes in the one format asked for.
-local function draw(options, keys, compose, kind)
-  if kind then return picture(options, keys, compose, kind) end
+-- ---- where it goes ----
+
+-- Columns and rows of the terminal; 80 by 24 where nobody says.
+local function window()
+  local columns, rows = tonumber(os.getenv "COLUMNS"), tonumber(os.getenv "LINES")
+  return { width = floor(max(40, min(columns or 80, 110))), height = floor(max(12, min((rows or 24) - 2, 30))),
+           colours = "mono" }
+end
+
+-- Draws in the terminal.
+local function print_chart(kind, chart, options)
+  local about = window()
+  if host.terminal(1) then
+    about.colours = (os.getenv "COLORTERM" or ""):find "^truecolor" and "ansirgb" or "ansi256"
+  end
+  local drawn, message, code = picture(kind, chart, options, "text", about)
+  if not drawn then return nil, message, code end
+  io.write(drawn)
+  io.flush()
+end
+
+local function write_files(kind, chart, options)
   local folder = file.split(options.path)
   local ok, message, code = true, nil, nil
   if folder ~= "" then ok, message, code = file.make_folder(folder) end
   if not ok then return nil, message, code end
   local written = {}
-  for _, each in ipairs(options.formats) do
+  for _, wanted in ipairs(options.formats) do
+    local target = options.path .. "." .. wanted
     local bytes
-    bytes, message, code = picture(options, keys, compose, each)
-    if not bytes then return nil, message, code end
-    local target = options.path .. "." .. each
+    bytes, message, code = picture(kind, chart, options, wanted, paper(options.size))
+    if not bytes then return nil, code == "missing" and message or target .. ": " .. message, code end
     ok, message, code = file.write(target, bytes)
     if not ok then return nil, message, code end
     written[#written + 1] = target
@@ -160,215 +214,161 @@ local function draw(options, keys, compose, kind)
   return written
 end
 
--- ---- categories: bars and points ----
-
-local category_fields = with {
-  categories = spec.list { spec.text(), required = true, min = 1 },
-  marker = spec.record { name = spec.text { required = true }, values = spec.table { required = true } },
-}
-
--- The y range: bars stand on zero, points keep a tenth of the span free on both sides.
-local function y_range(options, from_zero)
-  local low, high = math.huge, -math.huge
-  local function see(value)
-    local _, bottom, top = bounds(value)
-    if bottom then low, high = math.min(low, bottom), math.max(high, top) end
-  end
-  for _, series in ipairs(options.series) do
-    for j = 1, #options.categories do
-      see(series.values[j])
-      for _, dot in ipairs(series.dots and series.dots[j] or {}) do see(dot) end
-    end
-  end
-  if options.marker then
-    for j = 1, #options.categories do see(options.marker.values[j]) end
-  end
-  if low > high then low, high = 0, 1 end
-  if from_zero then low, high = math.min(0, low), math.max(0, high) end
-  local span = high > low and high - low or math.max(1e-9, math.abs(high)) * 0.1
-  local y = options.y or {}
-  if y.log then
-    -- Two fifths of a power of ten above and below; what is not positive has no place on the axis.
-    if low <= 0 then low = high > 0 and high / 1e4 or 1 end
-    return y.min or low / 2.5, y.max or high * 2.5
-  end
-  local below = from_zero and low >= 0 and 0 or low - 0.10 * span
-  return y.min or below, y.max or high + 0.14 * span
+local function draw(kind, options)
+  local chart, checked = read(kind, options, "plot." .. kind)
+  if checked.path then return write_files(kind, chart, checked) end
+  return print_chart(kind, chart, checked)
 end
 
-local function categories(options, from_zero, kind)
-  local n, series_count = #options.categories, #options.series
-  local keys = (series_count > 1 and series_count or 1) + (options.marker and 1 or 0)
-  local low, high = y_range(options, from_zero)
-  return draw(options, keys, function(out)
-    local tics = {}
-    for j, name in ipairs(options.categories) do tics[j] = format("%s %d", quoted(name), j) end
-    out[#out + 1] = format("set xtics (%s) scale 0", concat(tics, ", "))
-    out[#out + 1] = format("set xrange [0.4:%g]", n + 0.6)
-    out[#out + 1] = format("set yrange %s", range(low, high))
-    -- Bars of one category touch; together they take two thirds of its place.
-    local slot = (from_zero and 0.66 or 0.5) / series_count
-    if series_count == 1 and from_zero then slot = 0.5 end
-    local plots, label = {}, 10
-    for s, series in ipairs(options.series) do
-      local colour = M.palette[(s - 1) % #M.palette + 1]
-      local data, dots = {}, {}
-      for j = 1, n do
-        local value, bottom, top = bounds(series.values[j])
-        local x = j + (s - (series_count + 1) / 2) * slot
-        if value then
-          data[#data + 1] = format("%s %s %s %s", coordinate(x), coordinate(value), coordinate(bottom), coordinate(top))
-          -- The number itself, above the interval: a reader should not have to measure.
-          local shown = text.number(value, series_count > 1 and 2 or 4)
-          if type(series.values[j]) == "table" and series_count == 1 then
-            shown = tostring(series.values[j]):match("^%S+")
-          end
-          out[#out + 1] = format("set label %d %s at %s, %s center offset 0,0.75 front font ',%d' textcolor '%s'",
-            label, quoted(shown), coordinate(x), coordinate(math.max(top, value)),
-            (options.kind == "png" and 2 or 1) * (series_count > 1 and 10 or 12), INK)
-          label = label + 1
-        end
-        for k, dot in ipairs(series.dots and series.dots[j] or {}) do
-          local count = #series.dots[j]
-          dots[#dots + 1] = format("%s %s", coordinate(x - 0.3 * slot + 0.12 * slot * (k - (count + 1) / 2)),
-            coordinate((bounds(dot))))
-        end
-      end
-      if #data > 0 then
-        out[#out + 1] = format("$series%d << END\n%s\nEND", s, concat(data, "\n"))
-        if from_zero then
-          plots[#plots + 1] = format("$series%d using 1:2:(%g) with boxes fillstyle solid 0.85 noborder "
-            .. "linecolor '%s' title %s", s, slot * 0.92, colour, quoted(series.name or ""))
-          -- Two-headed arrows with flat heads: error bars would punch a hole into the bar's edge.
-          plots[#plots + 1] = format("$series%d using 1:3:(0):($4-$3) with vectors heads size screen 0.006,90 "
-            .. "linecolor '%s' linewidth 1.4 notitle", s, INK)
-        else
-          plots[#plots + 1] = format("$series%d using 1:2:3:4 with yerrorbars pointtype 7 pointsize %g "
-            .. "linecolor '%s' linewidth 2 title %s", s, options.kind == "png" and 2.2 or 0.9, colour,
-            quoted(series.name or ""))
-        end
-      end
-      if #dots > 0 then
-        out[#out + 1] = format("$dots%d << END\n%s\nEND", s, concat(dots, "\n"))
-        plots[#plots + 1] = format("$dots%d using 1:2 with points pointtype 6 pointsize %g linecolor '%s' notitle", s,
-          options.kind == "png" and 1.3 or 0.5, colour)
-      end
-    end
-    if options.marker then
-      local data = {}
-      for j = 1, n do
-        local value = bounds(options.marker.values[j])
-        if value then
-          local x = j + (from_zero and 0 or 0.5 * slot * series_count * 0.5)
-          data[#data + 1] = format("%s %s", coordinate(x), coordinate(value))
-        end
-      end
-      if #data > 0 then
-        out[#out + 1] = format("$marker << END\n%s\nEND", concat(data, "\n"))
-        plots[#plots + 1] = format("$marker using 1:2 with points pointtype 12 pointsize %g linecolor '%s' "
-          .. "linewidth 1.5 title %s", options.kind == "png" and 2.8 or 1.2, PAPER, quoted(options.marker.name))
-      end
-    end
-    if #plots > 0 then out[#out + 1] = "plot " .. concat(plots, ", \\\n  ") end
-  end, kind)
-end
-
--- ---- lines ----
-
-local line_fields = with {}
-
-local function lines_chart(checked, format_wanted)
-  return draw(checked, #checked.series, function(out)
-    local x, y = checked.x or {}, checked.y or {}
-    out[#out + 1] = "set xrange " .. range(x.min, x.max)
-    out[#out + 1] = "set yrange " .. range(y.min, y.max)
-    local bands, lines = {}, {}
-    for s, series in ipairs(checked.series) do
-      local colour = M.palette[(s - 1) % #M.palette + 1]
-      local data, uncertain = {}, false
-      for i, point in ipairs(series.points or series) do
-        local value, low, high = bounds(point[2])
-        if value and value == value and math.abs(value) < math.huge then
-          uncertain = uncertain or low < high
-          data[#data + 1] = format("%s %s %s %s", coordinate(point[1]), coordinate(value), coordinate(low),
-            coordinate(high))
-        elseif i > 1 then
-          data[#data + 1] = "" -- an empty line breaks the line
-        end
-      end
-      if #data > 0 then
-        out[#out + 1] = format("$series%d << END\n%s\nEND", s, concat(data, "\n"))
-        if uncertain then
-          bands[#bands + 1] = format("$series%d using 1:3:4 with filledcurves fillstyle transparent solid 0.18 "
-            .. "linecolor '%s' notitle", s, colour)
-        end
-        lines[#lines + 1] = format("$series%d using 1:2 with %s linecolor '%s' linewidth 2 pointtype 7 pointsize %g "
-          .. "title %s", s, #data <= 40 and "linespoints" or "lines", colour, checked.kind == "png" and 1.2 or 0.5,
-          quoted(series.name or ""))
-      end
-    end
-    local plots = table.move(lines, 1, #lines, #bands + 1, bands)
-    if #plots > 0 then out[#out + 1] = "plot " .. concat(plots, ", \\\n  ") end
-  end, format_wanted)
+--- A chart's bytes instead of its files: the options are those of the function of that name. "text" is what a terminal
+--- without colours shows.
+---
+--- Example:
+---     local svg = plot.render("lines", { { 3, 2, 1.5 }, title = "Loss" }, "svg")
+---@param kind "lines"|"bars"|"points"|"scatter"|"heatmap"|"images"
+---@param options table
+---@param wanted "svg"|"png"|"text"
+---@return string? bytes, string? message, string? code
+function M.render(kind, options, wanted)
+  if not kinds[kind] then
+    error("plot.render: unknown kind of chart " .. spec.shown(kind) .. spec.suggest(kind, spec.names(kinds)), 2)
+  end
+  if wanted ~= "svg" and wanted ~= "png" and wanted ~= "text" then
+    error('plot.render: expected "svg", "png" or "text", got ' .. spec.shown(wanted), 2)
+  end
+  local chart, checked = read(kind, options, "plot." .. kind)
+  return picture(kind, chart, checked, wanted, wanted == "text" and window() or paper(checked.size))
 end
 
 -- ---- what is called ----
 
-local kinds = {
-  bars = { category_fields, function(checked, kind) return categories(checked, true, kind) end },
-  points = { category_fields, function(checked, kind) return categories(checked, false, kind) end },
-  lines = { line_fields, lines_chart },
-}
+---@class PlotAxis
+---@field label? string
+---@field min? number
+---@field max? number
+---@field log? boolean
 
--- A chart's files, or its bytes in one format; errors are those of the caller's caller.
-local function draw_kind(name, options, kind)
-  local checked = spec.check(kind and "plot.render" or "plot." .. name, options, kinds[name][1], 1)
-  if not kind and not checked.path then error("plot." .. name .. ": path is required: a string", 3) end
-  if name == "bars" and checked.y and checked.y.log then
-    error("plot.bars: bars stand on zero; use points on a logarithmic axis", 3)
-  end
-  return kinds[name][2](checked, kind)
-end
+---@class PlotOptions
+---@field path? string                   # where to write, without an ending; without it, the terminal
+---@field formats? ("svg"|"png")[]       # both
+---@field title? string
+---@field note? string                   # a line below the chart
+---@field size? "column"|"page"|integer[]  # "page"; or { width, height } in pixels of 1/96 inch
+---@field x? PlotAxis
+---@field y? PlotAxis
 
---- A chart's bytes instead of its files: kind is "bars", "points" or "lines", the options are those of that function.
----@param kind "bars"|"points"|"lines"
----@param options table
----@param format_wanted "svg"|"png"
----@return string? bytes, string? message, string? code
-function M.render(kind, options, format_wanted)
-  if not kinds[kind] then
-    error("plot.render: unknown kind of chart " .. spec.shown(kind) .. spec.suggest(kind, spec.names(kinds)), 2)
-  end
-  if format_wanted ~= "svg" and format_wanted ~= "png" then
-    error('plot.render: expected "svg" or "png", got ' .. spec.shown(format_wanted), 2)
-  end
-  return draw_kind(kind, options, format_wanted)
-end
+---@class LineSeries
+---@field name? string
+---@field points? any                    # pairs { x, y }, a tensor [N x 2], or y values alone
+---@field x? any                         # a list or tensor; 1, 2, ... without
+---@field y? any                         # a list or tensor
+
+---@class LineOptions : PlotOptions
+---@field series LineSeries[]
+---@field interval? "band"|"bars"|"none"  # how Intervals are drawn; "band"
+---@field labels? "auto"|"ends"|"legend"  # where the names stand: beside the lines' ends when they fit there
+---@field marker? LineSeries             # another source's values, the paper's, as hollow diamonds
+
+--- Lines over a number: losses over epochs, scores over levels. Intervals become bands or error bars; a value that is
+--- missing breaks the line. Names stand beside the lines' ends where there is room, else in a legend. Up to 30 points
+--- are marked each; of lines of many thousands the extremes of each small step are drawn.
+---
+--- In short: plot.lines(losses) for one list or tensor, plot.lines{ train, test, title = "Loss" } for several.
+---
+--- Example:
+---     local loss = { { 1, 2.1 }, { 2, 1.4 }, { 3, stats.interval { 1.1, 1.2, 1.0 } } }
+---     plot.lines{ path = "figures/loss", title = "Loss", x = { label = "epoch" }, y = { label = "cross-entropy" },
+---       series = { { name = "plain", points = loss }, { name = "with C", y = { 2.2, 1.6, 1.3 } } } }
+---@param options LineOptions|any
+---@return string[]? paths, string? message, string? code
+function M.lines(options) return draw("lines", options) end
+
+---@class BarSeries
+---@field name? string
+---@field values any                     # one for each category: numbers or Intervals, false where there is none
+---@field dots? any[][]                  # for each category single values, one for each seed
+
+---@class BarOptions : PlotOptions
+---@field categories? string[]           # 1, 2, ... without
+---@field series BarSeries[]
+---@field marker? { name: string, values: any }  # another source's values, the paper's, as hollow diamonds
+---@field numbers? "auto"|"none"         # the values above the bars, where they have room
 
 --- A bar for each category and series, standing on zero, with its interval and its number.
----   plot.bars{ path = "figures/ds", title = "...", y = { label = "distance score" }, categories = { "plain", "C" },
----              series = { { name = "ours", values = { interval, interval } } },
----              marker = { name = "the paper", values = { 96.01, 97.54 } } }
---- A series may carry `dots`: for each category a list of single values (one per seed). A missing value is false.
----@param options table
+---
+--- Example:
+---     plot.bars{ path = "figures/ds", y = { label = "distance score" }, categories = { "plain", "C" },
+---       series = { { name = "ours", values = { stats.interval { 4.1, 4.3 }, 1.2 }, dots = { { 4.1, 4.3 } } } },
+---       marker = { name = "the paper", values = { 4.4, 1.0 } } }
+---@param options BarOptions|any
 ---@return string[]? paths, string? message, string? code
-function M.bars(options)
-  return draw_kind("bars", options)
-end
+function M.bars(options) return draw("bars", options) end
 
---- The same as points with intervals on an axis that need not begin at zero, for values close together.
----@param options table
+--- The same as points with intervals on an axis that need not begin at zero, for values close together; the axis may be
+--- logarithmic.
+---
+--- Example:
+---     plot.points{ path = "figures/accuracy", categories = { "plain", "C" }, y = { label = "accuracy (%)" },
+---       series = { { name = "ours", values = { stats.proportion(913, 1000), stats.proportion(931, 1000) } } } }
+---@param options BarOptions|any
 ---@return string[]? paths, string? message, string? code
-function M.points(options)
-  return draw_kind("points", options)
-end
+function M.points(options) return draw("points", options) end
 
---- Lines through points: series = { { name =, points = { { x, y }, ... } } }; y a number or an Interval, whose
---- interval is drawn as a band.
----@param options table
+---@class ScatterOptions : PlotOptions
+---@field points? any                    # a tensor [N x 2] or a list of pairs { x, y }
+---@field classes? any                   # one for each point: integers (from 1) or strings; or
+---@field values? any                    # one number for each point, shown as its colour
+---@field names? string[]                # of the classes 1, 2, ...
+---@field value? PlotAxis                # label, min and max of the colours' scale
+---@field map? "sequential"|"diverging"|"viridis"  # "viridis"
+---@field series? LineSeries[]           # or the points by class
+---@field equal? boolean                 # one unit is as long on both axes, as embeddings need
+---@field axes? boolean                  # false draws none: an embedding's have no meaning
+---@field mark? number                   # the marks' size; by their number without
+
+--- Points in the plane, told apart by class (colour and mark) or by a value (colour). They are drawn in the order they
+--- come, so that no class hides the others. Of 100,000 points an SVG file holds a picture: elements would be megabytes.
+---
+--- Example:
+---     local x = nn.normal { 200, 2 }
+---     plot.scatter{ path = "figures/normal", points = x, values = x:slice(2, 1, 1):reshape { 200 } }
+---@param options ScatterOptions|any
 ---@return string[]? paths, string? message, string? code
-function M.lines(options)
-  return draw_kind("lines", options)
-end
+function M.scatter(options) return draw("scatter", options) end
+
+---@class HeatmapOptions : PlotOptions
+---@field values any                     # a tensor [rows x columns] or a list of rows; false or nan where there is none
+---@field rows? string[]                 # names, the first row's on top
+---@field columns? string[]
+---@field value? PlotAxis                # label, min and max of the colours' scale
+---@field map? "sequential"|"diverging"|"viridis"  # "diverging" about zero when there are values on both sides of it
+---@field numbers? "auto"|"none"         # the values in the cells, where they have room
+---@field digits? integer                # significant digits of them; 3
+
+--- A table of values as colours with a colour bar: confusions, scores by perturbation and level. The values stand in
+--- the cells where they have room. Each map's brightness goes one way, so that it reads in grey prints too.
+---
+--- Example:
+---     plot.heatmap{ path = "figures/confusion", values = { { 96, 4 }, { 7, 93 } }, rows = { "cat", "dog" },
+---       columns = { "cat", "dog" }, x = { label = "said" }, y = { label = "is" }, value = { label = "images" } }
+---@param options HeatmapOptions
+---@return string[]? paths, string? message, string? code
+function M.heatmap(options) return draw("heatmap", options) end
+
+---@class ImagesOptions : PlotOptions
+---@field images any                     # a batch [N x H x W x C], a list of [H x W x C], or a list of rows of them
+---@field rows? string[]                 # titles at the left
+---@field columns? string[]              # titles above
+---@field labels? string[]               # below each picture
+---@field across? integer                # pictures in a row, of a batch or list; as many as columns, at most 8
+
+--- Pictures in rows and columns, with titles and labels: one picture under several perturbations, mistakes, saliency
+--- maps. Pixels are uint8 or float in [0, 1]; sizes may differ. `false` leaves a place empty.
+---
+--- Example:
+---     plot.images{ path = "figures/noise", images = nn.uniform { 4, 8, 8, 3 }, labels = { "a", "b", "c", "d" } }
+---@param options ImagesOptions
+---@return string[]? paths, string? message, string? code
+function M.images(options) return draw("images", options) end
 
 return M
