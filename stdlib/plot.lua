@@ -316,14 +316,14 @@ function M.points(options) return draw("points", options) end
 
 ---@class ScatterOptions : PlotOptions
 ---@field points? any                    # a tensor [N x 2] or a list of pairs { x, y }
----@field classes? any                   # one for each point: integers (from 1) or strings; or
----@field values? any                    # one number for each point, shown as its colour
+---@field classes? any                   # one for each point: integers (from 1) or strings
+---@field values? any                    # or one number for each point, shown as its colour
 ---@field names? string[]                # of the classes 1, 2, ...
 ---@field value? PlotAxis                # label, min and max of the colours' scale
 ---@field map? "sequential"|"diverging"|"viridis"  # "viridis"
----@field series? LineSeries[]           # or the points by class
+---@field series? LineSeries[]           # in place of points: one for each class
 ---@field equal? boolean                 # one unit is as long on both axes, as embeddings need
----@field axes? boolean                  # false draws none: an embedding's have no meaning
+---@field axes? boolean                  # true; an embedding's have no meaning
 ---@field mark? number                   # the marks' size; by their number without
 
 --- Points in the plane, told apart by class (colour and mark) or by a value (colour). They are drawn in the order they

@@ -13,7 +13,7 @@ local source <const> = require "help.source"
 -- Modules whose functions have no examples yet.
 local LATER <const> = {}
 for name in ([[
-  command param plan plot progress recipe recipes repl run study train world terminal report sandbox
+  command param plan progress recipe recipes repl run study train world terminal report sandbox
 ]]):gmatch "%S+" do
   LATER[name] = true
 end
