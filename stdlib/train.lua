@@ -70,11 +70,12 @@ call_fields.resume = spec.flag { default = false, doc = "go on from the last che
 call_fields.fresh = spec.flag { default = false, doc = "remove what an earlier training left in the folder" }
 call_fields.checkpoint_steps = spec.integer { min = 1, doc = "steps from one checkpoint to the next" }
 call_fields.checkpoint_seconds = spec.number { above = 0, default = 60, doc = "the same in time" }
+call_fields.tensorboard = spec.flag { default = false, doc = "event files for TensorBoard, in the folder" }
 call_fields.label = spec.text { default = "train" }
 call_fields.quiet = spec.flag { default = false }
 
 -- What belongs to the call alone.
-local outer = { "out", "resume", "fresh", "checkpoint_steps", "checkpoint_seconds", "label", "quiet" }
+local outer = { "out", "resume", "fresh", "checkpoint_steps", "checkpoint_seconds", "tensorboard", "label", "quiet" }
 
 local M = {}
 
@@ -203,7 +204,7 @@ local function keeper_of(call)
   local keepers = require "train.keeper"
   local keeper, message = keepers.open(call.out, {
     resume = "train{ ..., resume = true }", anew = "fresh = true starts anew", steps = call.checkpoint_steps,
-    seconds = call.checkpoint_seconds })
+    seconds = call.checkpoint_seconds, tensorboard = call.tensorboard })
   if not keeper then error("train: " .. message, 0) end
   if call.fresh or not keepers.begun(call.out) then
     keeper:clear()
@@ -226,7 +227,7 @@ end
 --- With `out` the folder gets metrics.jsonl (a row for each log_every steps, each epoch, each probe), timing.jsonl and
 --- checkpoints: at the end of epochs, and within one every checkpoint_seconds or checkpoint_steps. Stopped or killed,
 --- resume = true goes on from the last one and ends with the bits it would have had. Ctrl-C finishes the step and
---- saves; a second one stops at once.
+--- saves; a second one stops at once. tensorboard = true writes event files for TensorBoard beside them.
 ---
 --- Example:
 ---     set = data.synthetic { classes = 4, train = 64 }
@@ -239,8 +240,8 @@ end
 ---                 average?: number, validation?: Part|number, choose?: "last"|"best", choose_by?: "accuracy"|"loss",
 ---                 patience?: integer, min_delta?: number, probes?: table<string|integer, Probe>, workers?: integer,
 ---                 prefetch?: integer, on_error?: "stop"|"skip", out?: string, resume?: boolean, fresh?: boolean,
----                 checkpoint_steps?: integer, checkpoint_seconds?: number, log_every?: integer, label?: string,
----                 quiet?: boolean }
+---                 checkpoint_steps?: integer, checkpoint_seconds?: number, log_every?: integer,
+---                 tensorboard?: boolean, label?: string, quiet?: boolean }
 ---@return TrainRun
 local function train(_, options)
   options = spec.check("train", options, call_fields)

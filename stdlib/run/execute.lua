@@ -150,7 +150,7 @@ local function execute(job, report, options)
   options = spec.check("execute", options, execute_fields)
   local keeper <close> = must(keepers.open(job.folder, {
     resume = resume_words(job.folder), anew = "--fresh makes it anew", steps = options.checkpoint_steps,
-    seconds = options.checkpoint_seconds }))
+    seconds = options.checkpoint_seconds, tensorboard = options.tensorboard }))
   if not options.resume then keeper:clear() end
   local ok, result = pcall(make, job, report, options, keeper)
   if not ok then error(keeper:explain(result), 0) end

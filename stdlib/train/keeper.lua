@@ -3,6 +3,7 @@
 ---   timing.jsonl       what the clock said, a row for each epoch
 ---   checkpoint-N.*     the last two checkpoints (checkpoint.lua), which count the bytes of the two files above
 ---   best/              the weights that did best on the validation part
+---   tensorboard/       event files, on request
 ---   stopped.json       why and where the last attempt ended early
 ---   lock               held by the process that is at work
 --- Rows are on the disk before the checkpoint that counts them; whoever goes on cuts off what came after it.
@@ -13,6 +14,7 @@ local json = require "json"
 local lfs = require "lfs"
 local progress = require "progress"
 local stops = require "train.stop"
+local tensorboard = require "tensorboard"
 local text = require "text"
 
 local M = {}
@@ -83,7 +85,7 @@ end
 --- Takes a folder, which is made, for a training of this process. `resume` says in words how it can go on after it was
 --- stopped, `anew` how it can be begun again; steps and seconds say how far apart checkpoints are.
 ---@param folder string
----@param options { resume: string, anew: string, steps?: integer, seconds?: number }
+---@param options { resume: string, anew: string, steps?: integer, seconds?: number, tensorboard?: boolean }
 ---@return Keeper? keeper, string? message, string? code  # code "busy": another process has it
 function M.open(folder, options)
   local ok, message, code = file.make_folder(folder)
@@ -98,7 +100,7 @@ function M.open(folder, options)
   remove_parts(folder)
   return setmetatable({ folder = folder, lock = lock, resume = options.resume, anew = options.anew,
                         steps = options.steps, seconds = options.seconds or SECONDS, cost = 0, bytes = {},
-                        saved = progress.clock() }, Keeper)
+                        saved = progress.clock(), tensorboard = options.tensorboard }, Keeper)
 end
 
 --- Lets another process have the folder.
@@ -133,6 +135,10 @@ local function append(self, name, row)
   must(size == expected, format("%s: %s bytes expected, %s found: another program writes to it", path,
                                 text.count(expected), text.count(size)))
   self.bytes[name] = expected
+  if not self.tensorboard then return end
+  local from = self.resumed and self.resumed + 1
+  self.events = self.events or must(tensorboard.open(self.folder .. "/tensorboard", { from = from }))
+  must(self.events:row(row))
 end
 
 --- Adds a row to metrics.jsonl.
@@ -211,7 +217,7 @@ function Keeper:restore(parts)
   if type(state) ~= "table" or type(state.bytes) ~= "table" then
     error(stop_of(found.path .. ": a checkpoint of a script's own, not of a training"), 0)
   end
-  self.last = { path = found.path, step = found.step }
+  self.last, self.resumed = { path = found.path, step = found.step }, found.step
   for _, name in ipairs { "metrics.jsonl", "timing.jsonl" } do cut(self, name, state.bytes[name]) end
   os.remove(self.folder .. "/stopped.json")
   return state
