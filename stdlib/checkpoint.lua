@@ -318,6 +318,8 @@ end
 -- The tensors of a file, or of a folder's last whole checkpoint; or nil, message, code.
 local function read_tensors(path)
   if type(path) ~= "string" or lfs.attributes(path, "mode") ~= "directory" then return nn.checkpoint.read(path) end
+  -- A run that is complete keeps the weights that it measured, and no checkpoints.
+  if file.exists(path .. "/model.safetensors") then return nn.checkpoint.read(path .. "/model.safetensors") end
   local list, refused = candidates(path)
   for _, stem in ipairs(list) do
     local side, tensors = read_side(stem)
@@ -329,8 +331,8 @@ local function read_tensors(path)
 end
 
 --- Makes the model that a file describes and reads its weights: a file written by model:save or by checkpoint.save, of
---- a model made by models.*; of a folder of checkpoints the last that is whole. For other files `arch` names the
---- constructor and `options` are its own.
+--- a model made by models.*; of a folder of checkpoints the last that is whole, of a complete run what it measured. For
+--- other files `arch` names the constructor and `options` are its own.
 ---
 --- Example:
 ---     models.lenet({ classes = 10, channels = 1 }):save "lenet.safetensors"

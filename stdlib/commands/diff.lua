@@ -19,11 +19,15 @@ local text = require "text"
 local format = string.format
 
 local function describe(parser)
-  parser:epilog("The exit code is 0 when plan, data and metrics are the same, 1 when they differ, 2 when it cannot be "
-    .. "told.")
-  parser:argument("first", "A run: its folder, or its name in the folder of runs.")
-  parser:argument("second", "Another.")
+  parser:argument("first", "A run: its folder, or the beginning of its name in the folder of runs."):argname "RUN"
+  parser:argument("second", "Another."):argname "RUN"
   options_of.describe_out(parser)
+  parser:epilog [=[
+Example:
+  penumbra diff digits-3f2a91c0 digits-77b0c1d2
+
+Two runs of one plan are compared row by row. The exit code is 0 when plan, data and metrics are the
+same, 1 when they differ, 2 when it cannot be told.]=]
 end
 
 local function object(path)

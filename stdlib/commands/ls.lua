@@ -10,9 +10,16 @@ local text = require "text"
 local NARROW <const> = 100 -- columns; with fewer, what belongs to a run stands below it
 
 local function describe(parser)
-  parser:argument("pattern", "Only those whose names hold this; * is anything."):args "?"
+  parser:argument("pattern", "Only those whose names hold this; * is anything."):argname "PATTERN":args "?"
   options_of.describe_out(parser)
   parser:flag("--json", "One line of JSON for each, with everything.")
+  parser:epilog [=[
+Examples:
+  penumbra ls
+  penumbra ls 'digits*' --json | jq .metrics.accuracy.value
+
+Of the parameters those are shown that are not the default, or not the same in all runs of a
+recipe. The oldest comes first.]=]
 end
 
 local function plain_of(this)

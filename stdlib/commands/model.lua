@@ -1,6 +1,7 @@
 --- `penumbra model info FILE` and `penumbra model convert IN OUT`.
 local checkpoint = require "checkpoint"
 local command = require "command"
+local folder_of = require "run.folder"
 local nn = require "nn"
 local recognise = require "checkpoint.recognise"
 local spec = require "spec"
@@ -49,6 +50,7 @@ local function add_pairs(lines, title, values)
 end
 
 local function info(options)
+  options.file = folder_of.weights(options.file)
   local file <close>, message = nn.checkpoint.read(options.file)
   if not file then return command.fail("model info", message) end
   local elements = 0
@@ -94,6 +96,7 @@ local function convert(options)
   if not out:find "[^/]%.safetensors$" and not out:find "[^/]%.npz$" then
     return command.fail("model convert", format("%s: expected a name that ends in .safetensors or .npz", out), 2)
   end
+  options.input = folder_of.weights(options.input)
   local list, metadata = read_all(options.input)
   if not list then return command.fail("model convert", metadata) end
   if metadata.layout == weights.OWN then
@@ -120,11 +123,11 @@ end
 local function describe(parser)
   parser:command_target "command"
   local one = parser:command("info", "What a file holds, and which model it fits.")
-  one:argument("file", "a file of weights, or a checkpoint")
+  one:argument("file", "A file of weights, or a run."):argname "FILE"
   local two = parser:command("convert", "The same tensors in another format, under the same names and in torch's "
     .. "layout; float16, bfloat16 and float64 become float32.")
-  two:argument("input", "the file to read")
-  two:argument("out", "the file to write; it ends in .safetensors or .npz")
+  two:argument("input", "The file to read, or a run."):argname "IN"
+  two:argument("out", "The file to write; it ends in .safetensors or .npz."):argname "OUT"
 end
 
 return { about = "Files of weights: safetensors, what torch.save writes, .npz.", describe = describe,

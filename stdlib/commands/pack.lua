@@ -5,10 +5,16 @@ local pack = require "pack"
 local text = require "text"
 
 local function describe(parser)
-  parser:argument("run", "A run or a study: its folder, or its name in the folder of runs.")
-  parser:flag("--weights", "With the weights: the best, and the last that were saved.")
+  parser:argument("run", "A run or a study: its folder, or the beginning of its name in runs/."):argname "RUN"
+  parser:flag("--weights", "With the weights: those that were measured, and the best.")
   parser:option("--out", "The file to write; by default NAME.penumbra."):argname "FILE"
   parser:flag("--force", "Pack what is there of a run that is not complete.")
+  parser:epilog [=[
+Example:
+  penumbra pack digits-3f2a91c0 --out digits.penumbra
+
+The file is a .zip: the recipe with its includes, parameters, plan, environment, metrics, results,
+tables, figures, the report, and hashes of all and of the data sets. penumbra verify reads it.]=]
 end
 
 local function act(options)

@@ -6,6 +6,7 @@
 local checkpoint = require "checkpoint"
 local command = require "command"
 local file = require "file"
+local folder_of = require "run.folder"
 local image = require "image"
 local lfs = require "lfs"
 local models = require "models"
@@ -35,16 +36,18 @@ local function whole(word)
 end
 
 local function describe(parser)
-  parser:argument("model", "a file of weights, or a training's checkpoint or the folder of its checkpoints")
-  parser:argument("images", "PNG or JPEG files"):args "+"
-  parser:option("--top", "how many classes to show", "5"):convert(whole)
-  parser:option("--classes", "names: a file with one a line, or a list with commas; else those in MODEL")
-  parser:option("--size", "side of the square that the model reads"):convert(whole)
-  parser:option("--resize", "length of a picture's short side before the middle is taken"):convert(whole)
+  parser:argument("model", "A file of weights, a training's checkpoint, or a run."):argname "MODEL"
+  parser:argument("images", "PNG or JPEG files."):argname "IMAGE":args "+"
+  parser:option("--top", "How many classes to show.", "5"):argname "N":convert(whole)
+  parser:option("--classes", "Names: a file with one a line, or a list with commas; else those in MODEL.")
+    :argname "NAMES"
+  parser:option("--size", "Side of the square that the model reads."):argname "N":convert(whole)
+  parser:option("--resize", "Length of a picture's short side before the middle is taken."):argname "N":convert(whole)
   parser:group("For a MODEL that does not say what it is",
-    parser:option("--arch", "a constructor in models: " .. concat(models.names(), ", ")),
-    parser:option("--mean", "of each channel, of pixels from 0 to 1: 0.485,0.456,0.406"):convert(numbers_of),
-    parser:option("--std", "the standard deviations: 0.229,0.224,0.225"):convert(numbers_of))
+    parser:option("--arch", "A constructor in models: " .. concat(models.names(), ", ") .. "."):argname "NAME",
+    parser:option("--mean", "Of each channel, of pixels from 0 to 1: 0.485,0.456,0.406."):argname "LIST"
+      :convert(numbers_of),
+    parser:option("--std", "The standard deviations: 0.229,0.224,0.225."):argname "LIST":convert(numbers_of))
 end
 
 -- The names in a file, one a line, or in the words themselves.
@@ -61,6 +64,7 @@ local function class_names(words)
 end
 
 -- ---- the model ----
+
 
 local function known(arch)
   for _, name in ipairs(models.names()) do
@@ -166,6 +170,7 @@ local function names_for(model, options)
 end
 
 local function predict(options)
+  options.model = folder_of.weights(options.model)
   local model, message = model_named(options)
   if not model then return command.fail("predict", message) end
   local names, fit

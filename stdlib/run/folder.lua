@@ -192,6 +192,19 @@ function M.find(name, out)
   return nil, format('there is no run "%s" in %s%s', name, out, spec.suggest(name, known)), "io"
 end
 
+--- The file of the weights of a run that a word names, by its path or its name; of a run that is not complete its
+--- folder, which has checkpoints; of any other word the word itself.
+---
+--- Example:
+---     require "run.folder".weights "resnet18.pt"  --> resnet18.pt
+---@param word string
+---@return string path
+function M.weights(word)
+  local folder = lfs.attributes(word, "mode") == "directory" and word or not file.exists(word) and M.find(word) or nil
+  local path = folder and folder .. "/model.safetensors"
+  return path and file.exists(path) and path or folder or word
+end
+
 ---@class RunStatus
 ---@field state "complete"|"running"|"stopped"|"broken"
 ---@field step? integer    # of the last checkpoint

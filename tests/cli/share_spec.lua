@@ -390,6 +390,24 @@ describe("penumbra verify", function()
   end)
 end)
 
+describe("a run's name", function()
+  it("stands for its weights", function()
+    local name = made:match "[^/]+$"
+    local r = run { "model", "info", name:sub(1, 8) }
+    assert.same({ 0, "" }, { r.code, r.err })
+    contains("models.resnet8", r.out)
+    sets.picture(at "dot.png", 20, 20, 200, 10, 10)
+    for _, word in ipairs { name, made, made .. "/model.safetensors" } do
+      r = run { "predict", word, "dot.png", "--top", "1" }
+      assert.same({ 0, "" }, { r.code, r.err }, word)
+      assert.is_truthy(r.out:find "%d %%")
+    end
+    r = run { "predict", "no-such-run", "dot.png" }
+    assert.equal(1, r.code)
+    contains("no-such-run: No such file", r.err)
+  end)
+end)
+
 describe("penumbra ls", function()
   it("lists what is there, and what is damaged", function()
     sets.write(at "mixed/bad-1/params.json", '{"a":')
