@@ -61,7 +61,7 @@ BINDINGS = $(addprefix bindings/, \
   )
 
 VM = $(addprefix vm/, \
-  editor.c files.c history.c host.c interrupt.c main.c process.c repl.c sandbox.c state.c terminal.c \
+  editor.c files.c history.c host.c interrupt.c main.c picture.c process.c repl.c sandbox.c state.c terminal.c \
   )
 
 # Each is a program of its own, linked with nn and cmocka.

@@ -92,5 +92,6 @@ int vm_open_host(lua_State *L) {
   vm_open_files(L);
   vm_open_interrupts(L);
   vm_open_terminal(L);
+  vm_open_pictures(L);
   return 1;
 }

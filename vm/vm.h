@@ -98,6 +98,11 @@ int vm_append_line(const char *path, const char *text, size_t length, size_t mos
 /* Adds terminal, terminal_size and terminal_ask to the table at the top of the stack. */
 void vm_open_terminal(lua_State *L);
 
+/* ---- picture.c ---- */
+
+/* Adds pixels and sixel to the table at the top of the stack. */
+void vm_open_pictures(lua_State *L);
+
 /* ---- repl.c ---- */
 
 /* Reads, runs and prints until the input ends; from a file or pipe until an entry fails. Returns an exit code. */

@@ -120,11 +120,12 @@ end)
 local state = os.tmpname()
 os.remove(state)
 
---- Types a script of tests/cli/terminal.c at the program; gives what appeared.
-local function typed(script, rows, columns)
-  local r = program.shell(("XDG_STATE_HOME=%s TERM=xterm HOME=/nonexistent %s %d %d \"$PENUMBRA\""):format(
-    program.quote(state), program.quote(program.path:match "^(.*)/" .. "/tests/terminal"), rows or 24, columns or 80),
-    script)
+--- Types a script of tests/cli/terminal.c at the program; gives what appeared. A window of 24 x 80 characters.
+local function typed(script, environment)
+  local r = program.shell(([[
+    unset NO_COLOR COLORTERM TMUX TERM_PROGRAM KITTY_WINDOW_ID PENUMBRA_GRAPHICS
+    XDG_STATE_HOME=%s TERM=xterm HOME=/nonexistent %s %s 24 80 "$PENUMBRA"]]):format(program.quote(state),
+    environment or "", program.quote(program.path:match "^(.*)/" .. "/tests/terminal")), script)
   if r.code == 77 then pending(r.err) end
   assert.equal("", r.err, r.out)
   return r.out
@@ -287,7 +288,7 @@ plain]]
 
   it("comes back after it was stopped, and follows the window's size", function()
     editing()
-    typed([[
+    typed [[
 expect 5 >\x20
 send 40 +
 expect 1 40 +
@@ -305,6 +306,25 @@ send require "terminal".width()\n
 expect 2 40
 expect 2 >\x20
 send \x04
-end 2 0]], 24, 80)
+end 2 0]]
+  end)
+
+  it("draws pictures as the terminal can", function()
+    -- A session that shows a picture of two colours; `answer` is what the terminal says when it is asked.
+    local function drawn(environment, answer)
+      return typed("expect 5 >\\x20\nsend x = nn.tensor{{{1, 0, 0}, {0, 0, 1}}, {{0, 1, 0}, {1, 1, 1}}}\\n\n"
+        .. "expect 2 >\\x20\nsend show(x)\\n\n" .. answer .. "expect 2 >\\x20\nsend \\x04\nend 2 0\nplain", environment)
+    end
+    local asked = "expect 2 \\e[c\nsend %s\n"
+    local silent = drawn("COLORTERM=truecolor", asked:format "\\e[?62;22c")
+    contains("\27[38;2;255;0;0;48;2;0;255;0m▀", silent)
+    contains("\27[38;2;0;0;255;48;2;255;255;255m▀", silent)
+    contains("\27_Gi=31", silent) -- the question that kitty would have answered
+    contains("\27[38;5;196;48;5;46m▀", drawn("PENUMBRA_GRAPHICS=blocks", ""))
+    assert.is_nil(drawn("NO_COLOR=1 PENUMBRA_GRAPHICS=blocks", ""):find("▀", 1, true))
+    assert.is_nil(drawn("TERM=dumb", ""):find("\27[", 1, true))
+    contains('\27P0;1q"1;1;256;256#0;2;0;0;0', drawn("", asked:format "\\e[?62;4;22c"))
+    contains("\27_Ga=T,f=100,q=2,m=", drawn("", asked:format "\\e_Gi=31;OK\\e\\\\\\e[?62;22c"))
+    contains("▀", drawn("COLORTERM=truecolor", "")) -- a terminal that does not answer
   end)
 end)
