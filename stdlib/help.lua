@@ -18,6 +18,7 @@
 --- Modules without a dot in their name are public. One in a folder is a part of the one before the dot: its classes are
 --- public too, its functions our own. `---@package` in the head of a module, or above a function or class, keeps it to
 --- ourselves.
+local command = require "command"
 local host = require "host"
 local index = require "help.index"
 local page = require "help.page"
@@ -35,18 +36,27 @@ local function width()
   return math.max(40, math.min(WIDEST, columns))
 end
 
--- The program's commands, one a line: what each says about itself.
+-- What a command says about itself.
+local function about(name) return (require("commands." .. name).about:gsub("%.$", "")) end
+
+-- The program's commands, one a line.
 local function commands()
   local lines = {}
-  for _, name in ipairs(host.modules()) do
-    local command = name:match "^commands%.(%w+)$"
-    if command then
-      local about = require(name).about:gsub("%.$", "")
-      lines[#lines + 1] = ("  penumbra %-22s %s"):format(command, about)
-    end
-  end
-  table.sort(lines)
+  for i, name in ipairs(command.names()) do lines[i] = ("  penumbra %-12s %s"):format(name, about(name)) end
   return table.concat(lines, "\n")
+end
+
+local function is_command(name)
+  for _, other in ipairs(command.names()) do
+    if other == name then return true end
+  end
+  return false
+end
+
+-- What `penumbra NAME --help` prints.
+local function command_text(name)
+  local parser, message = command.parser(name)
+  return parser and parser:get_help() .. "\n" or name .. ": " .. message .. "\n"
 end
 
 local lists = {
@@ -68,7 +78,12 @@ local function find(topic, columns)
   if topics[topic] then return page.flow(topics[topic]:gsub("%%s", commands), columns) end
   if lists[topic] then return lists[topic](index.all(), columns) end
   local found = index.find(topic)
-  if found then return page.text(found, columns) end
+  if found and is_command(topic) then
+    return page.text(found, columns) .. ("\n  At the command line: penumbra %s --help\n"):format(topic)
+  elseif found then
+    return page.text(found, columns)
+  end
+  if is_command(topic) then return command_text(topic) end
   local several = index.called(topic)
   if #several == 0 then return nil end
   if #several == 1 then return page.text(several[1], columns) end

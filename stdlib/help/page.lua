@@ -14,7 +14,18 @@ local function filled(words, width, indent)
   return (text.wrap(words, width - #indent):gsub("\n", "\n" .. indent))
 end
 
--- Paragraphs are filled; lines that begin with blanks (code, tables) stay as they are.
+-- A line of a list, "  word   what it is", keeps what it is in its column.
+local function add_line(out, line, width)
+  local head, words = line:match "^(%s+%S.-%s%s+)(%S.*)$"
+  local column = head and text.width(head) or width
+  if text.width(line) > width and column + 20 <= width then
+    out[#out + 1] = head .. filled(words, width, (" "):rep(column))
+  else
+    out[#out + 1] = line
+  end
+end
+
+-- Paragraphs are filled; lines that begin with blanks (code, lists) stay as they are, if there is room.
 local function add_paragraphs(out, lines, indent, width)
   local words = {}
   local function flush()
@@ -24,7 +35,7 @@ local function add_paragraphs(out, lines, indent, width)
   for _, line in ipairs(lines) do
     if line == "" or line:find "^%s" then
       flush()
-      out[#out + 1] = line == "" and "" or indent .. line
+      if line == "" then out[#out + 1] = "" else add_line(out, indent .. line, width) end
     else
       words[#words + 1] = line
     end
@@ -154,7 +165,7 @@ end
 local function add_list(out, topics, width)
   local column = 0
   for _, topic in ipairs(topics) do
-    if #topic.call <= 28 then column = math.max(column, #topic.call) end
+    if #topic.call <= math.min(28, width // 3) then column = math.max(column, #topic.call) end
   end
   for _, topic in ipairs(topics) do
     local about = M.first_sentence(topic)

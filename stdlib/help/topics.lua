@@ -6,19 +6,19 @@ M.overview = [==[
 Penumbra runs experiments on the semantic continuity of neural networks: does a change that keeps the meaning of an
 image also keep the model's answer? Models, perturbations, losses and probes are values that a Lua script composes.
 
-  penumbra                        the prompt
-  penumbra script.lua [args]      run a script
-  penumbra -e 'code'              run a piece of code
+  penumbra              The prompt
+  penumbra script.lua   Run a script; what follows is its arguments
+  penumbra -e 'code'    Run a piece of code
 %s
 
-  penumbra help TOPIC             more on one of these topics:
+  penumbra help TOPIC   More on one of these:
 
-    command       options, arguments, exit codes
+    command       options, arguments, exit codes; `help run` explains a command
     prompt        what the prompt understands
     ops           the operations on tensors; `help conv2d` explains one
     layers        the layers of a model; `help Conv2d` explains one
     modules       the Lua modules; `help perturb` explains one, `help perturb.hue` a function of it
-    tensor, model what values can do; also part, dataset, optimizer, interval and other classes
+    tensor        what a tensor can do; also model, part, dataset, optimizer, interval and others
     errors        what raises, and what gives nil, message, code
     environment   the environment variables it reads
 

@@ -109,6 +109,11 @@ describe("help", function()
     assert.matches('^"load" is one of these:\n.*image%.load.*model:load', run({ "help", "load" }).out)
   end)
 
+  it("explains commands", function()
+    assert.matches("^Usage: penumbra sweep ", run({ "help", "sweep" }).out)
+    assert.matches("\n  At the command line: penumbra data %-%-help\n", run({ "help", "data" }).out)
+  end)
+
   it("lists what speaks of a word that is no topic", function()
     assert.matches('^No topic "antialias"; these speak of it:\n.*\n  image%.resize%(', run({ "help", "antialias" }).out)
   end)
