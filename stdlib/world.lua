@@ -44,7 +44,8 @@ function M.load(path, options)
   if not beside then beside, message, code = recipes.beside(folder, value.recipe_name) end
   if not beside then return nil, format("%s: %s", name, message), code end
   local base
-  base, message, code = M.load(beside, { name = value.recipe_name, grant = options.grant })
+  base, message, code = M.load(beside, { name = value.recipe_name, grant = options.grant,
+    includes = options.recipe and options.includes })
   if not base then return nil, message, code end
   if study.is_study(base) then return nil, format("%s: expected a recipe, got a study", beside), "format" end
   local ok

@@ -29,6 +29,7 @@ local format = string.format
 ---@field reused? boolean              # it was complete before
 ---@field failed? { message: string, log: string }
 ---@field stopped? boolean|string      # on its way, after `steps` or by Ctrl-C; what was said then
+---@field exit? integer                # the exit code that a stop asks for
 
 -- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images. Only the
 -- progress line uses it.
@@ -138,7 +139,7 @@ local function make_here(work, options, tell)
       job.results, job.stopped = results, results == nil
       tell.ended(job, results and how_long(job, progress.clock() - started))
     elseif is_stop(results) then
-      job.stopped = results.message
+      job.stopped, job.exit = results.message, results.exit
       return
     elseif not options.keep_going or is_interrupt(results) then
       error(results.plain and results.message or results, 0)

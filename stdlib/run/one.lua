@@ -29,7 +29,7 @@ function M.make(job, options, say)
   if not jobs_of.make({ job }, options, say) then
     print_of.report(job.folder)
     say(type(job.stopped) == "string" and job.stopped or "to go on: penumbra resume " .. job.folder)
-    return type(job.stopped) == "string" and 130 or 0
+    return job.exit or 0
   end
   say_results(job, say)
   return 0

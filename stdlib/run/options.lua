@@ -94,7 +94,8 @@ function M.load(options)
   if #others > 0 then
     io.stderr:write(format("penumbra: %s is %s here; the same name: %s\n", options.file, path, concat(others, ", ")))
   end
-  local value, message = world.load(path, { grant = granted(options) })
+  options.allow = granted(options)
+  local value, message = world.load(path, { grant = options.allow })
   return value or stop(message, 1)
 end
 
