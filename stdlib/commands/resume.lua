@@ -38,20 +38,18 @@ end
 
 local function make_told(job, options)
   local last = -math.huge
-  options.quiet = true
+  options.quiet, options.keep_going = true, true
   options.tell = function(share, words)
     if progress.clock() - last < EVERY then return end
     last = progress.clock()
     tell { share = share, note = words }
   end
-  local ok, done = xpcall(jobs_of.make, function(reason)
-    local message = type(reason) == "table" and reason.message or tostring(reason)
-    tell { failed = message }
-    io.stderr:write(message, "\n", debug.traceback("", 2), "\n")
-    return message
-  end, { job }, options, function() end)
-  if not ok then return 1 end
-  return done and 0 or 130
+  local complete = jobs_of.make({ job }, options, function() end)
+  if job.failed then
+    tell { failed = job.failed.message }
+    return 1
+  end
+  return complete and 0 or 130
 end
 
 -- ---- studies ----
@@ -72,8 +70,7 @@ local function resume_study(folder, options)
 end
 
 local function act(options)
-  local find = folder_of.find or function(name) return name end
-  local folder, message = find(options.run, options.out)
+  local folder, message = folder_of.find(options.run, options.out)
   if not folder then options_of.stop(message, 1) end
   if file.exists(folder .. "/study.lua") then return resume_study(folder, options) end
   local job

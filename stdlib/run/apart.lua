@@ -93,7 +93,7 @@ local function loop(work, options, tell)
         break
       end
     end
-    if not stopping and host.interrupted and host.interrupted() then
+    if not stopping and host.interrupted() then
       stopping = true
       for _, child in ipairs(running) do
         child.told_to_stop = true
@@ -108,10 +108,9 @@ end
 ---@param options MakeOptions
 ---@param tell { update: fun(job: Job, share: number, words: string), ended: fun(job: Job, note?: string) }
 function M.make(work, options, tell)
-  local defer = host.defer_interrupts or function() end
-  defer(true)
+  host.defer_interrupts(true)
   local ok, problem = pcall(loop, work, options, tell)
-  defer(false)
+  host.defer_interrupts(false)
   if not ok then error(problem, 0) end
 end
 

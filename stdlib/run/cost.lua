@@ -99,11 +99,12 @@ local function timed(seconds, warm, least, body)
   return times
 end
 
--- The middle of some times, and where most of them are; never nearer than a tenth, since another hour is another hour.
+-- The mean of some times, and between what the means of others will be: their middle half, and never nearer than a
+-- tenth, since another hour is another hour.
 local function span(times)
-  local value = stats.median(times)
-  return { value = value, low = math.min(0.9 * value, stats.quantile(times, 0.1)),
-           high = math.max(1.1 * value, stats.quantile(times, 0.9)) }
+  local value = stats.mean(times)
+  return { value = value, low = math.min(0.9 * value, stats.quantile(times, 0.25)),
+           high = math.max(1.1 * value, stats.quantile(times, 0.75)) }
 end
 
 local function add(total, one, factor)

@@ -135,7 +135,9 @@ local function say_failures(jobs, both)
   both("")
   both(format("%d of %d run%s failed:", #failed, #jobs, #jobs == 1 and "" or "s"))
   for _, job in ipairs(failed) do
-    both(format("  %s: %s", job.label, text.tame(job.failed.message, 400)))
+    both(function(wide)
+      return "  " .. text.wrap(format("%s: %s", job.label, text.tame(job.failed.message, 400)), wide - 2, "    ")
+    end)
     if job.failed.log then both("    " .. job.failed.log) end
   end
   return 1

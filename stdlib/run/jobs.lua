@@ -137,6 +137,7 @@ local function make_here(work, options, tell)
     end, { resume = not options.fresh, tensorboard = options.tensorboard, steps = options.steps })
     if ok then
       job.results, job.stopped = results, results == nil
+      os.remove(job.folder .. "/log.txt") -- of an earlier failure
       tell.ended(job, results and how_long(job, progress.clock() - started))
     elseif is_stop(results) then
       job.stopped, job.exit = results.message, results.exit

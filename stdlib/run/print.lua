@@ -71,9 +71,7 @@ end
 ---@param folder string
 ---@param say? fun(line: string)
 function M.report(folder, say)
-  local found, report = pcall(require, "report")
-  if not found then return end
-  local path, message = report.write(folder)
+  local path, message = require "report".write(folder)
   if say then say(path or "no report: " .. message) end
 end
 
