@@ -306,7 +306,6 @@ end
 --- 64 are drawn.
 ---
 --- Example:
----     terminal.show(nn.tensor { { 0, 1 }, { 1, 0 } })
 ---     terminal.show(nn.ones { 4, 2, 2, 1 }, { captions = { "a", "b", "c", "d" }, columns = 2 })
 ---     terminal.show(nn.uniform { 2, 8, 8, 3 }, { captions = { "a" } })
 ---     --> error: show: expected 2 captions, as there are pictures, got 1

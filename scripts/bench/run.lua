@@ -2,8 +2,8 @@
 --- usage: penumbra scripts/bench/run.lua [case=NAME] [rounds=N] [batch=N] [threads=2] [seconds=1] [minutes=8]
 ---                                       [peers=yes|no] [out=build]
 ---
---- case: one of cases.lua, the beginning of several names, "growth" (see growth.lua) or "table" (the table and the
---- chart of what was measured before). Without it all cases and the growth, in turn.
+--- case: one of cases.lua, the beginning of several names, "growth" (see growth.lua), "startup" (see startup.lua) or
+--- "table" (the table and the chart of what was measured before). Without it all of them, one after the other.
 ---
 --- Each program is a process of its own for the whole of a case. A round gives each its turn (A B C A B C ...), so that
 --- a slow spell of the machine meets them all, while the others wait for their input: a turn is as many steps as
@@ -335,14 +335,15 @@ if options.case == "table" then
   show_all()
   return
 end
-local list, growth = chosen(options.case), not options.case or options.case == "growth"
-if #list == 0 and not growth then
-  local names = { "growth", "table" }
+local list = chosen(options.case)
+local growth, startup = not options.case or options.case == "growth", not options.case or options.case == "startup"
+if #list == 0 and not growth and not startup then
+  local names = { "growth", "startup", "table" }
   for _, case in ipairs(cases) do names[#names + 1] = case.name end
   error(('bench: no case "%s"%s'):format(options.case, spec.suggest(options.case, names)), 0)
 end
+local python = (#list > 0 or startup) and find_peer()
 if #list > 0 then
-  local python = find_peer()
   if not python and options.peers == "yes" then say("bench: torch is not there to compare with") end
   for i, case in ipairs(list) do
     if #list > 1 then say("bench: case %d of %d: %s", i, #list, case.title) end
@@ -356,4 +357,5 @@ if #list > 0 then
   end
   if #list > 1 then show_all() end
 end
+if startup then require "startup".run(options, python) end
 if growth then require "growth".run(options) end

@@ -29,6 +29,14 @@ describe("make bench", function()
     end)
   end
 
+  it("measures how long a start takes", function()
+    local r = bench("case=startup rounds=3", 'cat "$OUT/bench-startup.json"')
+    assert.equal(0, r.code, r.err)
+    assert.matches("\npenumbra %-e ''%s+[%d.]+%s+[%d.]+%s+[%d.]+%s+3\n", r.out)
+    local kept = json.decode(r.out:match "\n(%[.*%])\n$")
+    assert.is_true(kept[1].lowest_ms > 0 and kept[1].lowest_ms <= kept[1].median_ms)
+  end)
+
   it("has cases of different names, of models there are", function()
     local seen, known = {}, { none = true }
     for _, name in ipairs(models.names()) do known[name] = true end
