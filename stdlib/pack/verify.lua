@@ -168,7 +168,11 @@ local function judge_near(state, folder, job, found)
   if not state.options.steps then
     local differs
     differs, count = compare_results(folder, job, false)
-    if differs then return wrong("differs in a result by more than twice both intervals: " .. differs, found) end
+    if differs then
+      return wrong(format("differs in a result by more than twice both intervals: %s; the first steps agree (%s), so "
+        .. "it turns on rounding, or is not what the run gave: a machine of the same type can tell", differs,
+        rows(found.near)), found)
+    end
   end
   if found.near == 0 and count == 0 then
     return wrong(format("nothing to compare with another type of machine: no rows up to step %d", compare.LAST_STEP),
