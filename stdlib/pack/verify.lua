@@ -280,6 +280,11 @@ return function(path, options)
   state.say(format("  files     %d, all as the manifest says", #spec.names(manifest.entries)))
   local ok, verdict = pcall(verify_all, state)
   if ok then return verdict end
-  if type(verdict) == "table" and verdict.stop then return nil, verdict.message, verdict.code end
+  if type(verdict) == "table" and verdict.stop then
+    -- Nobody knows the folder that it was unpacked into.
+    local below, shown = opened.folder:gsub("%p", "%%%0") .. "/", verdict.message
+    if shown:find("^" .. below) then shown = path .. ": " .. shown end
+    return nil, (shown:gsub(below, "")), verdict.code
+  end
   error(verdict, 0)
 end

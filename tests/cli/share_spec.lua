@@ -6,6 +6,7 @@ local host = require "host"
 local json = require "json"
 local lfs = require "lfs"
 local nn = require "nn"
+local pack = require "pack"
 local program = require "program"
 local sets = require "sets"
 
@@ -114,6 +115,7 @@ local function assert_refused(name, ...)
   local r = run { "verify", name, "--quiet" }
   assert.equal(2, r.code, r.out .. r.err)
   for _, part in ipairs { name, ... } do contains(part, r.err) end
+  assert.is_nil(r.err:find("/tmp/penumbra", 1, true), r.err)
   local _, lines = r.err:gsub("\n", "")
   assert.equal(1, lines, r.err)
 end
@@ -260,6 +262,8 @@ describe("penumbra verify", function()
       forge(below, "plan.txt", function(text) return (text:gsub("0%.001", "0.002")) end)
     end),
       "plan.txt is not the plan of results.json")
+    assert_refused(changed("damaged", function(below) forge(below, "params.json", function() return "{" end) end),
+      "damaged.penumbra: params.json: offset 1")
     assert_refused(changed("syntax", function(below)
       forge(below, "recipe.lua", function() return "return recipe {" end)
     end), "recipe.lua")
@@ -317,6 +321,28 @@ describe("penumbra verify", function()
     assert_refused("no-such.penumbra", "No such file")
     sets.write(at "flipped.penumbra", bytes:sub(1, 400) .. string.char(bytes:byte(401) ~ 1) .. bytes:sub(402))
     assert_refused "flipped.penumbra"
+  end)
+
+  it("refuses a manifest with anything in the place of anything", function()
+    local tokens = { "null", "-1", "1e999", '"x"', "[]", "{}", "true", '"\\u001b[31m"', '{"a":[{}]}', "2" }
+    local manifest
+    local path = changed("any", function(below) manifest = read(below .. "/manifest.json") end)
+    local places = {}
+    for from, to in manifest:gmatch '()[%w".-]+()[,\n]' do places[#places + 1] = { from, to } end
+    assert.is_true(#places > 20)
+    for i, place in ipairs(places) do
+      local token = tokens[i % #tokens + 1]
+      changed("any", function(below)
+        sets.write(below .. "/manifest.json", manifest:sub(1, place[1] - 1) .. token .. manifest:sub(place[2]))
+      end)
+      local opened, message, code = pack.open(at(path))
+      if opened then
+        opened:close()
+      else
+        assert.equal("format", code, message)
+        assert.is_nil(message:find "%c", message)
+      end
+    end
   end)
 
   it("compares the data sets", function()
