@@ -223,7 +223,7 @@ local function describe_term(term)
   return string.format("%.10g * %s", term.weight, text)
 end
 
---- The formula: `cross_entropy + 1 * continuity(brightness(32) | contrast(1.5))`.
+--- The loss in words: `cross_entropy + 1 * continuity(brightness(32) | contrast(1.5))`.
 ---
 --- Example:
 ---     (loss.cross_entropy() + 0.5 * loss.continuity { perturb = perturb.hue(0.1) }):describe()

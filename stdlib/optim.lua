@@ -110,7 +110,7 @@ local function describe_options(kind, options, fields)
   return kind .. (#parts > 0 and "(" .. table.concat(parts, ", ") .. ")" or "")
 end
 
---- `cosine(steps 1000)`.
+--- The schedule in words: `cosine(steps 1000)`.
 ---
 --- Example:
 ---     optim.warmup({ steps = 4, after = optim.cosine() }):describe()  --> warmup(after cosine, steps 4)
@@ -232,7 +232,7 @@ local Optimizer = {}
 Optimizer.__index = Optimizer
 Optimizer.__name = "Optimizer"
 
---- `adam(lr 0.001)`.
+--- The plan in words: `adam(lr 0.001)`.
 ---
 --- Example:
 ---     optim.adam({ lr = 1e-3, clip_norm = 1 }):describe()  --> adam(clip_norm 1, lr 0.001)

@@ -57,7 +57,7 @@ end
 ---@return boolean
 function M.is(value) return getmetatable(value) == Probe end
 
---- `continuity(levels 1, 2; seed 1)`.
+--- The probe in words: `continuity(levels 1, 2; seed 1)`.
 ---
 --- Example:
 ---     probe.continuity({ levels = { 1, 4 } }):describe()

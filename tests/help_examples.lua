@@ -31,17 +31,11 @@ function M.entries(example)
   return entries
 end
 
--- A world as the prompt's: every module by its name, and print into `out`.
-local function world(out)
+-- A world as the prompt's: every module by its name.
+local function world()
   local known = { nn = true }
   for _, name in ipairs(host.modules()) do known[name] = true end
-  local env = {}
-  function env.print(...)
-    local texts = {}
-    for i = 1, select("#", ...) do texts[i] = tostring((select(i, ...))) end
-    out[#out + 1] = table.concat(texts, "\t")
-  end
-  return setmetatable(env, { __index = function(_, name)
+  return setmetatable({}, { __index = function(_, name)
     if known[name] then return require(name) end
     return _G[name]
   end })
@@ -57,26 +51,41 @@ local function compile(code, env)
   return chunk, false
 end
 
+-- What f writes to standard output, by whatever way, and what it returns or raises.
+-- luacheck: push ignore 121 122
+local function captured(f)
+  local parts, kept = {}, { print = print, write = io.write, stdout = io.stdout }
+  local stream = setmetatable({}, { __index = io.stdout })
+  function stream:write(...)
+    for i = 1, select("#", ...) do parts[#parts + 1] = tostring((select(i, ...))) end
+    return self
+  end
+  function stream.flush() return stream end
+  io.stdout = stream
+  function io.write(...) return stream:write(...) end
+  function print(...)
+    for i = 1, select("#", ...) do stream:write(i > 1 and "\t" or "", tostring((select(i, ...)))) end
+    stream:write "\n"
+  end
+  local results = table.pack(pcall(f))
+  print, io.write, io.stdout = kept.print, kept.write, kept.stdout
+  return table.concat(parts), results
+end
+-- luacheck: pop
+
 -- What an entry prints, as lines.
-local function output_of(entry, env, out)
-  for i = #out, 1, -1 do out[i] = nil end
+local function output_of(entry, env)
   local chunk, expression = compile(entry.code, env)
-  local results = table.pack(pcall(chunk))
+  local text, results = captured(function()
+    local results = table.pack(chunk())
+    if expression and results.n > 1 then repl.show(table.unpack(results, 2, results.n)) end
+  end)
   if not results[1] then
-    out[#out + 1] = "error: " .. tostring(results[2]):gsub("^[%w_./=%[%]\" ]*:%d+: ", "")
-  elseif expression and results.n > 2 then
-    local texts, several = {}, false
-    for i = 3, results.n do
-      texts[i - 2] = repl.text(results[i])
-      several = several or texts[i - 2]:find("\n", 1, true) ~= nil
-    end
-    out[#out + 1] = table.concat(texts, several and "\n" or "\t")
+    text = text .. "error: " .. tostring(results[2]):gsub("^[%w_./=%[%]\" ]*:%d+: ", "")
   end
   local lines = {}
-  for _, text in ipairs(out) do
-    for line in (text .. "\n"):gmatch "(.-)\n" do
-      if line:find "%S" then lines[#lines + 1] = line end
-    end
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    if line:find "%S" then lines[#lines + 1] = line end
   end
   return lines
 end
@@ -122,11 +131,10 @@ end
 ---@param every? boolean  # all entries, not only the wrong ones
 ---@return table[]
 function M.run(example, every)
-  local wrong, out = {}, {}
-  local env = world(out)
+  local wrong, env = {}, world()
   nn.seed(1)
   for _, entry in ipairs(M.entries(example)) do
-    local got = output_of(entry, env, out)
+    local got = output_of(entry, env)
     local loud = #entry.expected > 0 or got[1] and got[1]:find "^error: "
     if every or loud and not agrees(got, entry.expected) then
       wrong[#wrong + 1] = { code = entry.code, expected = entry.expected, got = got }

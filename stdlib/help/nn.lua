@@ -255,7 +255,7 @@ function nn.npz.save(path, tensors) end
 ---@field metadata table<string, string>  # of safetensors
 local TensorFile = {}
 
---- A tensor of the file, in the file's own layout (torch: OIHW). A name that is not there raises.
+--- A tensor of the file, in the file's own layout (torch's is OIHW). A name that is not there raises.
 ---
 --- Example:
 ---     nn.Linear(3, 2):save "fc.safetensors"
