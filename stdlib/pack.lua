@@ -440,7 +440,7 @@ function M.open(path)
   if ok then ok, message = check_entries(self) end
   if ok then return self end
   self:close()
-  return nil, message, code
+  return nil, text.tame(message, 1000), code
 end
 
 --- Verifies a pack: repeats what it holds, and compares. See pack/verify.lua.

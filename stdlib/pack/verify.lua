@@ -284,7 +284,7 @@ return function(path, options)
     -- Nobody knows the folder that it was unpacked into.
     local below, shown = opened.folder:gsub("%p", "%%%0") .. "/", verdict.message
     if shown:find("^" .. below) then shown = path .. ": " .. shown end
-    return nil, (shown:gsub(below, "")), verdict.code
+    return nil, text.tame((shown:gsub(below, "")), 1000), verdict.code
   end
   error(verdict, 0)
 end
