@@ -95,9 +95,11 @@ local kinds = {
   file = function() return {}, true end,
 }
 
+local function name_of(argument) return argument._target or argument._name end
+
 local function kind_of(name, argument, arguments)
-  local called = argument._name
-  if called == "file" and arguments[2] and arguments[2]._name == "setting" then return "recipe" end
+  local called = name_of(argument)
+  if called == "file" and arguments[2] and name_of(arguments[2]) == "setting" then return "recipe" end
   if called == "setting" or called == "topic" then return called end
   if called:find "^runs?%d?$" or called == "first" or called == "second" then return "run" end
   if name == "data" and called == "name" then return "dataset" end
@@ -148,7 +150,7 @@ local function read_words(parser, words)
       else
         state.places = state.places + 1
         local argument = state.parser._arguments[state.places]
-        if argument then state.words[argument._name] = word end
+        if argument then state.words[name_of(argument)] = word end
         local key = word:match "^([%w_]+)="
         if key then state.given[key] = true end
       end

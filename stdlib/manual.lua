@@ -63,8 +63,7 @@ local function add_elements(out, elements)
     local label = element:_get_label_lines()
     if not element._hidden and label[1] ~= "-h, --help" then
       out[#out + 1] = ".TP"
-      local called = element._argname and not element._aliases and element._argname or concat(label, " ")
-      out[#out + 1] = "\\fB" .. plain(called) .. "\\fR"
+      out[#out + 1] = "\\fB" .. plain(concat(label, " ")) .. "\\fR"
       local words = element:_get_description()
       out[#out + 1] = words ~= "" and prose(words:sub(1, 1):upper() .. words:sub(2)) or "\\&"
     end

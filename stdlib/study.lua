@@ -262,7 +262,8 @@ function M.read_values(this, given)
     return out, true
   end
   local whole, problem = this:parse(given)
-  if whole ~= nil or this.kind == "list" then return whole, whole ~= nil and false or problem end
+  if whole ~= nil then return whole, false end
+  if this.kind == "list" then return nil, problem end
   local out, many = {}, false
   for part in (given .. ","):gmatch "([^,]*)," do
     local from, to, step = part:match "^(.-)%.%.([^/]*)/?(.*)$"

@@ -12,8 +12,8 @@ local world = require "world"
 local format = string.format
 
 local function describe(parser)
-  parser:argument("run", "The folder of a run, a study or a sweep, or the beginning of its name in the folder of runs.")
-    :argname "RUN"
+  parser:argument("RUN", "The folder of a run, a study or a sweep, or the beginning of its name in the folder of runs.")
+    :target "run":argname "RUN"
   options_of.describe_out(parser)
   parser:flag("--quiet", "Show no progress.")
   parser:option("--jobs", "Of a study: so many runs at a time."):argname "N":default "1"

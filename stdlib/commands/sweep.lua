@@ -5,7 +5,7 @@ local recipe = require "recipe"
 local study = require "study"
 
 local function describe(parser)
-  options_of.describe_file(parser, "A parameter and its values: key=value,value or key=first..last.")
+  options_of.describe_file(parser, "A parameter and its values.")
   options_of.describe_out(parser)
   options_of.describe_making(parser, true)
   parser:option("--metric", "Show this metric in the table, not all; may be given again."):argname "NAME":count "*"

@@ -45,7 +45,7 @@ local function finish(child, tell)
   local log = job.folder .. "/log.txt"
   job.results = ended.code == 0 and folder_of.read(job.folder, job.hash) or nil
   if not job.results and (ended.code == 130 or child.told_to_stop) then
-    job.stopped = true
+    job.stopped, job.exit = true, child.told_to_stop and 128 + child.told_to_stop or nil
     return
   end
   if not job.results then
@@ -93,10 +93,11 @@ local function loop(work, options, tell)
         break
       end
     end
-    if not stopping and host.interrupted() then
+    local signal = not stopping and host.interrupted()
+    if signal then
       stopping = true
       for _, child in ipairs(running) do
-        child.told_to_stop = true
+        child.told_to_stop = signal
         child.process:kill "int"
       end
     end

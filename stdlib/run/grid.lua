@@ -169,10 +169,12 @@ function M.make(grid, options, say)
   both(format("%d run%s%s", #jobs, #jobs == 1 and "" or "s", apart and format(", %d at a time", options.jobs) or ""))
   options.keep_going = true
   if not jobs_of.make(jobs, options, both) then
-    local complete = 0
-    for _, job in ipairs(jobs) do complete = complete + (job.results and 1 or 0) end
+    local complete, code = 0, 0
+    for _, job in ipairs(jobs) do
+      complete, code = complete + (job.results and 1 or 0), job.exit or code
+    end
     say(format("stopped; %d of %d runs are complete; to go on: penumbra resume %s", complete, #jobs, folder))
-    return 130
+    return code
   end
   for i, job in ipairs(jobs) do expansion.points[i].metrics = job.results and job.results.metrics end
 

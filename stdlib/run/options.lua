@@ -19,8 +19,9 @@ end
 
 --- FILE and its settings.
 function M.describe_file(parser, settings)
-  parser:argument("file", "A recipe or a study: its path, or a name that `penumbra recipes` lists."):argname "FILE"
-  parser:argument("setting", settings or "A parameter of it: key=value."):argname "KEY=VALUE":args "*"
+  parser:argument("FILE", "A recipe or a study: its path, or a name that `penumbra recipes` lists."):target "file"
+    :argname "FILE"
+  parser:argument("KEY=VALUE", settings or "A parameter of it."):target "setting":argname "KEY=VALUE":args "*"
 end
 
 --- Where runs are.

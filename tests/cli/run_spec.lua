@@ -84,6 +84,6 @@ describe("penumbra run", function()
     assert.is_truthy(r.err:find("scripts/paper/none.lua", 1, true))
     r = program.run { "run" }
     assert.equal(2, r.code)
-    assert.is_truthy(r.err:find('run: missing argument "file"', 1, true))
+    assert.is_truthy(r.err:find('run: missing argument "FILE"', 1, true))
   end)
 end)

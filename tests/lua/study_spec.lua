@@ -363,4 +363,64 @@ describe("recipes and studies", function()
     _, message = pcall(main, path, "--out", folder .. "/refused", "--quiet")
     assert.equal('refuse.lua:16: data.digits{ bias = 0.95 }.clases: there is no field "clases"', message)
   end)
+
+  it("reads the values of a setting", function()
+    local study, param = require "study", require "param"
+    local number, seed = param.number { 1, min = 0 }, param.seed { 1 }
+    local list, choice = param.list { { 1 }, of = param.integer {} }, param.choice { "a", "b,c" }
+    local function values(this, given)
+      local found, many = study.read_values(this, given)
+      return { found, many }
+    end
+    assert.same({ 2.0, false }, values(number, "2"))
+    assert.same({ { 0.0, 0.1, 1.0 }, true }, values(number, "0,0.1,1"))
+    assert.same({ { 0.0, 0.1, 0.2, 0.3 }, true }, values(number, "0..0.3/0.1"))
+    assert.same({ { 1, 2, 3, 7 }, true }, values(seed, "1..3,7"))
+    assert.same({ { 8, 16, 24 }, true }, values(seed, "8..30/8"))
+    assert.same({ { 5 }, true }, values(seed, "5..5"))
+    assert.same({ { 1, 2 }, false }, values(list, "1,2"))
+    assert.same({ { { 1 }, { 1, 2 } }, true }, values(list, { "1", "1,2" }))
+    assert.same({ "b,c", false }, values(choice, "b,c"))
+    assert.same({ nil, "expects whole numbers in a range, got 1..2.5" }, values(seed, "1..2.5"))
+    assert.same({ nil, "expects a number of at least 0, got -1" }, values(number, "-1..1/0.5"))
+  end)
+
+  it("writes the study that a sweep is, tells mean and deviation over its seeds", function()
+    local study = require "study"
+    local toy = assert(world.load(folder .. "/toy.lua"))
+    local sweep = assert(study.sweep(toy, { alpha = "0,2", variant = "C", seed = "1..3", limit = "100" }))
+    assert.equal([[
+return study {
+  title = "A toy, by alpha, seed",
+  recipe = "toy",
+  grid = {
+    alpha = { 0, 2 },
+    seed = { 1, 2, 3 },
+  },
+  fixed = {
+    variant = "C",
+    limit = 100,
+  },
+}
+]], sweep.text)
+    local again = assert(world.load(write("again", sweep.text)))
+    local first, second = assert(sweep:expand {}), assert(again:expand {})
+    assert.equal(6, #first.points)
+    assert.same(first, second)
+    for _, point in ipairs(first.points) do
+      local value = point.values.alpha * 10 + point.values.seed
+      point.metrics = { accuracy = stats.new { value = value, unit = "%" }, seconds = stats.new { value = 7 } }
+    end
+    first.points[#first.points].metrics = nil -- one failed
+    local shown = study.spread(first)
+    assert.same({ "seeds", "accuracy (%)", "seconds" }, { table.unpack(shown.columns, 2) })
+    assert.same({ { "0", 3, "2.0 ± 1.0", "7" }, { "2", 2, "21.50 ± 0.71", "7" } }, shown.rows)
+    assert.same({ 2.0, 1.0, 3.0, 1.0 }, { shown.data[1].accuracy.value, shown.data[1].accuracy.low,
+                                          shown.data[1].accuracy.high, shown.data[1].accuracy.sd })
+    shown = study.spread(first, { "acuracy" })
+    assert.matches('there is no metric "acuracy"; did you mean "accuracy"?', shown.note, 1, true)
+    -- One seed is no spread.
+    shown = study.spread { points = { first.points[1] }, axes = { "alpha" }, values = { alpha = { 0 } } }
+    assert.same({ { "0", "1.000", "7" } }, shown.rows)
+  end)
 end)

@@ -51,4 +51,52 @@ describe("text", function()
       "AUG                      x",
     }, lines)
   end)
+
+  it("splits a table that is too wide, its first columns repeated", function()
+    local columns = { "alpha", "seeds", "accuracy (%)", "ds" }
+    local rows = { { "0", 3, "90.1 ± 0.5", 12 }, { "0.1", 3, "91.2 ± 0.3", 7 } }
+    assert.equal([[
+alpha   seeds   accuracy (%)   ds
+─────   ─────   ────────────   ──
+0           3     90.1 ± 0.5   12
+0.1         3     91.2 ± 0.3    7]], text.table(columns, rows, { width = 33 }))
+    assert.equal([[
+alpha   seeds   accuracy (%)
+─────   ─────   ────────────
+0           3     90.1 ± 0.5
+0.1         3     91.2 ± 0.3
+
+alpha   seeds   ds
+─────   ─────   ──
+0           3   12
+0.1         3    7]], text.table(columns, rows, { width = 32, keys = 2 }))
+    -- What does not fit at all stands as it is.
+    assert.equal(3 * 4, select(2, text.table(columns, rows, { width = 1 }):gsub("[^\n]+", "")))
+  end)
+
+  it("wraps cells that may be wrapped before it splits a table", function()
+    local columns = { { title = "claim", wrap = true }, "verdict" }
+    assert.equal([[
+claim                        verdict
+──────────────────────────   ───────
+C has a lower score than       holds
+augmentation alone]], text.table(columns, { { "C has a lower score than augmentation alone", "holds" } },
+      { width = 36 }))
+  end)
+
+  it("aligns rows without a head, the last column wrapped or below", function()
+    local rows = { { "  alpha", "1", "weight of the term" }, { "  epochs", "30", "" } }
+    assert.equal("  alpha   1   weight of the term\n  epochs  30", text.columns(rows))
+    rows[1][3] = "weight of the term that is added to the loss"
+    assert.equal("  alpha   1   weight of the term that is\n              added to the loss\n  epochs  30",
+      text.columns(rows, { width = 40 }))
+    assert.equal("  alpha   1\n      weight of the term that is\n      added to the loss\n  epochs  30",
+      text.columns(rows, { width = 34 }))
+  end)
+
+  it("writes operations as people do", function()
+    assert.equal("12.4 GFLOP", text.flops(12.4e9))
+    assert.equal("1 TFLOP", text.flops(999.9e9))
+    assert.equal("0.5 kFLOP", text.flops(500))
+  end)
 end)
