@@ -1,4 +1,5 @@
 --- Parameters of a recipe: what they may be, their defaults, how they are read from the command line.
+---
 ---   data    = param.choice { "cifar100", "cifar10", default = "cifar100", doc = "data set" }
 ---   alpha   = param.number { 1.0, min = 0, doc = "weight of the continuity term" }
 ---   epochs  = param.integer { 30, min = 1 }
@@ -6,6 +7,7 @@
 ---   seed    = param.seed { 1 }
 ---   levels  = param.list { { 1, 2 }, of = param.integer { min = 1, max = 4 } }
 ---   weights = param.path { "resnet18.pt" }
+---
 --- The first value is the default (also `default =`). A parameter without a default must be given.
 local json = require "json"
 local spec = require "spec"
@@ -14,6 +16,7 @@ local M = {}
 
 local format, concat = string.format, table.concat
 
+--- A parameter of a recipe: what it may be, and its default.
 ---@class Param
 ---@field kind string
 ---@field default any
@@ -28,6 +31,9 @@ Param.__name = "Param"
 local created = 0
 
 --- Is it a parameter of a recipe?
+---
+--- Example:
+---     param.is_param(param.flag { true })  --> true
 ---@param value any
 ---@return boolean
 function M.is_param(value)
@@ -35,6 +41,9 @@ function M.is_param(value)
 end
 
 --- A value as it is written on the command line.
+---
+--- Example:
+---     param.show { 1, 2 }, param.show(0.1)  --> 1,2  0.1
 ---@param value any
 ---@return string
 function M.show(value)
@@ -48,6 +57,11 @@ function M.show(value)
 end
 
 --- A value of the parameter, or nil and what was expected instead: `expects a number of at least 0, got -1`.
+---
+--- Example:
+---     alpha = param.number { 1.0, min = 0 }
+---     alpha:check(2)   --> 2.0
+---     alpha:check(-1)  --> nil  expects a number of at least 0, got -1
 ---@param value any
 ---@return any value, string? problem
 function Param:check(value)
@@ -58,6 +72,10 @@ function Param:check(value)
 end
 
 --- The value a text stands for, or nil and what was expected instead.
+---
+--- Example:
+---     param.list({ { 1, 2 }, of = param.integer { max = 4 } }):parse "1,4"  --> { 1, 4 }
+---     param.integer({ 30, min = 1 }):parse "many"  --> nil  expects an integer of at least 1, got "many"
 ---@param text string
 ---@return any value, string? problem
 function Param:parse(text)
@@ -93,8 +111,29 @@ local function bounded(options)
   return out
 end
 
+---@class ParamOptions
+---@field [1]? any       # the default; without one the parameter must be given
+---@field default? any   # the same by name
+---@field doc? string    # what it is, for `penumbra show` and the report
+
+---@class NumberParam: ParamOptions
+---@field min? number    # the least value allowed
+---@field max? number
+---@field above? number  # every value must be greater
+---@field below? number
+
+---@class ListParam: ParamOptions
+---@field of? Param      # what its elements are checked by
+---@field min? integer   # the least length
+---@field max? integer
+
 --- A number, kept as a float.
----@param options? table  # the default first; min, max, above, below, doc
+---
+--- Example:
+---     alpha = param.number { 1.0, min = 0, doc = "weight of the continuity term" }
+---     alpha.default, alpha.expects  --> 1.0  a number of at least 0
+---     param.number { -1, min = 0 }  --> error: param.number: the default expects a number of at least 0, got -1
+---@param options? NumberParam
 ---@return Param
 function M.number(options)
   local number = spec.number()
@@ -109,7 +148,10 @@ function M.number(options)
 end
 
 --- An integer.
----@param options? table  # the default first; min, max, doc
+---
+--- Example:
+---     param.integer({ 30, min = 1 }).expects  --> an integer of at least 1
+---@param options? NumberParam  # min and max only
 ---@return Param
 function M.integer(options)
   return make("integer", options, { spec.integer(), min = spec.integer(), max = spec.integer() },
@@ -118,7 +160,10 @@ end
 
 --- The seed of a run: everything random in it follows from this number. A study treats runs that differ only in
 --- their seed as repetitions of one another.
----@param options? table  # the default first
+---
+--- Example:
+---     param.seed({ 1 }).default  --> 1
+---@param options? ParamOptions
 ---@return Param
 function M.seed(options)
   return make("seed", options, { spec.integer() }, spec.integer { min = 0 }, tonumber)
@@ -128,14 +173,22 @@ local flags = { ["true"] = true, yes = true, on = true, ["1"] = true,
                 ["false"] = false, no = false, off = false, ["0"] = false }
 
 --- true or false; on the command line also yes, no, on, off.
----@param options? table  # the default first
+---
+--- Example:
+---     param.flag({ true }):parse "off"  --> false
+---@param options? ParamOptions
 ---@return Param
 function M.flag(options)
   return make("flag", options, { spec.flag() }, spec.flag(), function(text) return flags[text:lower()] end)
 end
 
 --- One of the values listed; without `default =` the first of them.
----@param options table
+---
+--- Example:
+---     variant = param.choice { "plain", "AUG", "C", default = "C" }
+---     variant.default      --> C
+---     variant:check "aug"  --> nil  expects one of "plain", "AUG", "C", got "aug"; did you mean "AUG"?
+---@param options any[]  # the values; default, doc
 ---@return Param
 function M.choice(options)
   local fields = {}
@@ -155,7 +208,11 @@ local length = spec.integer { min = 0 }
 
 --- A list; `of` is the parameter its elements are checked by, min and max bound its length. Written with commas:
 --- levels=1,2.
----@param options table  # the default first; of, min, max, doc
+---
+--- Example:
+---     levels = param.list { { 1, 2 }, of = param.integer { min = 1, max = 4 }, doc = "levels of x'" }
+---     levels:check { 1, 7 }  --> nil  expects a list (each: an integer from 1 to 4), got 7 at place 2
+---@param options ListParam
 ---@return Param
 function M.list(options)
   local given = type(options) == "table" and options or {}
@@ -178,7 +235,10 @@ function M.list(options)
 end
 
 --- The name of a file or folder.
----@param options? table  # the default first
+---
+--- Example:
+---     param.path({ "resnet18.pt" }).default  --> resnet18.pt
+---@param options? ParamOptions
 ---@return Param
 function M.path(options)
   return make("path", options, { spec.text() }, spec.text { pattern = "^[^%z]+$", expects = "a file name" },
@@ -190,6 +250,7 @@ end
 --- What makes the same parameter again with M.from: { kind =, options = }.
 ---@param self Param
 ---@return table
+---@package
 function M.describe(self)
   local options = {}
   for key, value in pairs(self.options) do options[key] = M.is_param(value) and M.describe(value) or value end
@@ -202,6 +263,7 @@ local makers = { number = M.number, integer = M.integer, seed = M.seed, flag = M
 --- The parameter that a description from elsewhere stands for, or nil and what is wrong with it.
 ---@param description any
 ---@return Param? param, string? problem
+---@package
 function M.from(description)
   if type(description) ~= "table" or not makers[description.kind] or type(description.options) ~= "table" then
     return nil, "a parameter of no kind"

@@ -24,6 +24,10 @@ local inside = setmetatable({}, { __mode = "k" })
 local Value = { __name = "plan value" }
 
 --- Is it a plan value?
+---
+--- Example:
+---     world = plan.world()
+---     plan.is_value(world.loss.cross_entropy()), plan.is_value(loss.cross_entropy())  --> true  false
 ---@param value any
 ---@return boolean
 function M.is_value(value)
@@ -35,6 +39,7 @@ end
 --- and `place`, where it was written.
 ---@param value any
 ---@return table?
+---@package
 function M.inside(value)
   return inside[value]
 end
@@ -195,6 +200,11 @@ end
 
 --- The canonical text of a plan value, or of a table of them: equal plans give equal texts. With `names` a value in it
 --- stands as its name.
+---
+--- Example:
+---     world = plan.world()
+---     plan.text(world.loss.cross_entropy() + 0.5 * world.loss.continuity { perturb = world.perturb.hue(0.1) })
+---     --> loss.cross_entropy() + 0.5 * loss.continuity{ perturb = perturb.hue(0.1) }
 ---@param value any
 ---@param names? table<any, string>
 ---@return string
@@ -203,6 +213,10 @@ function M.text(value, names)
 end
 
 --- The plan's name in the world: SHA-256 of its text, as 64 hexadecimal digits.
+---
+--- Example:
+---     world = plan.world()
+---     plan.hash({ epochs = 1, loss = world.loss.hinge() }):sub(1, 8)  --> 24291a66
 ---@param value any
 ---@return string
 function M.hash(value)
@@ -211,6 +225,14 @@ end
 
 --- The plan as a tree to read: an entry for each part, what is long in branches; what is used more than once gets a
 --- name and stands first.
+---
+--- Example:
+---     world = plan.world()
+---     plan.tree { epochs = 3, model = world.models.lenet { classes = 10 }, loss = world.loss.cross_entropy() }
+---     --> plan
+---     --> ├─ model   models.lenet{ classes = 10 }
+---     --> ├─ loss    loss.cross_entropy()
+---     --> └─ epochs  3
 ---@param plan any  # a plan, or one value of it
 ---@return string
 function M.tree(plan)
@@ -218,6 +240,11 @@ function M.tree(plan)
 end
 
 --- What differs between two plans, a line for each: `data.limit  6000 → 500`; "–" is nothing. Equal plans give "".
+---
+--- Example:
+---     world = plan.world()
+---     plan.diff({ epochs = 3, loss = world.loss.hinge() }, { epochs = 5, loss = world.loss.hinge() })
+---     --> epochs  3 → 5
 ---@param a any
 ---@param b any
 ---@return string
@@ -226,6 +253,12 @@ function M.diff(a, b)
 end
 
 --- Calls visit(module, name) for each constructor in a value.
+---
+--- Example:
+---     world = plan.world()
+---     plan.walk(2 * world.loss.kl { perturb = world.perturb.hue(0.1) }, print)
+---     --> loss  kl
+---     --> perturb  hue
 ---@param value any
 ---@param visit fun(module: string, name: string)
 function M.walk(value, visit)
@@ -241,6 +274,11 @@ function M.walk(value, visit)
 end
 
 --- The first option of this name that a constructor in the value was given: the perturbation inside a loss.
+---
+--- Example:
+---     world = plan.world()
+---     objective = world.loss.continuity { perturb = world.perturb.hue(0.1) }
+---     plan.text(plan.find_option(objective, "perturb"))  --> perturb.hue(0.1)
 ---@param value any
 ---@param name string
 ---@return any option
@@ -283,6 +321,7 @@ end
 
 --- The names of the constructors that a plan may hold, by module.
 ---@return table<string, string[]>
+---@package
 function M.known()
   local known = {}
   for _, module in ipairs(M.modules) do known[module] = spec.names(require(module).constructors) end
@@ -290,6 +329,10 @@ function M.known()
 end
 
 --- The constructors, as names for a recipe's world; any name will do when it is not told which there are.
+---
+--- Example:
+---     world = plan.world()
+---     world.models.resnet8 { classes = 10 }  --> models.resnet8{ classes = 10 }
 ---@param known? table<string, string[]>
 ---@return table<string, table>
 function M.world(known)
@@ -322,6 +365,7 @@ end
 --- (sandbox/wire.lua checks the types.)
 ---@param fields table
 ---@return any value, string? message
+---@package
 function M.make(fields)
   local problem = check_node(fields)
   if problem then return nil, problem end
@@ -355,6 +399,11 @@ local apply = {
 }
 
 --- A builder: `build(value)` gives the real thing, the same one each time for the same value.
+---
+--- Example:
+---     world = plan.world()
+---     build = plan.builder()
+---     build(2 * world.loss.hinge())  --> 2 * hinge
 ---@param instead? table<string, function>  # called in the place of constructors: { ["data.open"] = f }
 ---@return fun(value: any): any
 function M.builder(instead)

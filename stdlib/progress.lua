@@ -11,6 +11,9 @@ local found, host = pcall(require, "host")
 M.clock = found and host.clock or function() return os.time() + 0.0 end
 
 --- Is standard error a terminal?
+---
+--- Example:
+---     type(progress.on_terminal())  --> boolean
 ---@return boolean
 function M.on_terminal()
   if found and host.terminal then return host.terminal(2) and true or false end
@@ -18,6 +21,9 @@ function M.on_terminal()
 end
 
 --- Columns of the terminal; 80 where nobody says.
+---
+--- Example:
+---     progress.width() >= 20  --> true
 ---@return integer
 function M.width()
   local said = os.getenv "COLUMNS"
@@ -34,12 +40,19 @@ local FRAME = 0.1     -- seconds between two drawings on a terminal
 local LINE = 15       -- seconds between two plain lines
 local MEMORY = 20     -- the rate forgets what is older than about so many seconds
 
+--- A line that tells how far a computation is.
 ---@class Progress
 local Progress = {}
 Progress.__index = Progress
 Progress.__name = "Progress"
 
 --- A progress line for `total` units of work. `unit = false` shows no rate.
+---
+--- Example:
+---     bar = progress.new { label = "reading", total = 200, unit = "files", terminal = false }
+---     bar:update(50)
+---     bar:line():sub(1, 14)  --> reading   25 %
+---     bar:finish()
 ---@param options { label?: string, total: number, unit?: string|false, quiet?: boolean, terminal?: boolean,
 ---                 width?: integer, stream?: file*, clock?: fun(): number }
 ---@return Progress
@@ -61,6 +74,13 @@ function M.new(options)
 end
 
 --- Units per second, lately; nil before there is anything to go by.
+---
+--- Example:
+---     now = 0
+---     bar = progress.new { total = 100, quiet = true, clock = function() return now end }
+---     now = 2
+---     bar:update(50)
+---     bar:rate()  --> 25.0
 ---@return number?
 function Progress:rate()
   local elapsed = self.clock() - self.mark_time
@@ -75,6 +95,13 @@ function Progress:rate()
 end
 
 --- Seconds until the total is reached, or nil.
+---
+--- Example:
+---     now = 0
+---     bar = progress.new { total = 100, quiet = true, clock = function() return now end }
+---     now = 2
+---     bar:update(50)
+---     bar:left()  --> 2.0
 ---@return number?
 function Progress:left()
   local rate = self:rate()
@@ -86,6 +113,15 @@ local function rate_text(rate, unit)
 end
 
 --- The line as it would be shown now.
+---
+--- Example:
+---     now = 0
+---     bar = progress.new { label = "epoch 1", total = 100, terminal = true, width = 60, quiet = true,
+---                          clock = function() return now end }
+---     now = 2
+---     bar:update(50)
+---     bar:line()
+---     --> epoch 1  █████████▌░░░░░░░░░   50 %  25 images/s  0:02 left
 ---@return string
 function Progress:line()
   local share = self.total > 0 and math.min(1, self.done / self.total) or 0
@@ -124,6 +160,11 @@ local function show(self, final)
 end
 
 --- So much is done now; label and note (words after the numbers) stay as they were unless given.
+---
+--- Example:
+---     bar = progress.new { label = "epoch 1", total = 100, quiet = true }
+---     bar:update(100, "epoch 2", "loss 0.5")
+---     bar.done, bar.label, bar.note  --> 100  epoch 2  loss 0.5
 ---@param done number
 ---@param label? string
 ---@param note? string
@@ -140,12 +181,20 @@ function Progress:update(done, label, note)
 end
 
 --- So much was done before: it does not count for the rate.
+---
+--- Example:
+---     bar = progress.new { total = 100, quiet = true }
+---     bar:go_on(60)
+---     bar.done  --> 60
 ---@param done number
 function Progress:go_on(done)
   self.done, self.mark_done, self.mark_time = done, done, self.clock()
 end
 
 --- Takes the line away, so that something else can be printed; the next update draws it again.
+---
+--- Example:
+---     progress.new({ total = 100, quiet = true }):clear()
 function Progress:clear()
   if self.quiet or not self.terminal or not self.drawn_once then return end
   self.stream:write("\r\27[K")
@@ -154,6 +203,9 @@ function Progress:clear()
 end
 
 --- The end: the terminal's line goes away (`keep` leaves it).
+---
+--- Example:
+---     progress.new({ total = 100, quiet = true }):finish()
 ---@param keep? boolean
 function Progress:finish(keep)
   if self.quiet then return end
