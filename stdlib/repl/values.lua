@@ -170,6 +170,19 @@ local function kind_of(value)
   return type(meta) == "table" and meta.__name, type(meta) == "table" and (meta.__tostring or meta.__name) and true
 end
 
+-- ---- recipes ----
+
+-- The title, and for each parameter its default and what it is.
+local function recipe_text(this)
+  local param = require "param"
+  local rows = {}
+  for i, name in ipairs(this:names()) do
+    local one = this.params[name]
+    rows[i] = { "  " .. name, one.default ~= nil and param.show(one.default) or "", one.doc or one.expects or "" }
+  end
+  return #rows == 0 and this.title or this.title .. "\n" .. text.columns(rows, { width = require "terminal".width() })
+end
+
 -- A recipe's plan is a plain table of plan values.
 local function holds_plan(t)
   local plan = package.loaded.plan
@@ -185,6 +198,8 @@ end
 function M.text(value)
   local kind, described = kind_of(value)
   if kind == "nn.module" then return M.model(value, value.input) end
+  if kind == "Recipe" then return recipe_text(value) end
+  if kind == "Study" then return ("%s: a study of %s"):format(value.title, value.recipe_name) end
   if kind == "plan value" or type(value) == "table" and not described and holds_plan(value) then
     return (require "plan".tree(value):gsub("\n$", ""))
   end

@@ -250,13 +250,16 @@ end 2 0]]
   it("drops a line and stops a computation on Ctrl-C", function()
     typed [[
 expect 5 >\x20
-send 1 + nonsense\x03
+send 1 + nonsense
+wait 0.1
+send \x03
 expect 1 >\x20
 send "alive"\n
 expect 2 alive
 expect 2 >\x20
 send for i = 1, 3 do\n
 expect 2 >>\x20
+wait 0.1
 send \x03
 expect 1 >\x20
 send x = nn.uniform{64, 64} while true do x:matmul(x) end\n
