@@ -98,6 +98,21 @@ local function colour_of(chart, value)
   return value and colours.map(chart.map, (value - chart.low) / (chart.high - chart.low)) or MISSING
 end
 
+-- How the numbers of the cells are written: with as many decimals as give the largest one so many digits.
+local function number_writer(chart, digits)
+  local largest, whole = 0, true
+  for _, row in ipairs(chart.rows) do
+    for _, value in ipairs(row) do
+      if value then largest, whole = max(largest, math.abs(value)), whole and value % 1 == 0 end
+    end
+  end
+  if largest >= 1e6 or largest < 1e-3 and largest > 0 then
+    return function(value) return ticks.number(value, digits) end
+  end
+  local decimals = whole and 0 or max(0, digits - 1 - math.floor(math.log(largest, 10) + 1e-9))
+  return function(value) return (format("%." .. decimals .. "f", value):gsub("^%-", "−")) end
+end
+
 -- How many colours a picture of a map has.
 local STEPS <const> = 255
 
@@ -136,11 +151,11 @@ function M.draw(chart, sheet, options)
   local size, numbers = 0.85, {}
   if options.numbers == "auto" and chart.width * chart.height <= CELLS then
     for digits = options.digits, min(2, options.digits), -1 do
-      local widest = 0
+      local widest, write = 0, number_writer(chart, digits)
       for i, row in ipairs(chart.rows) do
         numbers[i] = {}
         for j, value in ipairs(row) do
-          numbers[i][j] = value and ticks.number(value, digits) or "–"
+          numbers[i][j] = value and write(value) or "–"
           widest = max(widest, sheet:extent(numbers[i][j], 1))
         end
       end
