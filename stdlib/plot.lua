@@ -1,7 +1,8 @@
 --- Charts through gnuplot: SVG and PNG files readable at paper size, and drawings in the terminal.
 ---
 --- A chart is one call with one table. With `path` it is written to files, `path` and each format's ending; without, it
---- is drawn in the terminal and nothing is returned. Without gnuplot every function returns nil, message, code.
+--- is drawn in the terminal, as a picture where it shows them (kitty, sixel), else in characters, and nothing is
+--- returned. Without gnuplot every function returns nil, message, code.
 ---
 --- Data are numbers, Intervals (their bounds are drawn), lists of them and tensors. What is not a number is left out,
 --- and the chart says so below. Options that every kind has:
@@ -15,9 +16,11 @@ local colours = require "plot.colour"
 local file = require "file"
 local gnuplot = require "plot.gnuplot"
 local host = require "host"
+local image = require "image"
 local sheets = require "plot.sheet"
 local spec = require "spec"
 local svg = require "plot.svg"
+local terminal = require "terminal"
 local values = require "plot.values"
 
 local M = {}
@@ -39,7 +42,8 @@ function M.program() return gnuplot.program() end
 local categories, pictures = require "plot.categories", require "plot.pictures"
 
 -- fields: its options beside the common ones; prepare(options) -> what is drawn, or nil and what is wrong with the
--- options; draw(chart, sheet, options) -> gnuplot's plots and their names; alone: the data need not be a series.
+-- options; draw(chart, sheet, options) -> gnuplot's plots and their names; alone: the data need not be a series;
+-- show(chart, options) draws in a terminal of characters what gnuplot cannot.
 local kinds = {
   lines = require "plot.lines",
   bars = { fields = categories.fields, draw = categories.draw,
@@ -114,7 +118,7 @@ local function lengths(sheet, about)
   return format("%gcm", about.cm), format("%.2fcm", about.cm * sheet.height / sheet.width)
 end
 
-local function terminal_line(kind, sheet, about)
+local function set_terminal(kind, sheet, about)
   if kind == "svg" then
     return format("set terminal svg noenhanced size %d,%d dynamic font 'DejaVu Sans,Verdana,Arial,sans-serif,%.2f' "
       .. "background '%s'", sheet.width, sheet.height, sheet.font, colours.paper)
@@ -158,7 +162,7 @@ local function picture(kind, chart, options, wanted, about)
   if not plots then return nil, names, code end
   -- Without data there still is a frame.
   if #plots == 0 then plots = { "NaN notitle" } end
-  local script = { "set encoding utf8", terminal_line(wanted, sheet, about), concat(sheet.commands, "\n"),
+  local script = { "set encoding utf8", set_terminal(wanted, sheet, about), concat(sheet.commands, "\n"),
                    "plot " .. concat(plots, ", \\\n  ") }
   local drawn
   drawn, message, code = gnuplot.run(concat(script, "\n") .. "\n")
@@ -177,23 +181,38 @@ end
 
 -- ---- where it goes ----
 
--- Columns and rows of the terminal; 80 by 24 where nobody says.
-local function window()
-  local columns, rows = tonumber(os.getenv "COLUMNS"), tonumber(os.getenv "LINES")
-  return { width = floor(max(40, min(columns or 80, 110))), height = floor(max(12, min((rows or 24) - 2, 30))),
-           colours = "mono" }
+local COLOURS <const> = { ["true"] = "ansirgb", [256] = "ansi256", [false] = "mono" }
+
+-- A chart in characters: as wide as the terminal, but lines of a page's length stay together.
+local function window(depth)
+  local columns, rows = terminal.size()
+  return { width = max(40, min(columns, 110)), height = max(12, min(rows - 2, 30)), colours = COLOURS[depth] }
 end
 
--- Draws in the terminal.
+-- A chart in the pixels of a terminal: its text as large as the terminal's.
+local function screen()
+  local columns, rows, width, height = host.terminal_size()
+  if not height or height == 0 then width, height = columns * 8, rows * 16 end
+  local dots = height / rows * 0.75 / 12
+  local wide, high = floor(min(width, 110 * width / columns) / dots), floor(height * (rows - 4) / rows / dots)
+  -- A low window sets the height; otherwise it follows from the width.
+  return { width = wide, height = high < 0.62 * wide and high or nil, font = 12, dots = dots }
+end
+
+-- Draws in the terminal: a picture where it shows them, else characters.
 local function print_chart(kind, chart, options)
-  local about = window()
-  if host.terminal(1) then
-    about.colours = (os.getenv "COLORTERM" or ""):find "^truecolor" and "ansirgb" or "ansi256"
+  local graphics = terminal.graphics()
+  local drawn, message, code
+  if graphics == "kitty" or graphics == "sixel" then
+    drawn, message, code = picture(kind, chart, options, "png", screen())
+    if drawn then drawn = terminal.picture(image.decode(drawn)) end
+  elseif kinds[kind].show then
+    return kinds[kind].show(chart, options)
+  else
+    drawn, message, code = picture(kind, chart, options, "text", window(terminal.colours()))
   end
-  local drawn, message, code = picture(kind, chart, options, "text", about)
   if not drawn then return nil, message, code end
-  io.write(drawn)
-  io.flush()
+  io.stdout:write(drawn)
 end
 
 local function write_files(kind, chart, options)
@@ -221,7 +240,7 @@ local function draw(kind, options)
 end
 
 --- A chart's bytes instead of its files: the options are those of the function of that name. "text" is what a terminal
---- without colours shows.
+--- without colours shows; pictures have none.
 ---
 --- Example:
 ---     local svg = plot.render("lines", { { 3, 2, 1.5 }, title = "Loss" }, "svg")
@@ -236,8 +255,11 @@ function M.render(kind, options, wanted)
   if wanted ~= "svg" and wanted ~= "png" and wanted ~= "text" then
     error('plot.render: expected "svg", "png" or "text", got ' .. spec.shown(wanted), 2)
   end
+  if wanted == "text" and kinds[kind].show then
+    error("plot.render: pictures have no text; terminal.show draws them", 2)
+  end
   local chart, checked = read(kind, options, "plot." .. kind)
-  return picture(kind, chart, checked, wanted, wanted == "text" and window() or paper(checked.size))
+  return picture(kind, chart, checked, wanted, wanted == "text" and window(false) or paper(checked.size))
 end
 
 -- ---- what is called ----

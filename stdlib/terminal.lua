@@ -76,8 +76,13 @@ function M.graphics()
   return known
 end
 
--- How many colours text may have: "true", 256, or false.
-local function colours()
+--- How many colours text may have in the terminal: "true" (any), 256, or false.
+---
+--- Example:
+---     local how = require "terminal".colours()
+---     print(how == "true" or how == 256 or how == false)  --> true
+---@return "true"|256|false
+function M.colours()
   if not host.terminal(1) or set "NO_COLOR" or os.getenv "TERM" == "dumb" then return false end
   local said, term = os.getenv "COLORTERM", os.getenv "TERM" or ""
   if said == "truecolor" or said == "24bit" or term:find "direct" or term == "xterm-kitty" then return "true" end
@@ -172,7 +177,7 @@ end
 
 local function lines_of(picture, width, height, enlarge)
   local small = fitted(picture, width, height, enlarge)
-  local bytes, depth = host.pixels(small), colours()
+  local bytes, depth = host.pixels(small), M.colours()
   local lines = depth and block_lines(bytes, small.shape[2], depth) or character_lines(bytes, small.shape[2])
   return lines, small.shape[2]
 end

@@ -36,6 +36,7 @@ local format, concat, max, min, floor = string.format, table.concat, math.max, m
 ---@field ends? { name: string, y: number, style: table }[]  # labels beside the lines' ends
 ---@field bar? { low: number, high: number, map: string, label?: string, log?: boolean }
 ---@field panel? number         # how high the data's panel is where the sheet may grow, as a part of the sheet's width
+---@field lines? integer        # the same on a terminal, in lines
 ---@field framed? boolean       # no lines along the axes: the data fill the panel
 ---@field equal? boolean        # one unit is as long on both axes
 
@@ -382,9 +383,11 @@ function M.draw(sheet, about)
     make_equal(place, x, y)
   end
   -- Many lines of title, legend and labels make the sheet higher, where its height was not given, not the data flatter.
-  local wish = sheet.terminal and 6 or (about.panel or 0.42) * sheet.width
+  local wish = sheet.terminal and (about.lines or 6) or (about.panel or 0.42) * sheet.width
   local short = sheet.grows and wish - (place.bottom - place.top) or 0
-  if short > 0 or about.panel and short < 0 and not sheet.terminal then
+  local exact = about.panel
+  if sheet.terminal then exact = about.lines end
+  if short > 0 or exact and short < 0 then
     sheet.height = math.ceil(sheet.height + short)
     place = measure(sheet, about)
   end

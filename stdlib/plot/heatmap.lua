@@ -142,6 +142,7 @@ function M.draw(chart, sheet, options)
   local wish = 0.72 * sheet.width * chart.height / chart.width
   local about = { title = options.title, note = options.note, remarks = chart.remarks, x = chart.x, y = chart.y,
                   legend = {}, bar = not sheet.terminal and chart.bar or nil, framed = true,
+                  lines = chart.height * (chart.height <= 8 and 2 or 1),
                   panel = max(min(wish, sheet.width, 3.2 * sheet:line() * chart.height), chart.height > 20
                     and 0.6 * sheet.width or 1.3 * sheet:line() * chart.height) / sheet.width }
   local panel, message, code = frame.draw(sheet, about)

@@ -4,6 +4,8 @@ local colours = require "plot.colour"
 local image = require "image"
 local nn = require "nn"
 local spec = require "spec"
+local terminal = require "terminal"
+local text = require "text"
 local values = require "plot.values"
 
 local M = {}
@@ -184,6 +186,26 @@ function M.draw(chart, sheet, options)
     sheet:add(line)
   end
   return {}, {}
+end
+
+--- Shows the pictures in a terminal of characters, with their titles as captions.
+---@param chart table
+---@param options table
+function M.show(chart, options)
+  local shown, captions, blank = {}, {}, nil
+  for _, picture in ipairs(chart.list) do blank = blank or picture and nn.zeros(picture.shape) end
+  for k, picture in ipairs(chart.list) do
+    local row, column = (k - 1) // chart.across + 1, (k - 1) % chart.across + 1
+    local words = { options.labels and options.labels[k], options.rows and options.rows[row],
+                    options.columns and options.columns[column] }
+    local caption = {}
+    for i = 1, 3 do caption[#caption + 1] = words[i] end
+    shown[k], captions[k] = picture or blank or nn.zeros { 1, 1 }, table.concat(caption, ", ")
+  end
+  if options.title ~= "" then print(text.tame(options.title, terminal.width())) end
+  terminal.show(shown, { columns = chart.across, captions = (options.labels or options.rows or options.columns)
+    and captions or nil })
+  if options.note ~= "" then print(text.tame(options.note, terminal.width())) end
 end
 
 -- ---- pictures in a PNG ----

@@ -34,8 +34,8 @@ local function advance(code)
   return 0.9
 end
 
---- A text that a picture can hold: UTF-8 without control characters, which become blanks; what is not UTF-8, and what
---- XML forbids, becomes "�". Line breaks stay where `lines` says so.
+--- A text that a picture can hold: UTF-8 without control characters, which become blanks; what is not UTF-8, what XML
+--- forbids, and marks that turn the direction of what follows become "�". Line breaks stay where `lines` says so.
 ---@param s any
 ---@param lines? boolean
 ---@return string
@@ -50,7 +50,7 @@ function M.clean(s, lines)
   end
   s = concat(out):gsub("\r\n?", "\n"):gsub(lines and "[%z\1-\9\11-\31\127]" or "%c", " ")
   s = s:gsub("\xC2[\x80-\x9F]", " "):gsub("\xE2\x80[\xA8\xA9]", " "):gsub("\xEF\xBF[\xBE\xBF]", "�")
-  return (s:gsub("\xED[\xA0-\xBF][\x80-\xBF]", "�"))
+  return (s:gsub("\xE2\x80[\xAA-\xAE]", "�"):gsub("\xE2\x81[\xA6-\xA9]", "�"))
 end
 
 -- ---- the sheet ----

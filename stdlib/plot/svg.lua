@@ -2,35 +2,12 @@
 --- what it defines (a page may hold many), and pixels where a chart has them.
 ---@package
 local hash = require "hash"
+local html = require "report.html"
 local image = require "image"
 
 local M = {}
 
 local format, concat = string.format, table.concat
-
-local ENTITIES <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
-
---- A text between tags or in an attribute.
----@param s string
----@return string
-function M.escape(s) return (s:gsub("[&<>\"']", ENTITIES)) end
-
-local LETTERS <const> = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
---- Bytes in base 64.
----@param bytes string
----@return string
-function M.base64(bytes)
-  local out, letter = {}, {}
-  for i = 0, 63 do letter[i] = LETTERS:sub(i + 1, i + 1) end
-  for at = 1, #bytes, 3 do
-    local a, b, c = bytes:byte(at, at + 2)
-    local word = a << 16 | (b or 0) << 8 | (c or 0)
-    out[#out + 1] = letter[word >> 18] .. letter[word >> 12 & 63] .. (b and letter[word >> 6 & 63] or "=")
-      .. (c and letter[word & 63] or "=")
-  end
-  return concat(out)
-end
 
 -- The definitions that are used, each with those it uses itself.
 local function keep_used(definitions, body)
@@ -55,7 +32,7 @@ local function picture_element(picture)
   local sharp = picture.smooth and "" or ' style="image-rendering:pixelated"'
   local bytes = picture.bytes or image.encode(picture.tensor, { format = "png" })
   return format('<image x="%.2f" y="%.2f" width="%.2f" height="%.2f" preserveAspectRatio="none"%s href="data:image/png;'
-    .. 'base64,%s"/>\n', picture.x, picture.y, picture.width, picture.height, sharp, M.base64(bytes))
+    .. 'base64,%s"/>\n', picture.x, picture.y, picture.width, picture.height, sharp, html.base64(bytes))
 end
 
 ---@class Finish
@@ -84,7 +61,7 @@ function M.finish(svg, about)
   end, 1)
   svg = svg:gsub("<title>gnuplot_plot_(%d+)</title>", function(n)
     local name = about.names[math.tointeger(n)]
-    return name and name ~= "" and "<title>" .. M.escape(name) .. "</title>" or ""
+    return name and name ~= "" and "<title>" .. html.escape(name) .. "</title>" or ""
   end)
   local pictures = {}
   for i, picture in ipairs(about.pictures) do pictures[i] = picture_element(picture) end
@@ -97,7 +74,7 @@ function M.finish(svg, about)
     return format('<svg role="img" width="%s" height="%s" viewBox', about.width, about.height)
   end, 1)
   svg = svg:gsub("<title>Gnuplot</title>%s*<desc>.-</desc>", function()
-    return format("<title>%s</title>\n<desc>%s</desc>", M.escape(about.title), M.escape(about.description))
+    return format("<title>%s</title>\n<desc>%s</desc>", html.escape(about.title), html.escape(about.description))
   end, 1)
   if #pictures > 0 then
     -- Right after the paper, under all that gnuplot drew.
