@@ -1,6 +1,7 @@
 --- Every file of examples/ runs, and says what it says it does.
 local lfs = require "lfs"
 local nn = require "nn"
+local plot = require "plot"
 local program <const> = require "tests.cli.program"
 
 -- How each is run, and a pattern its output must contain.
@@ -10,6 +11,8 @@ local EXAMPLES <const> = {
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
   ["mistakes.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/mistakes.lua $OUT && test -s $OUT/mistakes.png",
     "of 1000 digits are taken for others" },
+  ["charts.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/charts.lua $OUT && test -s $OUT/images.png", "heatmap.svg",
+    gnuplot = true, slow = true },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",
     data = "cifar100", slow = true },
   ["recipes/digits.lua"] = { "PENUMBRA_DATA= $PENUMBRA run $PWD/examples/recipes/digits.lua limit=200 --out $OUT/run",
@@ -41,6 +44,7 @@ describe("examples/", function()
         if example.data and not has_data(example.data) then
           return pending("needs the data set " .. example.data .. " in PENUMBRA_DATA")
         end
+        if example.gnuplot and not plot.program() then return pending "gnuplot is not installed" end
         if example.slow and nn.info().allocator ~= "caching" then
           return pending "takes many minutes in the sanitizers' build"
         end

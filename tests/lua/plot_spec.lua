@@ -315,8 +315,11 @@ describe("plot", function()
   end)
 
   with_gnuplot("makes text of anything", function()
-    for _, hostile in ipairs { "line\nbreak\r\n!x\rreturn", "nul\0 bell\7 \27[31mred\127", "\xff\xfe \xed\xa0\x80 \xc3",
-                               "\u{FFFF}\u{FFFE}\u{85}\u{2028}", "\u{202E}turned\u{202C}", ("x"):rep(300000), ("many words "):rep(30000), "" } do
+    local texts = {
+      "line\nbreak\r\n!x\rreturn", "nul\0 bell\7 \27[31mred\127", "\xff\xfe \xed\xa0\x80 \xc3", "",
+      "\u{FFFF}\u{FFFE}\u{85}\u{2028}", "\u{202E}turned\u{202C}", ("x"):rep(300000), ("many words "):rep(30000),
+    }
+    for _, hostile in ipairs(texts) do
       local svg = assert(plot.render("lines", { title = hostile, note = hostile, y = { label = hostile }, series = {
         { name = hostile, y = { 1, 2 } }, { name = "b", y = { 2, 3 } } } }, "svg"))
       check_xml(svg)
