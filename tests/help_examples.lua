@@ -10,7 +10,7 @@ function M.entries(example)
   local entries, code, expected, first = {}, {}, {}, nil
   for line in (example .. "\n"):gmatch "(.-)\n" do
     local words, output = line:match "^(.-)%-%-> ?(.*)$"
-    words = words or line
+    words = (words or line):gsub("%s+$", "")
     if output then expected[#expected + 1] = output end
     if words:find "%S" then
       if #code == 0 then first = #entries + 1 end

@@ -53,6 +53,91 @@ describe("an example of the help", function()
   end
 end)
 
+describe("the runner of examples", function()
+  -- What it says of an example: the entries that do not do what they say.
+  local function wrong(...)
+    local found = {}
+    for i, entry in ipairs(examples.run(table.concat({ ... }, "\n"))) do
+      found[i] = entry.code .. " gives " .. table.concat(entry.got, " | ")
+    end
+    return found
+  end
+
+  it("takes lines as entries of the prompt", function()
+    assert.same({}, wrong("local x = nn.ones { 2 }", "for i = 1, 2 do", "  print(i)", "end  --> 1", "--> 2",
+      "x:sum():item()  --> 2", "x.shape, perturb.px(0)", "--> { 2 }  0.0"))
+  end)
+
+  it("tells what is printed otherwise", function()
+    assert.same({ "1 + 1 gives 2" }, wrong "1 + 1  --> 3")
+    assert.same({ "1 + 1 gives 2" }, wrong("1 + 1  --> 2", "--> 2"))
+    assert.same({ "print(1) gives 1" }, wrong "print(1)  --> 1 1")
+    assert.same({ "local a = 1 gives " }, wrong "local a = 1  --> 1")
+  end)
+
+  it("tells of an error that is not expected, or is another", function()
+    assert.same({ "error 'a' gives error: a" }, wrong "error 'a'")
+    assert.same({}, wrong "error 'a'  --> error: a")
+    assert.same({ "error 'a' gives error: a" }, wrong "error 'a'  --> error: b")
+    assert.same({ "nil gives nil" }, wrong "nil  --> error: a")
+  end)
+
+  it("compares numbers to the digits that are written", function()
+    assert.same({}, wrong("1 / 3  --> 0.333", "2.0  --> 2", "1e-7 / 3  --> 3.33e-08", "-1 / 3  --> -0.33"))
+    assert.same({ "1 / 3 gives 0.33333333333333" }, wrong "1 / 3  --> 0.334")
+    assert.same({ "2.4 gives 2.4" }, wrong "2.4  --> 2")
+    assert.same({ "1e-7 / 3 gives 3.3333333333333e-08" }, wrong "1e-7 / 3  --> 3.33e-07")
+  end)
+
+  it("lets `...` stand for what goes on", function()
+    assert.same({}, wrong("print 'a b c'  --> a ...", "print 'a\\nb\\nc'  --> a", "--> ..."))
+    assert.same({ "print 'b c' gives b c" }, wrong "print 'b c'  --> a ...")
+  end)
+
+  it("gives each a world of its own", function()
+    assert.same({}, wrong "left_behind = 1")
+    assert.same({}, wrong "left_behind  --> nil")
+    assert.is_nil(rawget(_G, "left_behind"))
+  end)
+end)
+
+describe("a comment", function()
+  local function read(...) return source.read("some", table.concat({ ... }, "\n")) end
+
+  it("is read with its annotations, over several lines", function()
+    local module = read("--- The head.", "local M = {}", "", "--- Text,", "--- and more.", "---", "--- Example:",
+      "---     some.f(1)  --> 2", "---", "---     some.f(2)", "---@param x integer  # a note",
+      "---                  # goes on", "---@param options? { a: string,", "---                 b: string }",
+      "---@return integer? y, string? message, string? code", "function M.f(x, options)", "  return x", "end")
+    local f = module.entries[1]
+    assert.equal("The head.", module.doc.text[1])
+    assert.same({ "function", "f", "x, options", true }, { f.kind, f.name, f.arguments, f.gives })
+    assert.same({ "Text,", "and more." }, f.doc.text)
+    assert.same({ "some.f(1)  --> 2\n\nsome.f(2)" }, f.doc.examples)
+    assert.same({ { name = "x", type = "integer", note = "a note goes on" },
+                  { name = "options?", type = "{ a: string, b: string }" } }, f.doc.params)
+    assert.equal("integer? y, string? message, string? code", f.doc.returns[1].type)
+  end)
+
+  it("of a class is found with its fields, operators and methods", function()
+    local module = read("--- The head.", "", "--- A value.", "---@class Some: Other  # in short",
+      "---@field a integer  # a note", "---@operator add(Some): Some", "local S = { __name = \"some value\" }", "",
+      "--- Does.", "function S:do_it() end", "", "--- Is called.", "function S.__call(self, x) end")
+    local class = module.classes[1]
+    assert.same({ "Some", "Other", "some value" }, { class.name, class.parent, class.own })
+    assert.same({ "A value.", "in short" }, class.doc.text)
+    assert.same({ { name = "a", type = "integer", note = "a note" } }, class.doc.fields)
+    assert.same({ "add(Some): Some" }, class.doc.operators)
+    local one, two = table.unpack(class.methods)
+    assert.same({ "do_it", "__call", "x" }, { one.name, two.name, two.arguments })
+  end)
+
+  it("keeps to ourselves what it says is ours", function()
+    local module = read("--- The head.", "---@package", "", "--- Mine.", "---@package", "function M.f() end")
+    assert.same({ true, true }, { module.doc.package, module.entries[1].doc.package })
+  end)
+end)
+
 -- What a topic lacks, in words.
 local function missing(topic)
   local doc, lacks = topic.doc, {}
