@@ -1,4 +1,5 @@
 --- Repeats the runs of a pack and compares: is what it says what comes out here?
+local check_study = require "pack.study"
 local compare = require "run.compare"
 local digest = require "data.digest"
 local execute = require "run.execute"
@@ -241,6 +242,10 @@ end
 local function verify_all(state)
   local manifest = state.pack.manifest
   if manifest.kind == "run" then return verify_run(state, state.pack.folder, manifest.name) end
+  local problem, message = check_study(state.pack.folder, manifest, state.options.allow)
+  if message then stop("format", "%s: %s", state.pack.path, message) end
+  if problem then return { verified = false, message = problem } end
+  state.say "  study     its tables and claims are what its runs give"
   local verdicts, first, bits = {}, nil, true
   for i, name in ipairs(manifest.runs) do
     state.say(format("%s (%d of %d)", name, i, #manifest.runs))

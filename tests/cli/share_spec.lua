@@ -88,9 +88,10 @@ teardown(function() sets.remove(folder) end)
 -- ---- changing packs ----
 
 -- Unpacks the pack, lets `change` at its files, packs them again under another name.
-local function changed(name, change)
+local function changed(name, change, from)
   local below, path = at(name .. ".files"), at(name .. ".penumbra")
-  assert(nn.archive.unpack(at(packed), below, assert(nn.archive.survey(at(packed)))))
+  from = at(from or packed)
+  assert(nn.archive.unpack(from, below, assert(nn.archive.survey(from))))
   local extra = change(below)
   local members = {}
   for _, one in ipairs(file.below(below, true)) do
@@ -412,7 +413,30 @@ describe("penumbra verify", function()
     r = run { "verify", name .. ".penumbra", "--quiet", "--steps", "2" }
     assert.same({ 0, "" }, { r.code, r.err }, r.out)
     contains("(2 of 2)", r.out)
+    contains("its tables and claims are what its runs give", r.out)
     contains("verified: 2 runs, all rows of metrics are the same bits\n", r.out)
+    local function forged(change)
+      return changed("study", function(below)
+        forge(below, "results.json", function(text)
+          local results = json.decode(text)
+          change(results)
+          return json.encode(results)
+        end)
+      end, name .. ".penumbra")
+    end
+    assert_differs(forged(function(results)
+      results.claims[1].verdict = results.claims[1].verdict == "holds" and "fails" or "holds"
+    end), "claims.1.verdict is ", " in the study, ", " by its runs")
+    assert_differs(forged(function(results) results.claims = json.array() end), "claims are not those of its runs")
+    assert_differs(forged(function(results) results.runs[2].metrics.accuracy.value = 99.5 end),
+      "metrics.accuracy.value is 99.5 in the study")
+    assert_differs(forged(function(results) results.runs[2] = nil end), "the study makes 2 runs, the pack has 1")
+    assert_differs(forged(function(results)
+      local row = results.tables[1].rows[1]
+      for _, cell in pairs(row) do
+        if type(cell) == "table" and cell.high then cell.high = cell.high + 1 end
+      end
+    end), "tables.1.rows.1.")
   end)
 end)
 
