@@ -19,8 +19,9 @@ M.fields = {
 
 local series_fields = { name = spec.text { default = "" }, values = spec.any { required = true }, dots = spec.table() }
 
--- How bars are filled: those of one hue's brightness in grey print differ by their hatching.
-local FILLS <const> = { "solid", "solid", "pattern 4", "pattern 5", "solid", "pattern 2", "pattern 6", "solid" }
+-- How bars are filled: those of one brightness in grey print differ by their hatching, and so do those of one colour.
+local FILLS <const> = { "solid", "solid", "pattern 4", "pattern 5", "solid", "pattern 2", "pattern 6", "solid",
+                        "pattern 4", "pattern 5", "solid", "solid", "pattern 2", "solid", "solid", "pattern 4" }
 
 -- What fills a terminal's bars; with colours all are full.
 local CELLS <const> = { "█", "▒", "░", "▓", "#", "+", "=", ":" }

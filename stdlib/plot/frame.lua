@@ -192,8 +192,9 @@ end
 
 -- ---- the layout ----
 
--- The places of everything, as far as they can be known before the ranges are final.
-local function measure(sheet, about)
+-- The places of everything when the panel is so high: that decides how many ticks there are, and so how much room their
+-- texts take.
+local function measure_for(sheet, about, guess)
   local m = sheet.terminal and 0 or sheet:gap(8)
   local width = sheet.width - 2 * m
   local place = { m = m, top = m, foot = {} }
@@ -245,7 +246,6 @@ local function measure(sheet, about)
 
   local x, y = about.x, about.y
   -- The left: the label reads upwards, on a terminal it stands above the axis.
-  local guess = bottom - place.top - (x.hidden and 0 or 2.6 * sheet:line())
   local left, right = m, sheet.width - m
   place.y_label, place.y_label_size = {}, 1
   if y.label and sheet.terminal then
@@ -283,6 +283,10 @@ local function measure(sheet, about)
   if about.bar then
     local bar = about.bar
     place.bar_ticks = numeric_ticks(sheet, bar, guess, false)
+    if #place.bar_ticks < 2 then
+      place.bar_ticks = { { at = bar.low, text = ticks.number(bar.low, 3) },
+                          { at = bar.high, text = ticks.number(bar.high, 3) } }
+    end
     local wide = 0
     for _, tick in ipairs(place.bar_ticks) do wide = max(wide, sheet:extent(tick.text)) end
     place.bar_label, place.bar_label_size = {}, 1
@@ -332,24 +336,21 @@ local function measure(sheet, about)
     left, right, bottom, place.top = math.ceil(left), floor(right) - 1, floor(bottom), math.ceil(place.top)
   end
   place.left, place.right, place.bottom = left, right, bottom
-  -- The ticks were counted, and what reads upwards broken, for a height that was a guess.
-  if not sheet.terminal and y.label then
-    place.y_label, place.y_label_size = sheet:fit(y.label, max(bottom - place.top, 4 * sheet.font),
-      { lines = max(1, #place.y_label), size = place.y_label_size, least = 0.75 })
-  end
-  if not y.hidden and not y.names then place.y_ticks = numeric_ticks(sheet, y, bottom - place.top, false) end
-  if about.bar then
-    place.bar_ticks = numeric_ticks(sheet, about.bar, bottom - place.top, false)
-    if about.bar.label then
-      place.bar_label, place.bar_label_size = sheet:fit(about.bar.label, max(bottom - place.top, 4 * sheet.font),
-        { lines = max(1, #place.bar_label), size = place.bar_label_size, least = 0.75 })
-    end
-    if #place.bar_ticks < 2 then
-      local low, high = about.bar.low, about.bar.high
-      place.bar_ticks = { { at = low, text = ticks.number(low, 3) }, { at = high, text = ticks.number(high, 3) } }
-    end
-  end
   return place
+end
+
+-- The same for the height that the panel comes to have. Where two heights lead to each other, the lower one is taken:
+-- what has room in it has room in the higher one.
+local function measure(sheet, about)
+  local guess = sheet.height / 2
+  local place = measure_for(sheet, about, guess)
+  for _ = 1, 4 do
+    local height = place.bottom - place.top
+    if math.abs(height - guess) < 0.5 then return place end
+    guess = height
+    place = measure_for(sheet, about, guess)
+  end
+  return measure_for(sheet, about, min(guess, place.bottom - place.top))
 end
 
 -- Both axes with one length for one unit: the one with room to spare gets the wider range.

@@ -82,6 +82,15 @@ function M.prepare(options)
   if not (chart.x.high > chart.x.low) then return nil, "x: min must be below max" end
   if not (chart.y.high > chart.y.low) then return nil, "y: min must be below max" end
 
+  if y.log then
+    -- An interval that reaches below zero reaches to the end of the axis.
+    for _, one in ipairs(chart.series) do
+      for _, run in ipairs(one.runs) do
+        for _, point in ipairs(run) do point.low = max(point.low, min(point.y, chart.y.low)) end
+      end
+    end
+  end
+
   -- A label stands beside a line's end only where that end is at the right.
   chart.ends = #chart.series > 1 and options.labels ~= "legend" or options.labels == "ends"
   for _, one in ipairs(chart.series) do

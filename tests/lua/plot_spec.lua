@@ -261,6 +261,12 @@ describe("plot", function()
       { "scatter", { points = { { 1e-9, 1e9 }, { 3e-9, 2e9 } }, classes = { long, "b" }, x = { label = long } } },
       { "lines", { x = { log = true }, y = { log = true }, series = { { points = { { 1, 1e-6 }, { 1e7, 100 } } } } } },
       { "lines", { { 5 } } },
+      { "bars", { { -3, -1, -2 }, categories = { "a", "b", "c" } } },
+      { "bars", { values } },
+      { "points", { y = { label = "accuracy (%)" }, categories = { "plain", "C" }, series = { { name = "ours",
+        values = { interval(91, 0.6), interval(92, 0.8) } } }, marker = { name = "paper", values = { 92.4, 93 } } } },
+      { "lines", { series = { { y = { 1e-7, 2.5e-7 } } }, x = { label = long }, title = long } },
+      { "heatmap", { values = { { -1e5, 12345.6 } }, value = { label = long }, title = long } },
       { "images", { images = nn.zeros { 3, 4, 4, 3 }, labels = { long, "b", "c" }, columns = { "a", long, "c" },
         rows = { long } } },
     }
