@@ -112,7 +112,23 @@ local function rate_text(rate, unit)
   return string.format(rate < 10 and "%.1f %s/s" or "%.0f %s/s", rate, unit)
 end
 
---- The line as it would be shown now.
+local LEAST, MOST = 8, 24 -- columns of the bar
+
+local function bar_text(share, columns)
+  local eighths = math.floor(share * columns * 8)
+  local bar = string.rep("█", eighths // 8)
+  if eighths % 8 > 0 then bar = bar .. utf8.char(0x2590 - eighths % 8) end -- ▏▎▍▌▋▊▉
+  return (text.pad(bar, columns):gsub(" ", "░"))
+end
+
+-- The same words with less in them: without what stands in brackets, then also without rates.
+local function shorter(words)
+  local terse = words:gsub(" %b()", "")
+  return { words, terse, (terse:gsub("  [%d.]+ [^ ]+/s", "")) }
+end
+
+--- The line as it would be shown now. Where the terminal is narrow the parts of the loss go first, then the rate, then
+--- the bar.
 ---
 --- Example:
 ---     now = 0
@@ -121,7 +137,7 @@ end
 ---     now = 2
 ---     bar:update(50)
 ---     bar:line()
----     --> epoch 1  █████████▌░░░░░░░░░   50 %  25 images/s  0:02 left
+---     --> epoch 1  ████████▌░░░░░░░░   50 %  25 images/s  0:02 left
 ---@return string
 function Progress:line()
   local share = self.total > 0 and math.min(1, self.done / self.total) or 0
@@ -132,14 +148,14 @@ function Progress:line()
   if self.note then parts[#parts + 1] = self.note end
   local tail = table.concat(parts, "  ")
   if not self.terminal then return self.label .. "  " .. tail end
-  -- The bar takes what the label (up to 34 columns) and the numbers leave, between 8 and 24 columns.
-  local label = text.pad(text.cut(self.label, 34), math.min(34, text.width(self.label)))
-  local room = self.width - 1 - text.width(label) - text.width(tail) - 4
-  local columns = math.max(8, math.min(24, room))
-  local eighths = math.floor(share * columns * 8)
-  local bar = string.rep("█", eighths // 8)
-  if eighths % 8 > 0 then bar = bar .. utf8.char(0x2590 - eighths % 8) end -- ▏▎▍▌▋▊▉
-  return text.cut(label .. "  " .. text.pad(bar, columns):gsub(" ", "░") .. "  " .. tail, self.width - 1)
+  -- A ^C that the terminal shows stays on the line.
+  local width, label = self.width - 3, text.cut(self.label, 34)
+  for _, words in ipairs(shorter(tail)) do
+    local room = width - text.width(label) - text.width(words) - 4
+    if room >= LEAST then return label .. "  " .. bar_text(share, math.min(MOST, room)) .. "  " .. words end
+    tail = words
+  end
+  return text.cut(label .. "  " .. tail, width)
 end
 
 local function show(self, final)

@@ -44,7 +44,7 @@ static void on_interrupt(int signal) {
     return;
   }
   if (deferring && kept == 0) {
-    static const char text[] = "\r\33[Kone moment: this step is finished and saved; Ctrl-C again stops now\n";
+    static const char text[] = "\r\33[Kfinishing this step; Ctrl-C again stops now\n";
     int reason = errno;
     kept = signal;
     if (isatty(STDERR_FILENO) && write(STDERR_FILENO, text, sizeof text - 1) < 0) { /* it was only a courtesy */ }

@@ -73,6 +73,29 @@ describe("progress", function()
     assert.equal("", stream.all())
   end)
 
+  it("leaves out what matters less where the terminal is narrow", function()
+    local function line(width)
+      local bar = make { label = "colour_mnist", total = 100, unit = false, terminal = true, width = width }
+      now = 10
+      bar:update(25, nil, "epoch 1/3  514 images/s  loss 2.21 (cross_entropy 2.18 + continuity 0.0267)")
+      assert.is_true(text.width(bar:line()) <= width - 3)
+      return bar:line()
+    end
+    assert.matches("░   25 %  0:30 left  epoch 1/3  514 images/s  loss 2.21 (cross_entropy 2.18 + ", line(130), 1, true)
+    assert.matches("░   25 %%  0:30 left  epoch 1/3  514 images/s  loss 2.21$", line(90))
+    assert.matches("colour_mnist  ██.*░   25 %%  0:30 left  epoch 1/3  loss 2.21$", line(72))
+    assert.equal("colour_mnist   25 %  0:30 left  epoch 1/3  loss 2.21", line(60))
+    assert.matches("^colour_mnist   25 %%  0:30 left  epoch 1/3", line(50))
+  end)
+
+  it("does not count for the rate what was done before", function()
+    local bar = make { total = 1000, terminal = true, width = 80 }
+    bar:go_on(500)
+    now = 10
+    bar:update(510)
+    assert.matches(" 51 %  1.0 images/s  8:10 left", bar:line(), 1, true)
+  end)
+
   it("keeps to the width on a narrow terminal", function()
     local bar = make { label = "a very long label of a very long thing", total = 10, terminal = true, width = 40 }
     now = 1
