@@ -143,8 +143,8 @@ TEST_PROGRAMS = $(patsubst tests/c/%.c,$(OUT)/tests/%,$(TESTS)) $(FUZZERS:%=$(OU
 
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) $(2);,)
 
-.PHONY: all program test-programs release double asan tsan check check-long check-asan check-tsan check-blas \
-        check-cpu check-cross nn-objects fuzz fuzz-programs demo bench lint install clean help FORCE
+.PHONY: all program test-programs release double asan tsan check check-long check-kills check-asan check-tsan \
+        check-blas check-cpu check-cross nn-objects fuzz fuzz-programs demo bench lint install clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -240,7 +240,11 @@ check: release double
 	@scripts/dev/run-tests $(call suite,release) $(double_suite)
 
 # Sanitizers over everything, ThreadSanitizer over the C tests, other sets of BLAS kernels and of ours.
-check-long: check check-asan check-tsan check-blas check-cpu check-cross
+check-long: check check-kills check-asan check-tsan check-blas check-cpu check-cross
+
+# Trainings killed at random moments, 50 of them (check: 5).
+check-kills: release
+	@PENUMBRA_KILLS=50 scripts/dev/run-tests 'build/release/penumbra tests/run.lua tests/cli/kill_spec.lua'
 
 check-asan: asan
 	@scripts/dev/run-tests $(call suite,asan)
@@ -306,8 +310,8 @@ clean:
 help:
 	@echo 'make             build/release/penumbra'
 	@echo 'make check       every test, at most 8 minutes; the last line counts them'
-	@echo 'make check-long  also check-asan, check-tsan (sanitizers), check-blas, check-cpu (other kernels),'
-	@echo '                 check-cross (Arm)'
+	@echo 'make check-long  also check-kills (50 trainings killed), check-asan, check-tsan (sanitizers), check-blas,'
+	@echo '                 check-cpu (other kernels), check-cross (Arm)'
 	@echo 'make demo        the main experiment: Table 4, Colour MNIST'
 	@echo 'make bench       speed, beside torch: 45 minutes; CASE=... for a part of it, ROUNDS=n'
 	@echo 'make fuzz        every parser against libFuzzer for SECONDS=300 each; FUZZ=name for one'
