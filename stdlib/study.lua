@@ -51,26 +51,49 @@ end
 
 local Chart = { __name = "chart" }
 
-local chart_fields = {
-  x = spec.text { required = true },
-  y = spec.text { required = true },
-  title = spec.text(), label = spec.text(), note = spec.text(), log = spec.flag(),
-  name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
-}
+-- The options of each kind of chart that name metrics, and those that name grid parameters.
+local METRICS <const> = { bars = { "y" }, points = { "y" }, lines = { "y" }, heatmap = { "value" },
+                          scatter = { "y", "x" } }
+local AXES <const> = { bars = { "x", "series" }, points = { "x", "series" }, lines = { "x", "series" },
+                       heatmap = { "x", "y" }, scatter = { "by" } }
+
+-- The grid parameters that a chart, or a table, is about.
+local function axes_of(shown)
+  if not AXES[shown.kind] then return { shown.axis } end
+  local axes = {}
+  for _, key in ipairs(AXES[shown.kind]) do axes[#axes + 1] = shown[key] end
+  for _, key in ipairs(spec.names(shown.where)) do axes[#axes + 1] = key end
+  return axes
+end
 
 local function charter(kind)
+  local fields = {
+    title = spec.text(), label = spec.text(), note = spec.text(), where = spec.table { default = {} },
+    name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
+  }
+  if kind ~= "heatmap" then fields.log = spec.flag() end
+  for _, list in ipairs { METRICS[kind], AXES[kind] } do
+    for _, key in ipairs(list) do fields[key] = spec.text { required = key ~= "series" } end
+  end
   return function(options)
-    local chart = spec.check("chart." .. kind, options, chart_fields)
-    chart.kind = kind
-    chart.name = chart.name or chart.y
-    chart.title = chart.title or format("%s by %s", chart.y, chart.x)
+    local chart = spec.check("chart." .. kind, options, fields)
+    local metric, axes = chart[METRICS[kind][1]], {}
+    for _, key in ipairs(AXES[kind]) do axes[#axes + 1] = chart[key] end
+    chart.kind, chart.name = kind, chart.name or metric
+    if kind == "scatter" then metric = format("%s against %s", metric, chart.x) end
+    chart.title = chart.title or format("%s by %s", metric, concat(axes, " and "))
     return setmetatable(chart, Chart)
   end
 end
 
 --- Charts: y (a metric) over x (a grid parameter), with intervals, the seeds as dots and the paper's value as a
---- marker. bars stand on zero; points need not; lines are for a parameter that is a number. `log` is for y.
-M.chart = { bars = charter "bars", points = charter "points", lines = charter "lines" }
+--- marker. bars stand on zero; points need not; lines are for a parameter that is a number. `series` names another grid
+--- parameter, with bars, points or a line for each of its values. `log` is for y.
+--- chart.heatmap{ x =, y =, value = }: a metric over two grid parameters. chart.scatter{ x =, y =, by = }: each run as
+--- a point, one metric against another, told apart by a grid parameter.
+--- `where` fixes others, as { alpha = 1 }; `label` names the metric's axis or scale.
+M.chart = {}
+for kind in pairs(AXES) do M.chart[kind] = charter(kind) end
 
 local Claim = { __name = "claim" }
 
@@ -310,8 +333,14 @@ function Study:attach(recipe)
     return true
   end
   for _, shown in ipairs(self.show) do
-    local ok, message = known(shown.axis or shown.x, "show")
-    if not ok then return nil, message end
+    for _, axis in ipairs(axes_of(shown)) do
+      local ok, message = known(axis, "show")
+      if not ok then return nil, message end
+    end
+    for _, axis in ipairs(spec.names(shown.where or {})) do
+      local _, problem = recipe.params[axis]:check(shown.where[axis])
+      if problem then return nil, format("show: %s %s", axis, problem) end
+    end
   end
   for _, claim in ipairs(self.claims) do
     if not claim.axis then
@@ -556,34 +585,101 @@ local function make_table(shown, expansion)
   return { by = shown.axis, columns = columns, rows = rows, data = data }
 end
 
---- What plot.lua needs for a chart, or nil and why not.
-local function make_chart(study, shown, expansion)
-  local categories, values, dots, marks, lines = {}, {}, {}, {}, {}
-  local paper, unit, any = paper_values(study, shown.y), nil, false
-  for i, value in ipairs(expansion.values[shown.x] or {}) do
-    local points = select_points(expansion, { [shown.x] = value })
-    local intervals, why = metric_of(expansion, points, shown.y)
-    if not intervals and why ~= "not run" then return nil, why end
-    categories[i] = param.show(value)
-    values[i] = intervals and stats.combine(intervals) or false
-    marks[i] = paper[value] or false
-    dots[i] = {}
-    if intervals then
-      any, unit = true, unit or intervals[1].unit
-      if #intervals > 1 then dots[i] = intervals end
-      if type(value) == "number" then lines[#lines + 1] = { value, values[i] } end
+-- What a chart shows of the runs with these values: the mean over seeds, the seeds when there are several; false when
+-- there is no such run, nil and why when there is more than one for a seed.
+local function cell_of(shown, expansion, where, metric)
+  local all = {}
+  for _, list in ipairs { shown.where, where } do
+    for key, value in pairs(list) do all[key] = value end
+  end
+  local intervals, why = metric_of(expansion, select_points(expansion, all), metric)
+  if not intervals then
+    if why == "not run" then return false end
+    return nil, why
+  end
+  return stats.combine(intervals), intervals
+end
+
+-- bars, points and lines: a metric over one grid parameter, in one series or one for each value of another.
+local function chart_over_axis(study, shown, expansion)
+  local values_of = expansion.values[shown.series] or { false }
+  local options = { note = "with 95 % intervals", series = {}, categories = {} }
+  local paper, marks, unit = paper_values(study, shown.y), {}, nil
+  for s, own in ipairs(values_of) do
+    local series = { name = shown.series and param.show(own) or shown.kind == "lines" and shown.y or "ours",
+                     values = {}, dots = {}, points = {} }
+    for i, value in ipairs(expansion.values[shown.x] or {}) do
+      local where = { [shown.x] = value }
+      if shown.series then where[shown.series] = own end
+      local mean, seeds = cell_of(shown, expansion, where, shown.y)
+      if mean == nil then return nil, seeds end
+      options.categories[i] = param.show(value)
+      series.values[i], series.dots[i] = mean, mean and #seeds > 1 and seeds or {}
+      marks[i] = paper[value] or false
+      if mean then
+        unit = unit or mean.unit or ""
+        if type(value) == "number" then series.points[#series.points + 1] = { value, mean } end
+      end
+    end
+    if shown.kind == "lines" then series.values, series.dots = nil, nil else series.points = nil end
+    options.series[s] = series
+  end
+  if not unit then return nil, "no run has the metric" end
+  options.y = { label = unit_title(shown.label or shown.y, unit), log = shown.log }
+  if shown.kind == "lines" then
+    options.categories, options.x = nil, { label = shown.x }
+  elseif next(paper) ~= nil and not shown.series then
+    options.marker = { name = "the paper", values = marks }
+  end
+  return options
+end
+
+local function heatmap(_, shown, expansion)
+  local options = { values = {}, rows = {}, columns = {}, x = { label = shown.x }, y = { label = shown.y } }
+  local unit
+  for i, down in ipairs(expansion.values[shown.y] or {}) do
+    options.values[i], options.rows[i] = {}, param.show(down)
+    for j, across in ipairs(expansion.values[shown.x] or {}) do
+      local mean, why = cell_of(shown, expansion, { [shown.y] = down, [shown.x] = across }, shown.value)
+      if mean == nil then return nil, why end
+      options.values[i][j], options.columns[j] = mean and mean.value or false, param.show(across)
+      if mean then unit = unit or mean.unit or "" end
     end
   end
-  if not any then return nil, "no run has the metric" end
-  local options = { title = shown.title, y = { label = unit_title(shown.label or shown.y, unit), log = shown.log },
-                    note = "with 95 % intervals" .. (shown.note and "; " .. shown.note or "") }
-  if shown.kind == "lines" then
-    options.x, options.series = { label = shown.x }, { { name = shown.y, points = lines } }
-  else
-    options.categories = categories
-    options.series = { { name = "ours", values = values, dots = dots } }
-    if next(paper) ~= nil then options.marker = { name = "the paper", values = marks } end
+  if not unit then return nil, "no run has the metric" end
+  options.value = { label = unit_title(shown.label or shown.value, unit) }
+  return options
+end
+
+local function scatter(_, shown, expansion)
+  local options, units, any = { series = {} }, {}, false
+  for s, value in ipairs(expansion.values[shown.by] or {}) do
+    local series = { name = param.show(value), x = {}, y = {} }
+    local where = { [shown.by] = value }
+    for key, kept in pairs(shown.where) do where[key] = kept end
+    for _, point in ipairs(select_points(expansion, where)) do
+      local x, y = point.metrics[shown.x], point.metrics[shown.y]
+      if x and y then
+        any, units.x, units.y = true, x.unit, y.unit
+        series.x[#series.x + 1], series.y[#series.y + 1] = x.value, y.value
+      end
+    end
+    options.series[s] = series
   end
+  if not any then return nil, "no run has both metrics" end
+  options.note = "each run a point"
+  options.x = { label = unit_title(shown.x, units.x) }
+  options.y = { label = unit_title(shown.label or shown.y, units.y), log = shown.log }
+  return options
+end
+
+--- What plot.lua needs for a chart, or nil and why not.
+local function make_chart(study, shown, expansion)
+  local make = shown.kind == "heatmap" and heatmap or shown.kind == "scatter" and scatter or chart_over_axis
+  local options, why = make(study, shown, expansion)
+  if not options then return nil, why end
+  options.title = shown.title
+  if shown.note then options.note = (options.note and options.note .. "; " or "") .. shown.note end
   return options
 end
 

@@ -55,7 +55,14 @@ end
 
 local function described(options)
   local parts = {}
-  local first = options.series[1]
+  for i, row in ipairs(options.values or {}) do
+    for j, value in ipairs(row) do
+      if value then
+        parts[#parts + 1] = format("%s, %s: %s", options.rows[i], options.columns[j], text.number(value))
+      end
+    end
+  end
+  local first = options.series and options.series[1] or {}
   for i, name in ipairs(options.categories or {}) do
     local value = first.values[i]
     if value then
@@ -77,9 +84,14 @@ function M.of_study(chart)
   local ok, made = pcall(function()
     local options = {}
     for key, value in pairs(chart.options) do options[key] = value end
-    options.series = {}
-    for s, series in ipairs(chart.options.series) do
-      local copy = { name = series.name }
+    if options.values then
+      options.values = {}
+      for i, row in ipairs(chart.options.values) do options.values[i] = values_of(row) end
+    else
+      options.series = {}
+    end
+    for s, series in ipairs(options.series and chart.options.series or {}) do
+      local copy = { name = series.name, x = series.x, y = series.y }
       if series.values then
         copy.values, copy.dots = values_of(series.values), {}
         for j, dots in ipairs(series.dots or {}) do copy.dots[j] = values_of(dots) end

@@ -423,4 +423,54 @@ return study {
     shown = study.spread { points = { first.points[1] }, axes = { "alpha" }, values = { alpha = { 0 } } }
     assert.same({ { "0", "1.000", "7" } }, shown.rows)
   end)
+
+  it("draws charts over one and two parameters, and of one metric against another", function()
+    local text = [[
+return study {
+  title = "Charts", recipe = "toy",
+  grid = { variant = { "plain", "C" }, alpha = { 0, 1 }, seed = { 1, 2 } },
+  show = { chart.lines { x = "alpha", y = "accuracy", series = "variant" },
+           chart.bars { x = "variant", y = "accuracy", where = { alpha = 1 }, name = "at-one" },
+           chart.heatmap { x = "alpha", y = "variant", value = "accuracy" },
+           chart.scatter { x = "seconds", y = "accuracy", by = "variant", where = { alpha = 0 }, log = true },
+           chart.points { x = "variant", y = "accuracy" } },
+}
+]]
+    local made = assert(world.load(write("charts", text)))
+    local expansion = assert(made:expand {})
+    for i, point in ipairs(expansion.points) do
+      local values = point.values
+      local accuracy = (values.variant == "C" and 90 or 80) + 10 * values.alpha + values.seed
+      point.metrics = { accuracy = stats.new { value = accuracy, unit = "%" }, seconds = stats.new { value = i } }
+    end
+    local charts = made:evaluate(expansion).charts
+    local lines, bars, heatmap, scatter, points = table.unpack(charts)
+    assert.equal("accuracy by alpha and variant", lines.options.title)
+    assert.same({ "plain", "C" }, { lines.options.series[1].name, lines.options.series[2].name })
+    assert.same({ { 0, 81.5 }, { 1, 91.5 } }, { { 0, lines.options.series[1].points[1][2].value },
+                                               { 1, lines.options.series[1].points[2][2].value } })
+    assert.same({ "at-one", 91.5, 101.5 }, { bars.name, bars.options.series[1].values[1].value,
+                                            bars.options.series[1].values[2].value })
+    assert.equal(2, #bars.options.series[1].dots[1])
+    assert.same({ { 81.5, 91.5 }, { 91.5, 101.5 } }, heatmap.options.values)
+    assert.same({ { "plain", "C" }, { "0", "1" }, "accuracy (%)" }, { heatmap.options.rows, heatmap.options.columns,
+                                                                     heatmap.options.value.label })
+    assert.same({ x = { 1, 5 }, y = { 81, 82 }, name = "plain" }, scatter.options.series[1])
+    assert.is_true(scatter.options.y.log)
+    assert.same({ nil, "other parameters vary too" }, { points.options, points.why })
+    local plot = require "plot"
+    for i = 1, plot.program() and 4 or 0 do assert(plot.render(charts[i].kind, charts[i].options, "svg")) end
+    -- What the report has to draw them again from.
+    local about = require "report.about".of(made, { charts = charts })
+    local report = require "report.charts"
+    for i = 1, plot.program() and 4 or 0 do
+      local again = assert(report.of_study(about.charts[i]))
+      assert.truthy(report.figure(again))
+    end
+    assert.matches("plain, 1: 91.5", report.of_study(about.charts[3]).alt, 1, true)
+    local _, message = world.load(write("wrong", (text:gsub('by = "variant"', 'by = "varient"'))))
+    assert.matches('show: "varient" is not in the grid; did you mean "variant"?', message, 1, true)
+    _, message = world.load(write("wrong", (text:gsub("where = { alpha = 1 }", 'where = { alpha = "x" }'))))
+    assert.matches("show: alpha expects a number", message, 1, true)
+  end)
 end)
