@@ -140,9 +140,9 @@ function M.prepare(options, context)
   run.part, run.validation = parts_of(options)
   run.at = { step = 0, epoch = 1, batch = 0, images = 0, done = 0, seconds = 0.0, waited = 0.0, skipped = 0,
              skipped_names = {} }
-  -- Files of this model's weights say what it was trained on.
+  -- Files of this model's weights say what it was trained on, whatever its constructor is for.
   local model, part = run.model, run.part
-  model.input, model.class_names = model.input or part.shape, model.class_names or part.class_names
+  model.input, model.class_names = part.shape or model.input, model.class_names or part.class_names
   model.resize = model.resize or part.fit and part.fit.resize
   run.optimizer = optim.is(options.optimizer) and options.optimizer or options.optimizer:on(model)
   run.optimizer:clip { norm = options.clip, value = options.clip_value }

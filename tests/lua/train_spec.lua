@@ -304,6 +304,12 @@ describe("train", function()
     assert.same({ 60, 8, 4 }, { found.accuracy.count, found.accuracy_2.count, found.own.count })
   end)
 
+  it("notes in the model the shape of its images, not that of its constructor", function()
+    local model = models.resnet8 { classes = 4, seed = 1 }
+    train(task { model = model, epochs = 0 })
+    assert.same({ 8, 8, 3 }, model.input)
+  end)
+
   it("notes in the model what it was trained on", function()
     local model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }
     local set = data.synthetic()
