@@ -122,12 +122,14 @@ end
 
 local function study_table(study, shown)
   local columns, kept = { { title = shown.by } }, columns_of(shown)
+  local caption = "Ours with 95 % intervals, the paper's figures beside them where it has any."
   for _, column in ipairs(kept) do
     for _, row in ipairs(shown.rows) do
       local cell = type(row) == "table" and row[column.metric]
       if type(cell) == "table" then
         column.unit = column.unit or type(cell.unit) == "string" and cell.unit or nil
         column.paper = column.paper or number(cell.paper) ~= nil
+        if cell.spread == "standard deviation" then caption = "Means ± standard deviations over the seeds." end
       end
     end
     columns[#columns + 1] = { title = column.title or words.title(column.metric), unit = column.unit }
@@ -147,8 +149,7 @@ local function study_table(study, shown)
   end
   local notes = {}
   for i, note in ipairs(study.notes) do notes[i] = tag.p { class = "note", "Note: ", note } end
-  return { parts.table { caption = "Ours with 95 % intervals, the paper's figures beside them where it has any.",
-    name = "Results by " .. shown.by, columns = columns, rows = rows }, notes }
+  return { parts.table { caption = caption, name = "Results by " .. shown.by, columns = columns, rows = rows }, notes }
 end
 
 -- The metrics that any of the runs has.
