@@ -26,7 +26,13 @@ end
 ---     progress.width() >= 20  --> true
 ---@return integer
 function M.width()
-  local width = math.tointeger(tonumber(os.getenv "COLUMNS")) or found and host.terminal_size()
+  local said = os.getenv "COLUMNS"
+  if not said then
+    local pipe = io.popen "stty size 2>/dev/null </dev/tty"
+    said = pipe and pipe:read("a"):match("^%d+ (%d+)")
+    if pipe then pipe:close() end
+  end
+  local width = math.tointeger(tonumber(said))
   return width and width >= 20 and width or 80
 end
 

@@ -42,8 +42,7 @@ local function shown_tables(study, made)
 end
 
 --- The description of a recipe, or of a study with its recipe. For a study also what this making of it was: the scale,
---- the settings as they were typed, and its charts and tables as Study:evaluate gives
---- them.
+--- the settings as they were typed, and its charts and tables as Study:evaluate gives them.
 ---@param value Recipe|Study
 ---@param made? { scale?: string, settings?: table<string, string>, charts?: table[], tables?: table[] }
 ---@return table
@@ -66,13 +65,24 @@ function M.of(value, made)
            tables = shown_tables(value, made), charts = charts, recipe = of_recipe(value.recipe) }
 end
 
+-- Where a recipe or study came from: one that is read from its run's folder was told there before.
+local function origin(folder, path, before)
+  if not path or path:sub(1, #folder + 1) ~= folder .. "/" then return path end
+  return type(before) == "table" and type(before.path) == "string" and before.path or path
+end
+
 --- Writes about.json into a folder.
 ---@param folder string
 ---@param value Recipe|Study
 ---@param made? table  # as for `of`
 ---@return boolean? ok, string? message, string? code
 function M.write(folder, value, made)
-  return file.write(folder .. "/about.json", json.encode(M.of(value, made), { pretty = true }) .. "\n")
+  local about, before = M.of(value, made), json.read(folder .. "/about.json")
+  about.path = origin(folder, about.path, before)
+  if about.recipe then
+    about.recipe.path = origin(folder, about.recipe.path, type(before) == "table" and before.recipe)
+  end
+  return file.write(folder .. "/about.json", json.encode(about, { pretty = true }) .. "\n")
 end
 
 return M

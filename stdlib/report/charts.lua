@@ -24,6 +24,11 @@ local function render(chart, size)
   return nil, tostring(bytes)
 end
 
+local function sentence(words)
+  words = tostring(words)
+  return words:sub(1, 1):upper() .. words:sub(2) .. (words:find("%.$") and "" or ".")
+end
+
 --- A chart as a figure, or nil and why there is none.
 ---@param chart { kind: string, options: table, title?: any, caption?: any, alt: string, half?: boolean }
 ---@return any node, string? message
@@ -38,7 +43,8 @@ function M.figure(chart)
                               width = NARROW[1], height = NARROW[2] },
       tag.img { src = html.data_address(wide, "svg"), alt = chart.alt, width = size[1], height = size[2] },
     },
-    tag.figcaption { chart.title and tag.b { chart.title }, chart.title and chart.caption and ". ", chart.caption },
+    tag.figcaption { chart.title and tag.b { chart.title }, chart.title and chart.caption and ". ",
+                     chart.caption and sentence(chart.caption) },
   }
 end
 
@@ -205,7 +211,7 @@ function M.training(groups)
   end
   local charts = {}
   for _, quantity in ipairs(quantities(rows_of)) do
-    local series, longest, low, high, seeds = {}, 0, math.huge, 0, 1
+    local series, longest, low, high = {}, 0, math.huge, 0
     for _, group in ipairs(groups) do
       local points = {}
       for _, run in ipairs(group.runs) do
@@ -219,7 +225,6 @@ function M.training(groups)
         end
         for _, point in ipairs(thinned(own)) do points[#points + 1] = point end
       end
-      seeds = math.max(seeds, #group.runs)
       points = spread(points)
       longest = math.max(longest, #points)
       if #points > 0 and #series < SERIES then series[#series + 1] = { name = group.label, points = points } end
@@ -231,17 +236,24 @@ function M.training(groups)
           text.number(one.points[#one.points][2].value))
       end
       charts[#charts + 1] = { kind = "lines", title = quantity.title, half = true,
-        caption = (quantity.note or "") .. (seeds > 1 and (quantity.note and "; " or "")
-          .. "mean of the seeds, with a band from the least to the most" or ""),
+        caption = #series == 1 and #groups > 1
+          and series[1].name .. " only" .. (quantity.note and "; " .. quantity.note or "") or quantity.note,
         alt = format("Chart: %s by %s. %s", quantity.title, by_step and "step" or "epoch", table.concat(ends, "; ")),
         options = { series = series, x = { label = by_step and "step" or "epoch" },
                     y = { label = quantity.label, log = not quantity.linear and low > 0 and high > 50 * low } } }
     end
   end
-  local note
-  if #charts == 0 and #rows_of > 0 and #rows_of[1] > 0 then note = "One epoch only: there is no curve to draw." end
-  if #groups > SERIES then note = format("The charts show the first %d of %d groups of runs.", SERIES, #groups) end
-  return charts, note
+  local notes, seeds = {}, 1
+  for _, group in ipairs(groups) do seeds = math.max(seeds, #group.runs) end
+  if #charts == 0 and #rows_of > 0 and #rows_of[1] > 0 then
+    notes[1] = "One epoch only: there is no curve to draw."
+  elseif #charts > 0 and seeds > 1 then
+    notes[1] = "Lines are means over the seeds, bands go from the least to the most."
+  end
+  if #groups > SERIES then
+    notes[#notes + 1] = format("The charts show the first %d of %d groups of runs.", SERIES, #groups)
+  end
+  return charts, #notes > 0 and table.concat(notes, " ") or nil
 end
 
 return M

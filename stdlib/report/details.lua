@@ -1,7 +1,9 @@
 --- What was asked, each run by itself, and what is needed to repeat it.
+local file = require "file"
 local html = require "report.html"
 local layout = require "report.layout"
 local parts = require "report.parts"
+local read = require "report.read"
 local spec = require "spec"
 local subject = require "report.subject"
 local text = require "text"
@@ -182,19 +184,57 @@ local function confusion_table(run, name, confusion)
     name = format("Confusion of %s, %s", name, run.label), class = "confusion", columns = columns, rows = rows }
 end
 
-local function probes(run)
+-- Any other rows: what is text or a count tells them apart, what is an Interval was measured.
+local function rows_table(run, name, rows_of)
+  local kinds, names, rows = {}, {}, {}
+  for _, row in ipairs(rows_of) do
+    for key, value in pairs(type(row) == "table" and row or {}) do
+      local kind = type(value) == "table" and (read.interval(value) and 2 or 3) or 1
+      if type(key) ~= "string" or kind == 3 or kinds[key] and kinds[key] ~= kind then return nil end
+      if not kinds[key] then names[#names + 1] = key end
+      kinds[key] = kind
+    end
+  end
+  if #rows_of == 0 or #rows_of > 200 or #names == 0 or #names > 16 then return nil end
+  local function text_first(key) return type(rows_of[1][key]) == "string" and 1 or 2 end
+  words.order(names)
+  sort(names, function(a, b)
+    if kinds[a] ~= kinds[b] then return kinds[a] < kinds[b] end
+    if kinds[a] == 1 and text_first(a) ~= text_first(b) then return text_first(a) < text_first(b) end
+    return a < b
+  end)
+  local columns = {}
+  for j, key in ipairs(names) do
+    local unit
+    for _, row in ipairs(rows_of) do unit = unit or kinds[key] == 2 and row[key] and read.interval(row[key]).unit end
+    columns[j] = { title = words.title(key), unit = unit }
+  end
+  for i, row in ipairs(rows_of) do
+    rows[i] = {}
+    for j, key in ipairs(names) do
+      rows[i][j] = kinds[key] == 2 and parts.number(row[key] and read.interval(row[key]))
+        or row[key] ~= nil and parts.shown(row[key]) or "–"
+    end
+  end
+  return parts.table { caption = "With 95 % intervals.", name = format("Rows of %s, %s", name, run.label),
+    columns = columns, rows = rows }
+end
+
+-- heading makes the heading of a probe.
+local function probes(run, heading)
   local out = {}
   for _, name in ipairs(spec.names(run.probes)) do
     local per_class = classes_table(run, name, run.probes[name])
     local matrix = confusion_table(run, name, run.confusion[name])
-    if per_class or matrix then
-      out[#out + 1] = { tag.h4 { "Probe " .. name }, per_class, matrix }
+    local other = not per_class and rows_table(run, name, run.probes[name])
+    if per_class or matrix or other then
+      out[#out + 1] = { heading { "Probe " .. name }, per_class, matrix, other }
       run.tables[name] = nil
     end
   end
   for _, name in ipairs(spec.names(run.tables)) do
     if run.tables[name]:find("%S") then
-      out[#out + 1] = { tag.h4 { "Probe " .. name },
+      out[#out + 1] = { heading { "Probe " .. name },
         tag.pre { tabindex = 0, ["aria-label"] = "Table of probe " .. name, run.tables[name] } }
     end
   end
@@ -207,13 +247,17 @@ local function shell_word(word)
   return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
-local function file_of(one, folder)
-  return one.path or folder .. "/recipe.lua"
+-- What names the recipe or study on the command line: its file, the word for one inside the program, or, where only
+-- the copy in a folder of ours is known, its name.
+local function file_of(one, folder, copy)
+  local path = one.path or folder .. "/" .. copy
+  if select(2, file.split(path)) == copy and one.name then return shell_word(one.name) end
+  return shell_word(path:match("^%(built%-in%)/(.+)%.lua$") or path)
 end
 
 -- The words that make a run again: what differs from the recipe's defaults, or everything where those are not known.
 local function run_command(run)
-  local list = { "penumbra", "run", shell_word(file_of(run.about, run.folder)) }
+  local list = { "penumbra", "run", file_of(run.about, run.folder, "recipe.lua") }
   local core = run.environment.blas_core
   if type(core) == "string" then table.insert(list, 1, "OPENBLAS_CORETYPE=" .. shell_word(core)) end
   for _, one in ipairs(subject.parameters(run)) do
@@ -224,9 +268,33 @@ local function run_command(run)
   return concat(list, " ")
 end
 
-local function study_command(study)
-  local list, scaled = { "penumbra", "run", shell_word(file_of(study.about, study.folder):gsub("recipe%.lua$",
-    "study.lua")) }, false
+-- A sweep's study was written for it: its grid is asked for again, with what all its runs share.
+local function sweep_command(this, study)
+  local list, seen = { "penumbra", "sweep", file_of(study.about.recipe or {}, study.folder, "recipe.lua") }, {}
+  local first = study.runs[1]
+  for _, axis in ipairs(this.axes) do
+    local values, known = {}, {}
+    for _, run in ipairs(study.runs) do
+      local shown = run.values[axis] ~= nil and parts.shown(run.values[axis])
+      if shown and not known[shown] then
+        known[shown] = true
+        values[#values + 1] = shown
+      end
+    end
+    seen[axis] = true
+    list[#list + 1] = shell_word(axis .. "=" .. concat(values, ","))
+  end
+  for _, one in ipairs(first and subject.parameters(first) or {}) do
+    if not seen[one.name] and (one.default == nil or not subject.same(one.value, one.default)) then
+      list[#list + 1] = shell_word(one.name .. "=" .. parts.shown(one.value))
+    end
+  end
+  return concat(list, " ")
+end
+
+local function study_command(this, study)
+  if study.swept then return sweep_command(this, study) end
+  local list, scaled = { "penumbra", "run", file_of(study.about, study.folder, "study.lua") }, false
   local core = study.environment.blas_core
   if type(core) == "string" then table.insert(list, 1, "OPENBLAS_CORETYPE=" .. shell_word(core)) end
   for _, setting in ipairs(study.about.settings or {}) do
@@ -246,27 +314,30 @@ local function files_list(owner)
 end
 
 local function training_facts(run)
-  local t = run.training
-  local seconds = type(t.seconds) == "number" and t.seconds
-  local waited = type(t.waited) == "number" and seconds and seconds > 0 and t.waited
+  local t, timing = run.training, run.timing
+  local best = type(t.best) == "table" and t.best or {}
+  local seconds = type(timing.seconds) == "number" and timing.seconds
+  local waited = type(timing.waited) == "number" and seconds and seconds > 0 and timing.waited
   return {
     { "training", integer(t.steps) and format("%s steps, %s images%s", text.count(t.steps),
       text.count(integer(t.images) or 0), seconds and ", " .. text.duration(seconds) or "") },
     { "speed", seconds and seconds > 0 and integer(t.images) and format("%s images per second%s",
       text.number(t.images / seconds, 3), waited and format("; waited for data %.1f %% of the time",
       100 * waited / seconds) or "") },
+    { "validation", type(t.validation) == "string" and format("on %s%s%s", t.validation,
+      t.chosen == "best" and integer(best.epoch) and format("; measured: the weights after epoch %d, the best there",
+      best.epoch) or "; measured: the last weights", t.early == true and "; stopped early" or "") },
     { "plan", run.hash and tag.code { run.hash } },
     { "folder", tag.code { run.folder } },
   }
 end
 
 local function one_run(run, alone)
-  local content = { parts.facts(training_facts(run)), metrics_table(run), probes(run) }
+  local content = { parts.facts(training_facts(run)), metrics_table(run), probes(run, alone and tag.h3 or tag.h4) }
   if not alone then
     content[#content + 1] = run.plan and { tag.h4 { "Plan" },
       tag.pre { tabindex = 0, ["aria-label"] = "Plan of " .. run.label, tag.code { layout.text(run.plan) } } }
     content[#content + 1] = { tag.h4 { "Command" }, tag.pre { class = "command", tag.code { run_command(run) } } }
-    content[#content + 1] = files_list(run)
   end
   return content
 end
@@ -354,7 +425,7 @@ end
 ---@return table? section
 function M.repeating(this)
   local commands = {}
-  for _, study in ipairs(this.studies) do commands[#commands + 1] = study_command(study) end
+  for _, study in ipairs(this.studies) do commands[#commands + 1] = study_command(this, study) end
   if #this.studies == 0 then
     for _, run in ipairs(this.runs) do commands[#commands + 1] = run_command(run) end
   end

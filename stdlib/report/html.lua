@@ -13,7 +13,7 @@ local Raw = { __name = "html" }
 function M.raw(text) return setmetatable({ text }, Raw) end
 
 --- Constructors of elements by name: names in the table are attributes (false: left out, true: name only), places are
---- children: texts, numbers, elements, lists of them; false is nothing.
+--- children: texts, numbers, elements, lists of them; nil and false are nothing.
 M.tag = setmetatable({}, {
   __index = function(tags, name)
     local function make(parts) return setmetatable({ name = name, parts = parts or {} }, Element) end
@@ -68,6 +68,15 @@ local void = { br = true, col = true, hr = true, img = true, meta = true, source
 
 local write
 
+-- A child that is nil is no child; those after it still count.
+local function write_children(out, list)
+  local last = #list
+  for key in pairs(list) do
+    if math.type(key) == "integer" and key > last then last = key end
+  end
+  for i = 1, last do write(out, list[i]) end
+end
+
 local function write_element(out, element)
   local name, parts, attributes = element.name, element.parts, {}
   for key, value in pairs(element.parts) do
@@ -86,7 +95,7 @@ local function write_element(out, element)
     end
     return
   end
-  for _, child in ipairs(parts) do write(out, child) end
+  write_children(out, parts)
   out[#out + 1] = "</" .. name .. ">"
 end
 
@@ -97,7 +106,7 @@ function write(out, node)
   elseif kind == Raw then
     out[#out + 1] = node[1]
   elseif type(node) == "table" then
-    for _, child in ipairs(node) do write(out, child) end
+    write_children(out, node)
   elseif node then
     out[#out + 1] = M.escape(tostring(node))
   end

@@ -47,7 +47,7 @@ local function bracketed(s, indent, width, depth)
   if not before then
     before, inner, after = s:match("^([^{(\"']*%()%s*(.*)%s*(%))$")
   end
-  local parts = before and split(inner, ",")
+  local parts = before and inner ~= "" and split(inner, ",")
   if not parts then return nil end
   local lines = { before }
   for _, part in ipairs(parts) do

@@ -21,8 +21,8 @@ function M.number(interval, unit)
   local value = interval.value
   if value ~= value then return "not finite" end
   if value == math.huge or value == -math.huge then return "infinite" end
-  local shown = interval.low == interval.high and math.type(value) == "integer" and text.count(value)
-    or tostring(interval)
+  local whole = interval.low == interval.high and not interval.unit and math.tointeger(value)
+  local shown = whole and text.count(whole) or tostring(interval)
   local main, rest = shown:match("^(%S+)(.*)$")
   return { minus(main), rest ~= "" and tag.span { class = "error", minus(rest) },
            unit and interval.unit and tag.span { class = "unit", " " .. interval.unit } }
@@ -33,7 +33,7 @@ end
 ---@param decimals integer
 ---@return string
 function M.signed(x, decimals)
-  return minus((format("%+." .. decimals .. "f", x):gsub("^%-(0%.?0*)$", "+%1")))
+  return minus((format("%+." .. decimals .. "f", x):gsub("^[+-](0%.?0*)$", "%1")))
 end
 
 --- Decimals for a value and its bounds.
@@ -72,7 +72,7 @@ end
 ---@field unit? string
 
 --- A table in a box that scrolls for itself. The first cell of a row is its heading.
----@param options { caption: any, columns: ReportColumn[], rows: any[][], class?: string, name?: string }
+---@param options { caption: any, name: string, columns: ReportColumn[], rows: any[][], class?: string }
 ---@return any node
 function M.table(options)
   local head = {}
@@ -94,10 +94,11 @@ function M.table(options)
     end
     body[i] = tag.tr(cells)
   end
-  local name = options.name or (type(options.caption) == "string" and options.caption) or "table"
-  return tag.div { class = "scroll", role = "region", tabindex = 0, ["aria-label"] = name,
-    tag.table { class = options.class or false,
-      options.caption and tag.caption { options.caption }, tag.thead { tag.tr(head) }, tag.tbody(body) } }
+  -- The caption stands before the box, not in the table, where it would scroll out of sight.
+  return { options.caption and tag.p { class = "caption", options.caption },
+    tag.div { class = "scroll", role = "region", tabindex = 0, ["aria-label"] = options.name,
+      tag.table { class = options.class or false, ["aria-label"] = options.name, tag.thead { tag.tr(head) },
+                  tag.tbody(body) } } }
 end
 
 --- Names and values beside each other: { { "processor", "..." }, ... }; entries without a value are left out.
@@ -106,7 +107,7 @@ end
 function M.facts(entries)
   local out = {}
   for _, entry in ipairs(entries) do
-    if entry[2] ~= nil and entry[2] ~= "" then
+    if entry[2] and entry[2] ~= "" then
       out[#out + 1] = { tag.dt { entry[1] }, tag.dd { entry[2] } }
     end
   end

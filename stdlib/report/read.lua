@@ -213,7 +213,10 @@ local function read_run(folder, label)
     if type(name) == "string" and type(rows) == "table" then run.probes[name] = rows end
   end
   run.confusion = as_table(results.confusion)
-  run.training, run.data = as_table(results.training), as_table(results.data)
+  run.training, run.data, run.timing = as_table(results.training), as_table(results.data), as_table(results.timing)
+  if as_number(run.timing.seconds) and not run.metrics.seconds then
+    run.metrics.seconds = stats.new { value = run.timing.seconds, n = 1, method = "clock", unit = "s" }
+  end
   run.version, run.hash = as_text(results.version), as_text(results.plan_hash)
   run.title = run.about.title or as_text(results.title) or run.name
   run.recipe = run.about.name or as_text(results.recipe)
@@ -258,6 +261,7 @@ local function read_study(folder)
                   notices = notices, runs = {}, title = about.title or as_text(results.title),
                   scale = about.scale or as_text(results.scale), claims = {}, tables = {}, charts = about.charts or {} }
   study.title = study.title or study.name
+  study.swept = about.recipe ~= nil and about.path == nil
   study.notes = #as_table(about.notes) > 0 and about.notes or texts(results.notes)
   for _, claim in ipairs(as_table(results.claims)) do
     if type(claim) == "table" and as_text(claim.title) then study.claims[#study.claims + 1] = claim end
@@ -277,7 +281,7 @@ local function read_study(folder)
       study.runs[#study.runs + 1] = { kind = "run", folder = recorded, name = select(2, file.split(recorded)),
         label = as_text(entry.label), notices = {}, about = as_table(about.recipe), status = "complete",
         values = as_table(entry.params), metrics = intervals(entry.metrics), probes = {}, tables = {}, confusion = {},
-        training = {}, data = {}, environment = {}, epochs = {}, steps = {}, figures = {}, files = {},
+        training = {}, data = {}, timing = {}, environment = {}, epochs = {}, steps = {}, figures = {}, files = {},
         hash = as_text(entry.plan_hash), title = study.title }
     end
   end

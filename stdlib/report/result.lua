@@ -30,18 +30,24 @@ local over = {
 }
 
 local function summary(claims)
-  local count, said = {}, {}
+  local count, said, only = {}, {}, nil
   for _, claim in ipairs(claims) do
     local verdict = counted[claim.verdict] and claim.verdict or "no verdict"
     count[verdict] = (count[verdict] or 0) + 1
   end
   for _, verdict in ipairs(order) do
     local n = count[verdict]
-    if n then said[#said + 1] = format("%d %s", n, counted[verdict][n == 1 and 1 or 2]) end
+    if n then
+      said[#said + 1] = format("%d %s", n, counted[verdict][n == 1 and 1 or 2])
+      only = verdict
+    end
   end
-  local last = table.remove(said)
-  return format("Of %d claim%s %s%s.", #claims, #claims == 1 and "" or "s",
-    #said > 0 and concat(said, ", ") .. " and " or "", last)
+  if #claims == 1 then return format("The claim %s.", counted[only][1]) end
+  if #said > 1 then
+    return format("Of %d claims %s and %s.", #claims, concat(said, ", ", 1, #said - 1), said[#said])
+  end
+  if only == "holds" or only == "fails" then return format("All %d claims %s.", #claims, counted[only][2]) end
+  return format("None of the %d claims %s.", #claims, only == "no verdict" and "has a verdict" or "is resolved")
 end
 
 -- The numbers of a claim; nil where the file has none that can be read.
@@ -74,7 +80,7 @@ local function one_claim(claim)
     tag.div { tag.span { class = "badge " .. verdict:gsub(" ", "-"), signs[verdict] } },
     tag.div { tag.div { class = "what", claim.title },
       said and tag.p { class = "figures", said },
-      type(claim.why) == "string" and tag.p { class = "figures", "No verdict: ", claim.why, "." } },
+      not known and type(claim.why) == "string" and tag.p { class = "figures", "No verdict: ", claim.why, "." } },
     tag.div { class = "forest", drawn or "" },
   }
 end
@@ -121,17 +127,17 @@ local function columns_of(shown)
 end
 
 local function study_table(study, shown)
-  local columns, kept = { { title = shown.by } }, columns_of(shown)
-  local caption = "Ours with 95 % intervals, the paper's figures beside them where it has any."
+  local columns, kept, spread, paper = { { title = shown.by } }, columns_of(shown), false, false
   for _, column in ipairs(kept) do
     for _, row in ipairs(shown.rows) do
       local cell = type(row) == "table" and row[column.metric]
       if type(cell) == "table" then
         column.unit = column.unit or type(cell.unit) == "string" and cell.unit or nil
         column.paper = column.paper or number(cell.paper) ~= nil
-        if cell.spread == "standard deviation" then caption = "Means ± standard deviations over the seeds." end
+        spread = spread or cell.spread == "standard deviation"
       end
     end
+    paper = paper or column.paper
     columns[#columns + 1] = { title = column.title or words.title(column.metric), unit = column.unit }
     if column.paper then columns[#columns + 1] = { title = "paper", class = "from-paper" } end
   end
@@ -149,7 +155,10 @@ local function study_table(study, shown)
   end
   local notes = {}
   for i, note in ipairs(study.notes) do notes[i] = tag.p { class = "note", "Note: ", note } end
-  return { parts.table { caption = caption, name = "Results by " .. shown.by, columns = columns, rows = rows }, notes }
+  return { parts.table {
+    caption = spread and "Mean ± standard deviation over the seeds."
+      or paper and "Ours with 95 % intervals, the paper's figures beside them." or "With 95 % intervals.",
+    name = "Results by " .. shown.by, columns = columns, rows = rows }, notes }
 end
 
 -- The metrics that any of the runs has.
@@ -326,8 +335,8 @@ function M.training(this)
     missing = missing or message
   end
   if #out == 0 and not note and not missing then return nil end
-  return { id = "training", title = "Training", tag.div { class = "pair", out },
-           note and tag.p { class = "note", note },
+  return { id = "training", title = "Training", note and tag.p { class = "note", note },
+           tag.div { class = "pair", out },
            missing and tag.p { class = "note", "Charts are missing: ", missing, "." } }
 end
 
@@ -355,10 +364,9 @@ function M.pictures(this)
       end
     end
   end
-  for _, group in ipairs(this.groups) do
-    for _, run in ipairs(group.runs) do add(run, #this.groups > 1 and group.label or nil) end
-  end
-  for _, study in ipairs(this.studies) do add(study) end
+  -- Of runs that differ in their seed only, one stands for all.
+  for _, group in ipairs(this.groups) do add(group.runs[1], #this.groups > 1 and group.label or nil) end
+  for _, study in ipairs(#out == 0 and this.studies or {}) do add(study) end
   if #out == 0 then return nil end
   return { id = "pictures", title = "Images", out }
 end

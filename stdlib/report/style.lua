@@ -26,7 +26,7 @@ body {
   font: 1.0625rem/1.6 var(--serif); font-kerning: normal; overflow-wrap: break-word;
 }
 body::before { content: ""; display: block; height: 5px; background: linear-gradient(90deg, var(--ink), var(--paper)); }
-.page { max-width: 52rem; margin: 0 auto; padding: 2.2rem 1.25rem 4rem; }
+.page { max-width: 60rem; margin: 0 auto; padding: 2.2rem 1.25rem 4rem; }
 h1, h2, h3, h4 { line-height: 1.25; text-wrap: balance; font-weight: 650; }
 h1 { font-size: 2.1rem; margin: .15em 0 .35em; letter-spacing: -.01em; }
 h2 { font-size: 1.4rem; margin: 3rem 0 .7rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
@@ -92,7 +92,7 @@ nav a { display: inline-block; padding: .3rem 0; }
 .scroll { overflow-x: auto; margin: 0 0 1.1rem; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; font-variant-numeric: tabular-nums;
   border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink); min-width: 60%; }
-caption { text-align: left; font: .86rem/1.5 var(--sans); color: var(--soft); padding: 0 0 .5rem; }
+.caption { font: .86rem/1.5 var(--sans); color: var(--soft); margin: 1.2rem 0 .5rem; }
 th, td { padding: .42rem .8rem; text-align: right; vertical-align: baseline; white-space: nowrap; }
 th { font-weight: 600; }
 thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom; }
@@ -156,12 +156,14 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .page { max-width: none; padding: 0; }
   .badge { border: 1px solid currentColor; }
   .chart img { filter: none; }
+  .pair { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .claims > li { grid-template-columns: 6.5rem minmax(0, 1fr) minmax(0, 14rem); }
   .scroll { overflow: visible; }
   table { font-size: 8.5pt; min-width: 0; max-width: 100%; }
   th, td { white-space: normal; padding: .25rem .45rem; }
   thead { display: table-header-group; }
   tr, figure, .claims > li, .key div, pre { break-inside: avoid; }
-  h1, h2, h3, h4, caption, summary { break-after: avoid; }
+  h1, h2, h3, h4, .caption, summary { break-after: avoid; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line); }
   details::details-content { content-visibility: visible; height: auto; block-size: auto; overflow: visible; }
   summary { list-style: none; }

@@ -11,7 +11,6 @@ local json = require "json"
 local plan = require "plan"
 local plot = require "plot"
 local print_of = require "run.print"
-local report = require "report"
 local study = require "study"
 local text = require "text"
 
@@ -85,6 +84,8 @@ local function prepare(grid)
   end
   folder_of.write_json(folder .. "/settings.json", grid.settings)
   folder_of.write_json(folder .. "/environment.json", folder_of.environment())
+  -- What a study that is stopped was, and where it came from when it is gone on with.
+  folder_of.must(about.write(folder, grid.study, { scale = grid.expansion.scale }))
 end
 
 -- Everything the runs say, on the screen as wide as that is, and in report.txt as wide as it wants to be.
@@ -195,8 +196,7 @@ function M.make(grid, options, say)
   say("")
   for _, line in ipairs(drawn) do say(line) end
   say(folder .. "/report.txt")
-  local page, message = report.write(folder)
-  say(page or "no report: " .. message)
+  print_of.report(folder, say)
   return code
 end
 

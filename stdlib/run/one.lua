@@ -15,7 +15,7 @@ local function say_results(job, say)
     if shown and shown:find "%S" then say((shown:gsub("\n$", ""))) end
   end
   say(print_of.metrics_table(job.results.metrics))
-  if file.exists(job.folder .. "/report.html") then say(job.folder .. "/report.html") end
+  print_of.report(job.folder, say)
 end
 
 --- Makes the run unless it is there. Gives the exit code.
@@ -27,6 +27,7 @@ function M.make(job, options, say)
   say(print_of.about(job.recipe, job.values))
   say("")
   if not jobs_of.make({ job }, options, say) then
+    print_of.report(job.folder)
     say(type(job.stopped) == "string" and job.stopped or "to go on: penumbra resume " .. job.folder)
     return job.exit or 0
   end
