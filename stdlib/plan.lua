@@ -18,20 +18,13 @@ local format, concat, sort = string.format, table.concat, table.sort
 --- The modules a plan may name.
 M.modules = { "data", "models", "perturb", "loss", "optim", "probe" }
 
--- What a value remembers: { op = "call" | "field" | "method" | "operator", ... }. It stands outside the value, whose
--- own fields are all free to mean fields of what it will build.
-local inside = setmetatable({}, { __mode = "k" })
 local Value = { __name = "plan value" }
 
---- Is it a plan value?
----
---- Example:
----     world = plan.world()
----     plan.is_value(world.loss.cross_entropy()), plan.is_value(loss.cross_entropy())  --> true  false
----@param value any
----@return boolean
-function M.is_value(value)
-  return inside[value] ~= nil
+-- The key of what a value remembers. Nobody else has it, so all names are free to mean fields of what will be built.
+local INSIDE <const> = {}
+
+local function inside(value)
+  return type(value) == "table" and rawget(value, INSIDE) or nil
 end
 
 --- What a plan value remembers, or nil: { op = "call", module =, name =, arguments = { n = } },
@@ -41,7 +34,18 @@ end
 ---@return table?
 ---@package
 function M.inside(value)
-  return inside[value]
+  return inside(value)
+end
+
+--- Is it a plan value?
+---
+--- Example:
+---     world = plan.world()
+---     plan.is_value(world.loss.cross_entropy()), plan.is_value(loss.cross_entropy())  --> true  false
+---@param value any
+---@return boolean
+function M.is_value(value)
+  return inside(value) ~= nil
 end
 
 -- "recipe.lua:31", the line of the recipe that is being run; level 2 is the caller's caller
@@ -69,15 +73,13 @@ local function find_barred_method(name)
 end
 
 local function node(fields)
-  local value = setmetatable({}, Value)
-  inside[value] = fields
-  return value
+  return setmetatable({ [INSIDE] = fields }, Value)
 end
 
 -- Only what can be printed and read back may stand in a plan.
 local function check_argument(value, where, depth)
   local kind = type(value)
-  if inside[value] or kind == "number" or kind == "string" or kind == "boolean" or kind == "nil" then return end
+  if inside(value) or kind == "number" or kind == "string" or kind == "boolean" or kind == "nil" then return end
   if kind ~= "table" or getmetatable(value) then
     return format("%s holds %s; a plan holds only constructors, numbers, strings, flags and lists of them", where,
       spec.shown(value))
@@ -113,7 +115,7 @@ Value.__newindex = function(self)
 end
 
 Value.__call = function(self, object, ...)
-  local this = inside[self]
+  local this = inside(self)
   if this.op ~= "field" or not rawequal(object, this.of) then
     error(format("%s is a plan: only its methods can be called", M.text(self)), 2)
   end
@@ -128,7 +130,7 @@ local strength = { ["|"] = 1, [">>"] = 2, ["+"] = 3, ["*"] = 4 }
 local function operator(symbol)
   return function(a, b)
     for _, side in ipairs { a, b } do
-      if not inside[side] and type(side) ~= "number" then
+      if not inside(side) and type(side) ~= "number" then
         error(format("%s: expected plan values or numbers, got %s", symbol, spec.shown(side)), 2)
       end
     end
@@ -162,14 +164,14 @@ local function fields_text(t, names)
 end
 
 local function call_text(list, names)
-  if list.n == 1 and type(list[1]) == "table" and not inside[list[1]] then return fields_text(list[1], names) end
+  if list.n == 1 and type(list[1]) == "table" and not inside(list[1]) then return fields_text(list[1], names) end
   local parts = {}
   for i = 1, list.n do parts[i] = text(list[i], names) end
   return "(" .. concat(parts, ", ") .. ")"
 end
 
 local function operand(value, outer, right, names)
-  local this = inside[value]
+  local this = inside(value)
   local shown = text(value, names)
   if this and this.op == "operator" and not (names and names[value]) then
     local inner = strength[this.symbol]
@@ -179,7 +181,7 @@ local function operand(value, outer, right, names)
 end
 
 function text(value, names)
-  local this = inside[value]
+  local this = inside(value)
   if not this then
     if type(value) == "table" then return fields_text(value, names) end
     if type(value) == "string" then return json.encode(value) end
@@ -262,7 +264,7 @@ end
 ---@param value any
 ---@param visit fun(module: string, name: string)
 function M.walk(value, visit)
-  local this = inside[value]
+  local this = inside(value)
   if this then
     if this.op == "call" then visit(this.module, this.name) end
     if this.of then M.walk(this.of, visit) end
@@ -283,11 +285,11 @@ end
 ---@param name string
 ---@return any option
 function M.find_option(value, name)
-  local this = inside[value]
+  local this = inside(value)
   if not this then return nil end
   for i = 1, this.arguments and this.arguments.n or 0 do
     local options = this.arguments[i]
-    if type(options) == "table" and not inside[options] and options[name] ~= nil then return options[name] end
+    if type(options) == "table" and not inside(options) and options[name] ~= nil then return options[name] end
   end
   for _, part in ipairs(this) do
     local found = M.find_option(part, name)
@@ -419,7 +421,7 @@ function M.builder(instead)
   end
 
   function build(value)
-    local this = inside[value]
+    local this = inside(value)
     if not this then
       if type(value) ~= "table" then return value end
       local out = {}

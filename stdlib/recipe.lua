@@ -5,12 +5,14 @@
 local param = require "param"
 local plan = require "plan"
 local spec = require "spec"
+local text = require "text"
 
 local M = {}
 
 local format = string.format
 
 local NAME <const> = "^[%a_][%w_]*$" -- of a parameter
+local MOST <const> = 1000            -- parameters
 
 ---@class Recipe
 ---@field title string
@@ -87,12 +89,13 @@ end
 ---@return Recipe? recipe, string? problem
 function M.from(description)
   if type(description) ~= "table" or type(description.params) ~= "table" then return nil, "no parameters" end
+  if #description.params > MOST then return nil, format("more than %d parameters", MOST) end
   local options = {}
   for key, value in pairs(description) do options[key] = value end
   options.params = {}
-  for i, one in ipairs(description.params) do
+  for _, one in ipairs(description.params) do
     local name = type(one) == "table" and one.name
-    if i > 1000 or type(name) ~= "string" or not name:find(NAME) or #name > 100 or options.params[name] then
+    if type(name) ~= "string" or not name:find(NAME) or #name > 100 or options.params[name] then
       return nil, "a parameter without a name of its own"
     end
     local made, problem = param.from(one.param)
@@ -105,15 +108,14 @@ function M.from(description)
   return setmetatable(self, Recipe)
 end
 
---- Grants the recipe what the user wrote for a parameter that is a path, or a list of paths.
+--- Grants the recipe what the user wrote for a parameter that is a path or a list of paths: one value or several.
 ---@param this Param
 ---@param value any
 function Recipe:allow(this, value)
-  if this.kind == "path" then self.grant[#self.grant + 1] = value end
-  local element = this.kind == "list" and this.options.of
-  if element and element.kind == "path" then
-    for _, one in ipairs(value) do self:allow(element, one) end
-  end
+  local element = this.kind == "list" and this.options.of or this
+  if element.kind ~= "path" then return end
+  if type(value) ~= "table" then self.grant[#self.grant + 1] = value end
+  for _, one in ipairs(type(value) == "table" and value or {}) do self:allow(this, one) end
 end
 
 --- All parameters: those given (texts from the command line are read, other values checked), the others by default.
@@ -212,7 +214,7 @@ function Recipe:make_plans(list)
   for i, answer in ipairs(answers) do
     if answer.error then return nil, answer.error end
     local made, problem = complete(answer.plan)
-    if not made then return nil, format("%s: plan: %s", self.file, problem) end
+    if not made then return nil, format("%s: plan: %s", self.file, text.cut(problem, 500)) end
     problem = checker(made)
     if problem then return nil, problem end
     plans[i] = made

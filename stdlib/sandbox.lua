@@ -61,12 +61,16 @@ local function send(child, bytes, left)
   return child:write(format("%010d\n", #bytes) .. bytes, left)
 end
 
+local too_long <const> = format("reading it took more than %d s: stopped", SECONDS)
+
 -- A function that gives one frame after the other, or nil and why not.
 local function receiver(child, left)
   local buffer, total = "", 0
   return function()
     local parts, have, size = { buffer }, #buffer, nil
     while true do
+      local seconds = left()
+      if seconds == 0 then return nil, too_long end
       if not size and have >= 11 then
         buffer = table.concat(parts)
         size = math.tointeger(buffer:match "^(%d%d%d%d%d%d%d%d%d%d)\n")
@@ -79,8 +83,8 @@ local function receiver(child, left)
         buffer = all:sub(size + 12)
         return all:sub(12, size + 11)
       end
-      local bytes = child:read(left())
-      if bytes == nil then return nil, format("reading it took more than %d s: stopped", SECONDS) end
+      local bytes = child:read(seconds)
+      if bytes == nil then return nil, too_long end
       if bytes == "" then
         local status = child:wait(left())
         return nil, status and cause(status) or "the process that read it does not end: stopped"

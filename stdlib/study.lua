@@ -383,6 +383,7 @@ function M.sweep(recipe, settings)
     if settings[key] then
       local values, many = M.read_values(recipe.params[key], settings[key])
       if values == nil then return nil, format("%s: %s %s", file_name, key, many) end
+      recipe:allow(recipe.params[key], values)
       local into = many and grid or fixed
       into[key] = values
       table.insert(into, format("    %s = %s,\n", key, written(values)))
@@ -440,6 +441,7 @@ function Study:expand(settings)
       end
       local kept, problem = M.read_values(this, settings[key])
       if kept == nil then return nil, format("%s: %s %s", file_name, key, problem) end
+      recipe:allow(this, kept)
       given[key] = kept
     end
   end

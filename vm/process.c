@@ -516,7 +516,19 @@ static int process_read(lua_State *L) {
   return 1;
 }
 
-/* process:wait([seconds]) -> { code = } or { signal = }, or nil when the time is over */
+/* A signal's name without its SIG, or NULL: numbers differ from system to system. */
+static const char *signal_name(int number) {
+  static const struct { int number; const char *name; } names[] = {
+    { SIGINT, "INT" }, { SIGTERM, "TERM" }, { SIGKILL, "KILL" }, { SIGHUP, "HUP" }, { SIGPIPE, "PIPE" },
+    { SIGABRT, "ABRT" }, { SIGSEGV, "SEGV" }, { SIGBUS, "BUS" }, { SIGILL, "ILL" }, { SIGFPE, "FPE" },
+    { SIGSYS, "SYS" }, { SIGXCPU, "XCPU" }, { SIGXFSZ, "XFSZ" },
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].number == number) return names[i].name;
+  return NULL;
+}
+
+/* process:wait([seconds]) -> { code = } or { signal =, name = "KILL" }, or nil when the time is over */
 static int process_wait(lua_State *L) {
   process *p = check_process(L, 1);
   double until = check_until(L, 2);
@@ -526,10 +538,14 @@ static int process_wait(lua_State *L) {
     int count = list_streams(p, list, false);
     if (!pause_for(L, list, count, until, &slice)) return lua_pushnil(L), 1;
   }
-  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 2);
   bool killed = WIFSIGNALED(p->status);
   lua_pushinteger(L, killed ? WTERMSIG(p->status) : WEXITSTATUS(p->status));
   lua_setfield(L, -2, killed ? "signal" : "code");
+  if (killed) {
+    lua_pushstring(L, signal_name(WTERMSIG(p->status)));
+    lua_setfield(L, -2, "name");
+  }
   return 1;
 }
 

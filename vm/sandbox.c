@@ -222,6 +222,8 @@ static int open_nn(lua_State *L) {
   return 1;
 }
 
+static bool locked;
+
 static int serve(lua_State *L) {
   static const luaL_Reg libraries[] = {
     { LUA_GNAME, luaopen_base }, { LUA_LOADLIBNAME, luaopen_package }, { LUA_STRLIBNAME, luaopen_string },
@@ -239,6 +241,7 @@ static int serve(lua_State *L) {
   lua_call(L, 1, 1);
   luaL_newlib(L, channel);
   if (!lock_up()) return luaL_error(L, "the sandbox cannot be closed");
+  locked = true;
   lua_sethook(L, watch, LUA_MASKCOUNT, HOOK_EVERY);
   lua_call(L, 1, 0);
   return 0;
@@ -249,6 +252,6 @@ int vm_sandbox(void) {
   if (L == NULL) return VM_FAILED;
   lua_pushcfunction(L, serve);
   int status = lua_pcall(L, 0, 0, 0);
-  if (status != LUA_OK) vm_report(L);
+  if (status != LUA_OK && !locked) vm_report(L);
   _exit(status == LUA_OK ? 0 : VM_FAILED);  /* no finaliser, no lua_close: nothing more runs */
 }

@@ -11,8 +11,11 @@ local host = require "host"
 local optim = require "optim"
 local plan = require "plan"
 local spec = require "spec"
+local text = require "text"
 
 local M = {}
+
+local MESSAGE <const> = 500 -- columns of one
 
 local format = string.format
 local inside = plan.inside
@@ -67,7 +70,8 @@ end
 
 -- The message of an error without our own file and line, with the recipe's.
 local function explain(place, file, what, message)
-  message = tostring(message):gsub("^[^%s:]*stdlib/[%w_/]+%.lua:%d+: ", "", 1)
+  message = tostring(message):gsub("^[^:\n]*:%d+: ", "", 1)
+  if #message > MESSAGE then message = text.cut(message, MESSAGE) end
   if not message:find(what, 1, true) then message = what .. ": " .. message end
   return format("%s: %s", place or file, message)
 end

@@ -15,6 +15,7 @@ local format = string.format
 
 -- What went wrong, as one text that names a file of the recipe.
 local function explain(message, name)
+  message = type(message) == "number" and tostring(message) or message
   if type(message) ~= "string" then message = "an error that is no text" end
   message = message:gsub("^[^%s:]*stdlib/[%w_/]+%.lua:%d+: ", "", 1)
   -- Lua names file and line, except where a tail call or the loader itself leaves no line.
@@ -60,8 +61,10 @@ return function(channel)
   end
 
   local function plan_of(value, point)
-    local ok, made = pcall(function() return wire.encode(value:call_plan(wire.decode(point))) end)
-    return ok and { plan = made } or { error = explain(made, request.name) }
+    local ok, made = pcall(value.call_plan, value, wire.decode(point))
+    if not ok then return { error = explain(made, request.name) } end
+    ok, made = pcall(wire.encode, made)
+    return ok and { plan = made } or { error = format("%s: plan: %s", request.name, made) }
   end
 
   environment.close_strings()
@@ -81,5 +84,6 @@ return function(channel)
   end
   values = nil
   collectgarbage() -- the answer may need what an exhausted recipe held
-  channel.send(json.encode(answer))
+  local ok, bytes = pcall(json.encode, answer)
+  channel.send(ok and bytes or json.encode { error = "not enough memory" })
 end

@@ -33,9 +33,11 @@ local function safe_format(text, ...)
     if kind == "table" or kind == "function" then given[i] = show(given[i]) end
   end
   if type(text) == "string" and text:gsub("%%%%", ""):find "%%[^%a%%]*p" then
-    error("string.format: a recipe knows no %p", 2)
+    error("string.format: %p is not known in a recipe", 2)
   end
-  return string.format(text, table.unpack(given, 1, given.n))
+  local ok, result = pcall(string.format, text, table.unpack(given, 1, given.n))
+  if not ok then error(result, 2) end
+  return result
 end
 
 -- ---- tables in order ----
@@ -57,6 +59,7 @@ end
 
 local function check_table(who, value)
   if type(value) ~= "table" then error(who .. ": a table expected, got " .. spec.shown(value), 3) end
+  if plan.is_value(value) then error(tostring(value) .. " is a plan: it has no elements yet", 3) end
 end
 
 -- Numbers first, then strings in order.

@@ -10,6 +10,7 @@
 --- What comes from a child is hostile: `decode` checks every field, and its errors are caught by who calls it.
 local json = require "json"
 local plan = require "plan"
+local text = require "text"
 
 local M = {}
 
@@ -113,7 +114,9 @@ function decode(value, state, depth)
   local kind = type(value)
   if kind == "boolean" or kind == "number" then return value end
   if kind == "string" then
-    if value:find "%c" and not state.prose then refuse("a text has control characters in it: %q", value:sub(1, 40)) end
+    if not state.prose and (value:find "%c" or text.clean(value) ~= value) then
+      refuse("a text has control characters in it: %s", value:sub(1, 40))
+    end
     state.size = state.size + #value // 32
     return value
   end

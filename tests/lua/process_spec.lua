@@ -137,12 +137,12 @@ describe("host.spawn", function()
       assert.is_nil(p:wait(0))
     end) < 1)
     p:kill()
-    assert.same({ signal = 15 }, p:wait(10))
+    assert.same({ signal = 15, name = "TERM" }, p:wait(10))
     p = spawn({ "sleep", "60" }, { stdin = "pipe" })
     local ok, message, code = p:write(("x"):rep(1 << 20), 0.05)
     assert.same({ nil, "process:write: the time is over", "timeout" }, { ok, message, code })
     p:kill "kill"
-    assert.same({ signal = 9 }, p:wait(10))
+    assert.same({ signal = 9, name = "KILL" }, p:wait(10))
   end)
 
   it("survives a child that does not listen", function()
@@ -163,7 +163,7 @@ describe("host.spawn", function()
     quick:kill()
     -- The shell is gone, its sleep still holds the pipe: the end is news.
     assert.equal(quick, host.wait_any({ slow, quick }, 10))
-    assert.same({ signal = 15 }, quick:wait(0))
+    assert.same({ signal = 15, name = "TERM" }, quick:wait(0))
     assert.error_matches(function() host.wait_any({}, 0) end, "1 to 1000 processes expected, got 0", 1, true)
   end)
 
