@@ -142,15 +142,13 @@ function TrainRun:__tostring()
       row.accuracy and format(", accuracy in training %.4g %%", row.accuracy) or "",
       row.validation and format(", in validation %.4g %%", row.validation) or "")
   end
-  if self.best then
-    lines[#lines + 1] = format("best on %s after epoch %d; measured: the %s weights%s", self.validation,
-      self.best.epoch, self.chosen, self.early and "; stopped early" or "")
-  end
+  lines[#lines + 1] = M.choice(self)
   for _, name in ipairs(spec.names(self.probes)) do
     local result = self.probes[name]
     for _, metric in ipairs(spec.names(result.metrics or {})) do
       local value = result.metrics[metric]
-      lines[#lines + 1] = format("%s: %s %s%s", name, metric, tostring(value), value.unit and " " .. value.unit or "")
+      lines[#lines + 1] = format("%s %s%s", name == metric and name or name .. ": " .. metric, tostring(value),
+        value.unit and " " .. value.unit or "")
     end
     lines[#lines + 1] = result.confusion and worst_classes(result)
   end
@@ -199,6 +197,18 @@ function M.loading(run)
     run.skipped == 1 and "picture was" or "pictures were", run.skipped_names[1])
 end
 
+--- Which weights were measured, in words; nil where nothing was chosen.
+---
+--- Example:
+---     train.choice { best = { epoch = 3 }, validation = "digits.validation", chosen = "best", early = true }
+---     --> best on digits.validation after epoch 3; measured: the best weights; stopped early
+---@param run { best?: { epoch: integer }, validation?: string, chosen: "last"|"best", early: boolean }
+---@return string?
+function M.choice(run)
+  return run.best and format("best on %s after epoch %d; measured: the %s weights%s", run.validation, run.best.epoch,
+    run.chosen, run.early and "; stopped early" or "")
+end
+
 -- The keeper of the folder that a script asked for.
 local function keeper_of(call)
   local keepers = require "train.keeper"
@@ -220,7 +230,8 @@ end
 --- model's parameters. A loss that is no longer finite raises, naming the step, the term and the layer. workers,
 --- prefetch and on_error are those of part:batches; how much of the time was spent waiting for data is told at the end.
 ---
---- validation is looked at after each epoch: a part, or a share of the training images, drawn by `seed`.
+--- average keeps averaged weights beside the model's own; what is looked at and measured are these then. validation is
+--- looked at after each epoch: a part, or a share of the training images, drawn by `seed`.
 --- choose = "best" measures the weights that did best on it (choose_by = "accuracy" or "loss"), patience ends the
 --- training after so many epochs that were not better by min_delta.
 ---

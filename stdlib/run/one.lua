@@ -2,7 +2,6 @@
 local file = require "file"
 local jobs_of = require "run.jobs"
 local print_of = require "run.print"
-
 local spec = require "spec"
 
 local M = {}
@@ -14,6 +13,8 @@ local function say_results(job, say)
     local shown = file.read(job.folder .. "/tables/" .. name .. ".txt")
     if shown and shown:find "%S" then say((shown:gsub("\n$", ""))) end
   end
+  local training = job.results.training
+  if training and training.best then say(require "train".choice(training)) end
   say(print_of.metrics_table(job.results.metrics))
   print_of.report(job.folder, say)
 end

@@ -191,6 +191,10 @@ local function save(run)
   run.keeper:save(run, run.at)
 end
 
+local function refuse(run, ...)
+  error(stops.new(format("%s %s; %s", run.keeper.folder, format(...), run.keeper.anew), { refused = true }), 0)
+end
+
 --- Goes on from the last checkpoint in the keeper's folder, if there is one.
 function M.restore(run)
   if not run.keeper then return end
@@ -199,16 +203,12 @@ function M.restore(run)
   if not state then return end
   for _, names in ipairs { run.asked, state.asked } do
     for name in pairs(names) do
-      local was, is = state.asked[name], run.asked[name]
-      if was ~= is then
-        error(stops.new(format("%s was trained with %s %s, now it is %s; %s", run.keeper.folder, name,
-                               was or "not set", is or "not set", run.keeper.anew)), 0)
-      end
+      local was, is = state.asked[name] or "not set", run.asked[name] or "not set"
+      if was ~= is then refuse(run, "was trained with %s %s, now it is %s", name, was, is) end
     end
   end
   if state.epoch > run.options.epochs then
-    error(stops.new(format("%s is in epoch %d already, now %d are asked for; %s", run.keeper.folder, state.epoch,
-                           run.options.epochs, run.keeper.anew)), 0)
+    refuse(run, "is in epoch %d already, now %d are asked for", state.epoch, run.options.epochs)
   end
   run.at = state
   for i, row in ipairs(run.keeper:rows "epoch") do run.history[i] = row end
@@ -407,6 +407,7 @@ end
 --- Trains, from where the run stands. False when it was told to stop after so many steps.
 function M.epochs(run)
   run.clock = progress.clock()
+  if run.context.steps and run.at.step >= run.context.steps then return false end
   while run.at.epoch <= run.options.epochs do
     if steps_of(run) then return false end
     if end_epoch(run) then
