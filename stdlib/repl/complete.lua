@@ -84,6 +84,9 @@ local function global(name)
 end
 
 --- The value of a chain of names, `data.part`, `x[1].grad`, or nil: nothing is called on the way.
+---
+--- Example:
+---     print(require "repl.complete".resolve "perturb.hue" == perturb.hue)  --> true
 ---@param chain string
 ---@return any
 function M.resolve(chain)
@@ -210,6 +213,9 @@ end
 
 --- What can stand at the end of a line: the names, the part of them that is there already, and what ends a name that is
 --- the only one.
+---
+--- Example:
+---     print(require "repl.complete".candidates("x = perturb.br")[1])  --> brightness
 ---@param line string
 ---@return string[] names, string word, string? ending
 function M.candidates(line)
@@ -238,6 +244,11 @@ function M.candidates(line)
 end
 
 --- Names in columns, the longest list cut.
+---
+--- Example:
+---     print(require "repl.complete".list({ "ones", "tensor", "zeros" }, 20))
+---     --> ones    zeros
+---     --> tensor
 ---@param names string[]
 ---@param columns integer
 ---@return string
@@ -258,6 +269,9 @@ end
 
 --- What Tab does at the end of a line: the text to insert, and the names to show when there are several and nothing is
 --- common to them. At the beginning of a line it indents.
+---
+--- Example:
+---     print(require "repl.complete".answer("perturb.brigh", 80))  --> tness
 ---@param line string
 ---@param columns integer
 ---@return string insert, string? list

@@ -113,6 +113,9 @@ local function large(n)
 end
 
 --- The layers of a model in a table, with shapes and operations for an input where one is known.
+---
+--- Example:
+---     print(require "repl.values".model(nn.Sequential { nn.Linear(3, 2), nn.ReLU() }, { 3 }))
 ---@param model any
 ---@param input? integer[]  # of one image
 ---@return string
@@ -193,6 +196,9 @@ local function holds_plan(t)
 end
 
 --- Text of a value as the prompt shows it.
+---
+--- Example:
+---     print(require "repl.values".text { 1, "two", x = { 3, 0.5 } })  --> { 1, "two", x = { 3, 0.5 } }
 ---@param value any
 ---@return string
 function M.text(value)
