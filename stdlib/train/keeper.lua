@@ -3,6 +3,7 @@
 ---   timing.jsonl       what the clock said, a row for each epoch
 ---   checkpoint-N.*     the last two checkpoints (checkpoint.lua), which count the bytes of the two files above
 ---   best/              the weights that did best on the validation part
+---   probes/            results of the first probes, while others are measured
 ---   tensorboard/       event files, on request
 ---   stopped.json       why and where the last attempt ended early
 ---   lock               held by the process that is at work
@@ -11,6 +12,7 @@ local checkpoint = require "checkpoint"
 local file = require "file"
 local host = require "host"
 local json = require "json"
+local kept = require "train.kept"
 local lfs = require "lfs"
 local progress = require "progress"
 local stops = require "train.stop"
@@ -40,7 +42,7 @@ Keeper.__index = Keeper
 Keeper.__name = "Keeper"
 
 -- What a training writes, and what is made of it afterwards.
-local written = { "metrics.jsonl", "timing.jsonl", "stopped.json", "best", "tensorboard" }
+local written = { "metrics.jsonl", "timing.jsonl", "stopped.json", "best", "probes", "tensorboard" }
 local made = { "results.json", "items.json", "model.safetensors", "report.html", "tables", "figures" }
 
 local function is_checkpoint(name) return name:find "^checkpoint%-%d+%." ~= nil end
@@ -122,6 +124,7 @@ end
 ---@param folder string
 function M.tidy(folder)
   remove_checkpoints(folder)
+  file.remove_folder(folder .. "/probes")
   os.remove(folder .. "/stopped.json")
 end
 
@@ -238,6 +241,31 @@ function Keeper:load_best(model, best)
   must(found.step == best.step, format("%s: it is of step %d, the best one was of step %d", found.path, found.step,
                                        best.step))
 end
+
+-- ---- results of probes ----
+
+--- Keeps the result of a probe, told by its number and by `of`, which says of what it is one.
+---@param number integer
+---@param of table<string, string|integer>
+---@param result ProbeResult
+function Keeper:keep_result(number, of, result)
+  local kept_text = kept.text(of, result)
+  if not kept_text then return end
+  must(file.make_folder(self.folder .. "/probes"))
+  must(file.write(format("%s/probes/%d.json", self.folder, number), kept_text))
+end
+
+--- The way back; nil where there is none.
+---@param number integer
+---@param of table<string, string|integer>
+---@return ProbeResult?
+function Keeper:kept_result(number, of)
+  local kept_text = file.read(format("%s/probes/%d.json", self.folder, number))
+  return kept_text and kept.result(of, kept_text)
+end
+
+--- Forgets them.
+function Keeper:forget_results() must(file.remove_folder(self.folder .. "/probes")) end
 
 -- ---- the end ----
 

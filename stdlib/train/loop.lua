@@ -436,15 +436,27 @@ local function probe_row(name, result)
   return { kind = "probe", name = name, metrics = metrics }
 end
 
+-- A probe's result: measured, or by an attempt that was killed at a later probe.
+local function one_probe(run, number, this)
+  local of = { name = this.name, probe = tostring(this.probe), step = run.at.step }
+  local result = run.keeper and run.keeper:kept_result(number, of)
+  if result then
+    report(run, this.probe:work(run.options.data), this.name)
+    return result
+  end
+  result = this.probe(run.model, run.options.data, { tick = function(images) report(run, images, this.name) end })
+  if run.keeper and number < #run.probes then run.keeper:keep_result(number, of, result) end
+  return result
+end
+
 local function probes(run)
   local results = {}
-  for _, this in ipairs(run.probes) do
-    results[this.name] = this.probe(run.model, run.options.data, { tick = function(images)
-      report(run, images, this.name)
-    end })
+  for i, this in ipairs(run.probes) do
+    results[this.name] = one_probe(run, i, this)
     record(run, probe_row(this.name, results[this.name]))
   end
   if run.context.measured then run.context.measured(run.model) end
+  if run.keeper then run.keeper:forget_results() end
   return results
 end
 

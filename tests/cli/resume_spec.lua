@@ -259,6 +259,53 @@ describe("a folder", function()
   end)
 end)
 
+describe("a probe that was measured before the end", function()
+  local probing = [[
+local folder, what = ...
+local data, loss, models, optim = require "data", require "loss", require "models", require "optim"
+local probe, stats, train = require "probe", require "stats", require "train"
+local counted = probe.new("counted", {}, function()
+  local log = assert(io.open(folder .. ".log", "a"))
+  log:write "measured\n"
+  log:close()
+  return { metrics = { one = stats.new { value = 0.1 + 0.2, n = 3, items = { 0.1, 1 / 3 } } }, rows = { { x = 0 / 0 } },
+           text = function() return "counted" end }
+end)
+local last = probe.new("last", {}, function()
+  if what == "hang" then
+    print "here"
+    io.stdout:flush()
+  end
+  while what == "hang" do end
+  return { metrics = {}, rows = {}, text = function() return "last" end }
+end)
+local run = train { model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, data = data.synthetic(),
+                    loss = loss.cross_entropy(), optimizer = optim.adam { lr = 1e-3 }, quiet = true, out = folder,
+                    resume = true, probes = { counted = counted, last = last } }
+local result = run.probes.counted
+local interval = result.metrics.one
+print(result, stats.is_interval(interval), interval.value == 0.1 + 0.2, interval.items[2] == 1 / 3,
+      result.rows[1].x ~= result.rows[1].x)
+]]
+
+  it("is not measured again", function()
+    local where = folder()
+    assert(file.write(root .. "/probing.lua", probing))
+    local process = assert(host.spawn({ program.path, root .. "/probing.lua", where, "hang" },
+                                      { stdin = "null", stdout = "pipe", stderr = "pipe" }))
+    assert.equal("here\n", process:read(60))
+    process:kill "kill"
+    process:wait()
+    assert.is_true(file.exists(where .. "/probes/1.json"))
+    local r = program.run { root .. "/probing.lua", where, "on" }
+    assert.same({ 0, "counted\ttrue\ttrue\ttrue\ttrue\n" }, { r.code, r.out }, r.err)
+    assert.equal("measured\n", file.read(where .. ".log"))
+    assert.is_false(file.exists(where .. "/probes"))
+    program.run { root .. "/probing.lua", where, "on" }
+    assert.equal("measured\nmeasured\n", file.read(where .. ".log"))
+  end)
+end)
+
 describe("runs", function()
   local folders = require "run.folder"
   local out
