@@ -8,7 +8,7 @@
 --- it was not completed. The last two are kept. A damaged one, or two files that do not belong together, is refused,
 --- and the one before is taken.
 ---
---- Weights of other programs are read and written by the model itself: see checkpoint.weights.
+--- Weights of other programs are read and written by the model itself: see model:load and model:save.
 local file = require "file"
 local json = require "json"
 local lfs = require "lfs"

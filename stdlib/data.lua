@@ -1,7 +1,7 @@
 --- Data sets: reading them, making them, taking parts of them.
 ---
 ---   local set = data.open("cifar100")                    a name, or the path of a folder or file
----   set.train, set.test, set.validation                  parts: see data.part
+---   set.train, set.test, set.validation                  parts: `help part`
 ---   set.classes, set.class_names, set.stats              stats = { mean = {...}, std = {...} } of the training pixels
 ---
 --- A name is looked for in PENUMBRA_DATA (folders separated by colons), then in the user's data folder

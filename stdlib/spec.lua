@@ -1,5 +1,6 @@
 --- Checking the options of a Lua function against a table that lists them: types, bounds, choices, defaults.
 --- A wrong option raises at the line of the user who wrote it, in one style everywhere:
+---
 ---   probe.continuity: limit expects an integer of at least 1, got 0
 ---   probe.continuity: unknown option "limits"; did you mean "limit"?
 local nn = require "nn"

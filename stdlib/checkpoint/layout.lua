@@ -7,6 +7,7 @@
 ---
 --- With P pixels of C channels, column p C + c here is column c P + p there: of the image that a Flatten sees only the
 --- channels matter, and the layers before it say how many they are. Where none does, the caller must.
+---@package
 local nn = require "nn"
 
 local M = {}

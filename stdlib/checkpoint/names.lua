@@ -1,5 +1,6 @@
 --- Which tensor of a file belongs to which of a model: prefixes, the names that different codes give to the same layer,
 --- and a map for everything else.
+---@package
 local text = require "text"
 
 local M = {}
