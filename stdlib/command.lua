@@ -2,6 +2,7 @@
 --- Each is a file of commands/, found by its name, that returns
 ---   { about = "one line", describe = function(parser) ... end, act = function(options) ... return exit_code end }
 --- and may have `early`, functions by first word that take the other words as they are.
+---@package
 local host = require "host"
 
 local M = {}

@@ -1,5 +1,6 @@
 --- What may stand at a place of the command line: commands, options, recipes and their parameters, runs, data sets.
 --- The shell's function (`penumbra help --completion`) asks the program itself, so that both know the same.
+---@package
 local cards = require "data.cards"
 local command = require "command"
 local host = require "host"

@@ -22,8 +22,8 @@ local command = require "command"
 local host = require "host"
 local index = require "help.index"
 local page = require "help.page"
-local progress = require "progress"
 local spec = require "spec"
+local terminal = require "terminal"
 local topics = require "help.topics"
 
 local M = {}
@@ -32,7 +32,7 @@ local WIDEST <const> = 100
 
 -- Columns to fill: those of the terminal, when that is where the text goes.
 local function width()
-  local columns = host.terminal(1) and progress.width() or WIDEST
+  local columns = host.terminal(1) and terminal.width() or WIDEST
   return math.max(40, math.min(WIDEST, columns))
 end
 

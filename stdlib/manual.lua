@@ -1,4 +1,5 @@
 --- The manual page, penumbra(1): written from the commands' own parsers and from the help's topics.
+---@package
 local command = require "command"
 local nn = require "nn"
 local topics = require "help.topics"

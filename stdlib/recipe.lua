@@ -14,6 +14,7 @@ local format = string.format
 local NAME <const> = "^[%a_][%w_]*$" -- of a parameter
 local MOST <const> = 1000            -- parameters
 
+--- An experiment to share, as its file says it.
 ---@class Recipe
 ---@field title string
 ---@field about? string
@@ -31,6 +32,9 @@ Recipe.__index = Recipe
 Recipe.__name = "Recipe"
 
 --- Is it a recipe?
+---
+--- Example:
+---     recipe.is_recipe(world.load "(built-in)/digits.lua")  --> true
 ---@param value any
 ---@return boolean
 function M.is_recipe(value)
@@ -52,8 +56,52 @@ for name, field in pairs(fields) do
   if name ~= "plan" then described[name] = field end
 end
 
+---@class RecipeOptions
+---@field title string
+---@field about? string
+---@field cites? string[]
+---@field params? table<string, Param>
+---@field unstated? string[]      # what the paper left open, and what we chose
+---@field plan fun(p: table<string, any>): PlanFields  # builds values of the parameters; computes nothing
+
+--- What plan(p) returns: what is trained, how, and what is measured then. train{...} says what each means.
+---@class PlanFields
+---@field data DataSet|{ train: Part, test: Part }
+---@field model Model
+---@field loss Loss
+---@field optimizer OptimizerPlan
+---@field schedule? Schedule
+---@field augment? Perturbation
+---@field epochs? integer         # 1
+---@field batch? integer          # 128
+---@field seed? integer           # 1
+---@field clip? number
+---@field clip_value? number
+---@field average? number
+---@field validation? Part|number
+---@field choose? "last"|"best"   # "last"
+---@field choose_by? "accuracy"|"loss"  # "accuracy"
+---@field patience? integer
+---@field min_delta? number       # 0
+---@field on_error? "stop"|"skip" # "stop"
+---@field probes? table<string, Probe>
+
 --- A recipe from its parts; in a recipe file, `return recipe{ ... }`.
----@param options table
+---
+--- Example:
+---     file.write("small.lua", [[
+---     return recipe {
+---       title = "A small one",
+---       params = { seed = param.seed { 1 } },
+---       plan = function(p)
+---         local set = data.synthetic()
+---         return { data = set, model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {}, seed = p.seed },
+---                  loss = loss.cross_entropy(), optimizer = optim.adam { lr = 1e-3 } }
+---       end,
+---     }
+---     ]])
+---     world.load("small.lua").title  --> A small one
+---@param options RecipeOptions
 ---@return Recipe
 function M.new(options)
   local self = setmetatable(spec.check("recipe", options, fields), Recipe)
@@ -69,6 +117,9 @@ function M.new(options)
 end
 
 --- The names of the parameters in the order they were written.
+---
+--- Example:
+---     world.load("(built-in)/digits.lua"):names()  --> { "alpha", "epochs", "limit", "seed" }
 ---@return string[]
 function Recipe:names()
   local names = spec.names(self.params)
@@ -78,6 +129,7 @@ end
 
 --- What the file says, as data; M.from makes a recipe of it again.
 ---@return table
+---@package
 function Recipe:describe()
   local params = {}
   for i, name in ipairs(self:names()) do params[i] = { name = name, param = param.describe(self.params[name]) } end
@@ -87,6 +139,7 @@ end
 --- The recipe that a description from elsewhere stands for, or nil and what is wrong with it.
 ---@param description any
 ---@return Recipe? recipe, string? problem
+---@package
 function M.from(description)
   if type(description) ~= "table" or type(description.params) ~= "table" then return nil, "no parameters" end
   if #description.params > MOST then return nil, format("more than %d parameters", MOST) end
@@ -109,8 +162,13 @@ function M.from(description)
 end
 
 --- Grants the recipe what the user wrote for a parameter that is a path or a list of paths: one value or several.
+---
+--- Example:
+---     own = world.load "(built-in)/digits.lua"
+---     own:allow(param.path { "weights.pt" }, "weights.pt")
 ---@param this Param
 ---@param value any
+---@package
 function Recipe:allow(this, value)
   local element = this.kind == "list" and this.options.of or this
   if element.kind ~= "path" then return end
@@ -120,6 +178,12 @@ end
 
 --- All parameters: those given (texts from the command line are read, other values checked), the others by default.
 --- Something wrong gives nil and a message.
+---
+--- Example:
+---     digits = world.load "(built-in)/digits.lua"
+---     digits:resolve { alpha = 0.5 }                 --> { alpha = 0.5, epochs = 1, limit = 2000, seed = 1 }
+---     digits:resolve({ alpha = "0.5" }, true).alpha  --> 0.5
+---     digits:resolve { alhpa = 0.5 }  --> nil  unknown parameter "alhpa" in digits.lua; did you mean "alpha"?
 ---@param given table<string, any>
 ---@param as_text? boolean  # the values are texts to be read
 ---@return table? values, string? message
@@ -179,6 +243,7 @@ local plan_fields = {
 --- What the file's plan function gives for these parameters; raises what it raises. Only in the child.
 ---@param values table
 ---@return any
+---@package
 function Recipe:call_plan(values)
   local given = {}
   for key, value in pairs(values) do given[key] = value end
@@ -204,6 +269,13 @@ end
 
 --- The plans for several sets of resolved parameters, with their defaults, checked against the constructors' specs
 --- before anything is built; one child makes them all. What is wrong gives nil and a message that names file and line.
+---
+--- Example:
+---     digits = world.load "(built-in)/digits.lua"
+---     plans = digits:make_plans { digits:resolve { seed = 1 }, digits:resolve { seed = 2 } }
+---     plan.diff(plans[1], plans[2])
+---     --> model.seed  1 → 2
+---     --> seed        1 → 2
 ---@param list table[]
 ---@return table[]? plans, string? message
 function Recipe:make_plans(list)
@@ -223,6 +295,11 @@ function Recipe:make_plans(list)
 end
 
 --- The plan for resolved parameters; or nil and a message.
+---
+--- Example:
+---     digits = world.load "(built-in)/digits.lua"
+---     made = digits:make_plan(digits:resolve { alpha = 0.3 })
+---     plan.text(made.optimizer)  --> optim.adam{ lr = 0.001 }
 ---@param values table
 ---@return table? plan, string? message
 function Recipe:make_plan(values)

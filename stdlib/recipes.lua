@@ -3,6 +3,7 @@
 ---
 --- What is inside the program has paths too, "(built-in)/table4.lua", so that a built-in study finds its recipe, and a
 --- recipe what it includes, the way those in a folder do.
+---@package
 local file = require "file"
 local host = require "host"
 local lfs = require "lfs"

@@ -1,5 +1,6 @@
 --- The prompt's half in Lua: what it prints of a value and an error, and the entries that are not Lua. The loop itself,
 --- which reads and runs, is vm/repl.c.
+---@package
 local commands = require "repl.commands"
 local errors = require "repl.errors"
 local history = require "repl.history"

@@ -110,6 +110,9 @@ function M.page(folders, options)
 end
 
 --- Writes the page about a run or a study into its folder, as report.html.
+---
+--- Example:
+---     report.write "runs/none"  --> nil  runs/none: no such run or study  missing
 ---@param folder string
 ---@return string? path, string? message, string? code
 function M.write(folder)

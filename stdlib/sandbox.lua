@@ -2,6 +2,7 @@
 --- and comes back as data. A child lives for one question, under limits of its own; here it gets 2 s, may say so much
 --- and no more, and all of its answer is checked as if an enemy had written it. However it ends, what is wrong is one
 --- line that names the recipe.
+---@package
 local host = require "host"
 local json = require "json"
 local plan = require "plan"

@@ -19,6 +19,7 @@ local format, concat, sort = string.format, table.concat, table.sort
 
 -- ---- shapes a study file uses ----
 
+--- A table that a study shows: a row for each value of a parameter.
 ---@class Rows
 local Rows = {}
 Rows.__index = Rows
@@ -27,6 +28,10 @@ Rows.__name = "rows"
 M.rows = {}
 
 --- A table with one row for each value of a grid parameter; columns are added with `:column`.
+---
+--- Example:
+---     shown = study.rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }):column("flips")
+---     #shown.columns  --> 2
 ---@param axis string
 ---@return Rows
 function M.rows.by(axis)
@@ -38,6 +43,10 @@ local column_fields = { title = spec.text(), paper = spec.table { default = {} }
 
 --- Adds a column: a metric, under its own name or a title. `paper` holds the paper's values by row; they stand in a
 --- column beside ours, and in charts of the metric. Gives the rows, so that columns chain.
+---
+--- Example:
+---     study.rows.by("alpha"):column("ds_relative", { title = "DS, scale-free" }).columns[1].title
+---     --> DS, scale-free
 ---@param metric string
 ---@param options? { title?: string, paper?: table }
 ---@return Rows
@@ -100,6 +109,10 @@ local Claim = { __name = "claim" }
 --- A claim to be judged: claim{ "C beats plain", "accuracy", C = ">", "plain" } says that the metric of the runs with C
 --- is above that of the runs with plain. The one named field is the left side and its value the direction. A third
 --- form names the parameter and fixes others: claim{ ..., axis = "variant", where = { alpha = 1 } }.
+---
+--- Example:
+---     claim = study.claim { "C beats plain", "accuracy", C = ">", "plain" }
+---     claim.left, claim.direction, claim.right  --> C  >  plain
 ---@param options table
 ---@return table claim
 function M.claim(options)
@@ -125,6 +138,7 @@ end
 
 -- ---- the study ----
 
+--- Many runs of one recipe: a grid, what is shown of it, and claims.
 ---@class Study
 ---@field title string
 ---@field recipe Recipe
@@ -135,6 +149,9 @@ Study.__index = Study
 Study.__name = "Study"
 
 --- Is it a study?
+---
+--- Example:
+---     study.is_study(world.load "(built-in)/turned_colours.lua")  --> true
 ---@param value any
 ---@return boolean
 function M.is_study(value)
@@ -155,8 +172,32 @@ local fields = {
   notes = spec.list { spec.text(), default = {} },
 }
 
+---@class StudyOptions
+---@field title string
+---@field recipe string           # the name of a recipe beside the study, or of one that `penumbra recipes` lists
+---@field grid table<string, any[]>  # the parameters that vary, with their values; a seed among them repeats
+---@field about? string
+---@field fixed? table<string, any>  # parameters that all runs have
+---@field scales? table<string, table<string, any>>  # presets over grid and fixed, for scale=NAME
+---@field scale? string           # the one without scale=
+---@field show? (Rows|table)[]    # rows.by(...) and chart.NAME{...}; without them a table of all metrics
+---@field claims? table[]         # claim{ ... }
+---@field sensible? table         # { metric =, min =, variant = } what must be reached for verdicts to mean something
+---@field notes? string[]         # below the tables
+
 --- A study from its parts; in a study file, `return study{ ... }`.
----@param options table
+---
+--- Example:
+---     file.write("own.lua", [[
+---     return study {
+---       title = "Digits, with the constraint and without",
+---       recipe = "digits",
+---       grid = { alpha = { 0, 0.1 }, seed = { 1, 2, 3 } },
+---       claims = { claim { "the constraint lowers DS", "ds_relative", [0.1] = "<", 0 } },
+---     }
+---     ]])
+---     #world.load("own.lua"):expand().points  --> 6
+---@param options StudyOptions
 ---@return Study
 function M.new(options)
   local self = setmetatable(spec.check("study", options, fields), Study)
@@ -173,6 +214,7 @@ end
 
 --- Everything a study file says, as data; M.from makes a study of it again.
 ---@return table
+---@package
 function Study:describe()
   local out = { show = {}, claims = {} }
   for key in pairs(fields) do out[key] = out[key] or self[key] end
@@ -209,6 +251,7 @@ end
 --- The study that a description from elsewhere stands for, or nil and what is wrong with it.
 ---@param description any
 ---@return Study? study, string? problem
+---@package
 function M.from(description)
   local ok, made = pcall(function()
     local options = {}
@@ -271,6 +314,11 @@ local numeric = { number = true, integer = true, seed = true }
 --- The values that a text of the command line stands for: one, or a list of them and true.
 ---   alpha=0,0.1,1   seed=1..3   seed=1..3,7   width=8..64/8   lr=0..1/0.25   variant=plain,C
 --- A list parameter takes the whole text as one value; several texts are several values: levels=1 levels=1,2.
+---
+--- Example:
+---     digits = world.load "(built-in)/digits.lua"
+---     study.read_values(digits.params.seed, "1..3")  --> { 1, 2, 3 }  true
+---     study.read_values(digits.params.alpha, "0.1")  --> 0.1  false
 ---@param this Param
 ---@param given string|string[]
 ---@return any value, boolean|string many_or_problem
@@ -307,8 +355,14 @@ function M.read_values(this, given)
 end
 
 --- Joins the study with its recipe and checks everything that names a parameter.
+---
+--- Example:
+---     colours = world.load "(built-in)/turned_colours.lua"
+---     colours:attach(world.load "(built-in)/digits.lua")
+---     --> nil  grid: unknown parameter "variant"; known: alpha, epochs, limit, seed
 ---@param recipe Recipe
 ---@return boolean? ok, string? message
+---@package
 function Study:attach(recipe)
   self.recipe = recipe
   for _, key in ipairs(spec.names(self.grid)) do
@@ -368,6 +422,11 @@ end
 
 --- The study that a sweep is: a grid over a recipe, of the settings that have several values; the others hold for all
 --- runs. Its text is that of a study file, to be kept, and gone on with by hand.
+---
+--- Example:
+---     digits = world.load "(built-in)/digits.lua"
+---     made = study.sweep(digits, { alpha = "0,0.1,1", seed = "1..2" })
+---     #made:expand().points  --> 6
 ---@param recipe Recipe
 ---@param settings table<string, string|string[]>
 ---@return Study? study, string? message
@@ -415,6 +474,12 @@ end
 ---@field scale? string
 
 --- The runs of the study at a scale, with settings from the command line (texts) over it.
+---
+--- Example:
+---     colours = world.load "(built-in)/turned_colours.lua"
+---     runs = colours:expand { scale = "smoke" }
+---     #runs.points, runs.axes, runs.points[1].values.epochs  --> 3  { "variant", "seed" }  1
+---     colours:expand { scale = "smok" }  --> nil  unknown scale "smok" in turned_colours.lua; did you mean "smoke"?
 ---@param settings? table<string, string|string[]>  # as M.read_values takes them
 ---@return Expansion? expansion, string? message
 function Study:expand(settings)
@@ -488,6 +553,10 @@ function Study:expand(settings)
 end
 
 --- What tells a run from the others of its study: "C, seed 2".
+---
+--- Example:
+---     runs = world.load("(built-in)/turned_colours.lua"):expand()
+---     study.label(runs, runs.points[2])  --> AUG, seed 1
 ---@param expansion Expansion
 ---@param point table
 ---@return string
@@ -804,6 +873,17 @@ end
 
 --- The runs as one table: a row for each combination of the grid's values, and of every metric the mean ± the standard
 --- deviation over the seeds. Runs that are not there leave their place to the others.
+---
+--- Example:
+---     runs = world.load("(built-in)/turned_colours.lua"):expand()
+---     for i, point in ipairs(runs.points) do point.metrics = { accuracy = stats.interval { 90 + i % 3 } } end
+---     shown = study.spread(runs)
+---     text.table(shown.columns, shown.rows)
+---     --> variant   seeds   accuracy
+---     --> ───────   ─────   ────────
+---     --> plain         3      91.00
+---     --> AUG           3      92.00
+---     --> C             3      90.00
 ---@param expansion Expansion
 ---@param wanted? string[]  # these metrics only
 ---@return table shown      # { by, columns, rows, keys, data } as the tables of Study:evaluate
@@ -847,6 +927,15 @@ end
 
 --- Everything the runs say: tables, charts (as plot.lua takes them) and verdicts. Points carry `metrics`.
 --- A study that shows nothing has one table of all metrics, or of those wanted.
+---
+--- Example:
+---     colours = world.load "(built-in)/turned_colours.lua"
+---     runs = colours:expand { seed = "1" }
+---     for i, right in ipairs { 20, 80, 90 } do
+---       runs.points[i].metrics = { accuracy = stats.interval { right, right + 2 }, ds_relative = stats.interval { 1 },
+---                                  flips = stats.interval { 100 - right } }
+---     end
+---     colours:evaluate(runs).claims[1].verdict  --> holds
 ---@param expansion Expansion
 ---@param wanted? string[]
 ---@return { tables: table[], charts: table[], claims: table[] }
@@ -873,6 +962,13 @@ local over_text = {
 }
 
 --- The verdicts as lines for the terminal.
+---
+--- Example:
+---     colours = world.load "(built-in)/turned_colours.lua"
+---     runs = colours:expand { seed = "1" }
+---     print(study.claims_text(colours:evaluate(runs).claims))
+---     --> claim verdict ...
+---     --> ...
 ---@param claims table[]
 ---@param width? integer        # of lines of words; 100
 ---@param table_width? integer  # of the table; as wide as it wants to be

@@ -28,6 +28,9 @@ function M.size()
 end
 
 --- Columns of the terminal.
+---
+--- Example:
+---     terminal.width() > 0  --> true
 ---@return integer
 function M.width() return (M.size()) end
 

@@ -173,6 +173,15 @@ end
 
 --- Trains and measures without a word: progress and rows go to the context. With a keeper it goes on from the last
 --- checkpoint in its folder; what ends it early is raised as an error that says where that is.
+---
+--- Example:
+---     run = train.run({ model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, data = data.synthetic(),
+---                       loss = loss.cross_entropy(), optimizer = optim.adam { lr = 1e-3 } },
+---                     { progress = function() end, record = function(row) print(row.kind) end })
+---     --> step
+---     --> step
+---     --> epoch
+---     run.steps  --> 2
 ---@param options table           # as for train{...}, without what belongs to the call: out, label, quiet, ...
 ---@param context TrainContext
 ---@return TrainRun
@@ -188,6 +197,9 @@ function M.run(options, context)
 end
 
 --- `waited for data 0.3 %`, and what was left out when something was: the end of a run in words.
+---
+--- Example:
+---     train.loading { seconds = 10, waited = 0.1 }  --> waited for data 1.0 %
 ---@param run { seconds: number, waited: number, skipped?: integer, skipped_names?: string[] }
 ---@return string
 function M.loading(run)
@@ -226,6 +238,39 @@ local function keeper_of(call)
   return keeper
 end
 
+---@class TrainOptions
+---@field model Model
+---@field data DataSet|{ train: Part, test: Part }
+---@field loss Loss
+---@field optimizer Optimizer|OptimizerPlan  # a plan, optim.adam{ lr = 1e-3 }, moves all the model's parameters
+---@field schedule? Schedule         # of the learning rates
+---@field augment? Perturbation      # of the training images
+---@field epochs? integer            # 1
+---@field batch? integer             # 128 images
+---@field seed? integer              # 1: of the order, of perturbations, augmentation and dropout
+---@field clip? number               # the largest norm of all gradients together
+---@field clip_value? number         # the largest size of any one gradient
+---@field limit? integer             # train on so many images only
+---@field average? number            # decay of averaged weights, which are looked at and measured then
+---@field validation? Part|number    # a part, or a share of the training images, drawn by `seed`
+---@field choose? "last"|"best"      # "last": the weights that are measured
+---@field choose_by? "accuracy"|"loss"  # "accuracy": what is best on the validation part
+---@field patience? integer          # stop after so many epochs without a better one
+---@field min_delta? number          # 0: by how much a better one is better
+---@field probes? table<string|integer, Probe>  # run at the end, on the test part
+---@field workers? integer           # threads that prepare batches, as part:batches has them
+---@field prefetch? integer          # batches that they may be ahead
+---@field on_error? "stop"|"skip"    # "stop": for a file that cannot be read; "skip" leaves it out
+---@field out? string                # the folder for metrics and checkpoints
+---@field resume? boolean            # false: go on from the last checkpoint in it
+---@field fresh? boolean             # false: remove what an earlier training left there
+---@field checkpoint_steps? integer  # steps from one checkpoint to the next
+---@field checkpoint_seconds? number # 60: the same in time
+---@field log_every? integer         # 10 steps from one row of metrics to the next
+---@field tensorboard? boolean       # false: event files for TensorBoard beside them
+---@field label? string              # "train": what the progress line says
+---@field quiet? boolean             # false: show no progress
+
 --- Trains a model: train{ ... }. `optimizer` may be a plan such as optim.adam{ lr = 1e-3 }: it then moves all the
 --- model's parameters. A loss that is no longer finite raises, naming the step, the term and the layer. workers,
 --- prefetch and on_error are those of part:batches; how much of the time was spent waiting for data is told at the end.
@@ -245,14 +290,7 @@ end
 ---     run = train { model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, data = set, epochs = 2,
 ---                   loss = loss.cross_entropy(), optimizer = optim.adam { lr = 1e-3 }, quiet = true, out = "first" }
 ---     run.steps, #run.history  --> 2  2
----@param options { model: Model, data: Dataset|{ train: Part, test: Part }, loss: Loss,
----                 optimizer: Optimizer|OptimizerPlan, schedule?: Schedule, augment?: Perturbation, epochs?: integer,
----                 batch?: integer, seed?: integer, clip?: number, clip_value?: number, limit?: integer,
----                 average?: number, validation?: Part|number, choose?: "last"|"best", choose_by?: "accuracy"|"loss",
----                 patience?: integer, min_delta?: number, probes?: table<string|integer, Probe>, workers?: integer,
----                 prefetch?: integer, on_error?: "stop"|"skip", out?: string, resume?: boolean, fresh?: boolean,
----                 checkpoint_steps?: integer, checkpoint_seconds?: number, log_every?: integer,
----                 tensorboard?: boolean, label?: string, quiet?: boolean }
+---@param options TrainOptions
 ---@return TrainRun
 local function train(_, options)
   options = spec.check("train", options, call_fields)

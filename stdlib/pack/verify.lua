@@ -1,4 +1,5 @@
 --- Repeats the runs of a pack and compares: is what it says what comes out here?
+---@package
 local check_study = require "pack.study"
 local compare = require "run.compare"
 local digest = require "data.digest"

@@ -1,4 +1,5 @@
 --- Where the numbers of a training stopped being numbers.
+---@package
 local nn = require "nn"
 
 local M = {}

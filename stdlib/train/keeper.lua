@@ -8,6 +8,7 @@
 ---   stopped.json       why and where the last attempt ended early
 ---   lock               held by the process that is at work
 --- Rows are on the disk before the checkpoint that counts them; whoever goes on cuts off what came after it.
+---@package
 local checkpoint = require "checkpoint"
 local file = require "file"
 local host = require "host"

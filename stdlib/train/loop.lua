@@ -3,6 +3,7 @@
 --- run.at is where it stands: { step, epoch, batch, ... }, plain numbers only. A checkpoint holds it, and what is
 --- computed from there on depends on nothing else: the order of images follows from (seed, epoch), every draw from
 --- (seed, step).
+---@package
 local data_part = require "data.part"
 local fault = require "train.fault"
 local host = require "host"

@@ -1,4 +1,5 @@
 --- Errors that end a training before its end, on purpose: a loss that is no number, Ctrl-C, a full disk.
+---@package
 local M = {}
 
 ---@class Stop  # an error object; prints as its message

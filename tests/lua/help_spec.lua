@@ -10,14 +10,6 @@ local nn <const> = require "nn"
 local program <const> = require "tests.cli.program"
 local source <const> = require "help.source"
 
--- Modules whose functions have no examples yet.
-local LATER <const> = {}
-for name in ([[
-  command param plan progress recipe recipes repl run study train world terminal report sandbox
-]]):gmatch "%S+" do
-  LATER[name] = true
-end
-
 local function shown(path, wrong)
   local lines = { path }
   for _, entry in ipairs(wrong) do
@@ -29,8 +21,6 @@ local function shown(path, wrong)
 end
 
 local function contains(part, whole) assert.truthy(whole:find(part, 1, true), part) end
-
-local function is_later(topic) return LATER[topic.module:match "^[^.]+"] end
 
 describe("an example of the help", function()
   local topics = { index.all().list }
@@ -161,7 +151,7 @@ describe("the help covers", function()
   it("every function, method, operation and layer, with text, parameters, results and an example", function()
     local problems = {}
     for _, topic in ipairs(index.all().list) do
-      if not is_later(topic) and topic.kind ~= "module" then
+      if topic.kind ~= "module" then
         local lacks = missing(topic)
         if #lacks > 0 then problems[#problems + 1] = topic.path .. ": " .. table.concat(lacks, ", ") end
       end
@@ -180,7 +170,7 @@ describe("the help covers", function()
           for _, row in ipairs(list) do written[row.name] = true end
         end
       end
-      for name, value in pairs(LATER[module.name] and {} or require(module.name)) do
+      for name, value in pairs(require(module.name)) do
         local inner = type(value) == "table" and getmetatable(value) == nil
         if not written[name] and not inner then problems[#problems + 1] = module.name .. "." .. name end
         if not written[name] and inner then
