@@ -10,7 +10,7 @@ local text = require "text"
 
 local M = {}
 
-local PATIENCE <const> = 0.3  -- seconds in which a terminal answers
+local PATIENCE <const> = 0.5  -- seconds in which a terminal answers
 local MOST <const> = 64       -- pictures of a batch that are drawn
 local CELL <const> = { width = 8, height = 16 } -- pixels of a character, where the terminal does not say
 

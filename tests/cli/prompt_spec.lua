@@ -142,18 +142,18 @@ describe("the prompt in a terminal", function()
     local out = typed [[
 expect 5 >\x20
 send 1 +\n
-expect 2 >>\x20
+expect 10 >>\x20
 send 1\n
-expect 2 2
-expect 2 >\x20
+expect 10 2
+expect 10 >\x20
 send error "mine"\n
-expect 2 penumbra: stdin:3: mine
-expect 2 >\x20
+expect 10 penumbra: stdin:3: mine
+expect 10 >\x20
 send "alive"\n
-expect 2 alive
-expect 2 >\x20
+expect 10 alive
+expect 10 >\x20
 send \x04
-end 2 0
+end 10 0
 plain]]
     assert.matches("^Penumbra %d+%.%d+%.%d+ %(Lua 5%.4", out)
   end)
@@ -163,37 +163,37 @@ plain]]
     typed [[
 expect 5 >\x20
 send x = nn.unif\t{2, 3}\n
-expect 2 >\x20
+expect 10 >\x20
 send x:matm\t
-expect 2 ul
+expect 10 ul
 send (x:transpose(1, 2))\n
-expect 2 float [2x2]
-expect 2 >\x20
+expect 10 float [2x2]
+expect 10 >\x20
 send x:a\t
-expect 2 argmax
-expect 2 > x:a
+expect 10 argmax
+expect 10 > x:a
 send bs()[1][1]\n
-expect 2 float []
-expect 2 >\x20
+expect 10 float []
+expect 10 >\x20
 send x.sha\t[2]\n
-expect 2 3
-expect 2 >\x20
+expect 10 3
+expect 10 >\x20
 send image.load "tests/cli/pro\t
-expect 2 tests/cli/pro
+expect 10 tests/cli/pro
 send gr\t
-expect 2 am.lua"
+expect 10 am.lua"
 send \x03
-expect 2 >\x20
+expect 10 >\x20
 send :rel\tmod\t
-expect 2 els
+expect 10 els
 send \x03
-expect 2 >\x20
+expect 10 >\x20
 send nosuch.thi\t
 wait 0.1
 send \x03
-expect 2 >\x20
+expect 10 >\x20
 send \x04
-end 2 0]]
+end 10 0]]
   end)
 
   it("remembers what was typed, entries of several lines as one, also in the next session", function()
@@ -201,43 +201,43 @@ end 2 0]]
     typed [[
 expect 5 >\x20
 send kept = "grüße"\n
-expect 2 >\x20
+expect 10 >\x20
 send for i = 1, 2 do\n
-expect 2 >>\x20
+expect 10 >>\x20
 send print(i * 100 + 11)\n
-expect 2 >>\x20
+expect 10 >>\x20
 send end\n
-expect 2 211
-expect 2 >\x20
+expect 10 211
+expect 10 >\x20
 send \e[A
 wait 0.1
 send \n
-expect 2 211
-expect 2 >\x20
+expect 10 211
+expect 10 >\x20
 send \x04
-end 2 0]]
+end 10 0]]
     typed [[
 expect 5 >\x20
 send "other"\n
-expect 2 other
-expect 2 >\x20
+expect 10 other
+expect 10 >\x20
 send \e[A
 wait 0.1
 send \e[A
 wait 0.1
 send \n
-expect 2 111
-expect 2 211
-expect 2 >\x20
+expect 10 111
+expect 10 211
+expect 10 >\x20
 send \x12kept
 wait 0.1
 send \n
-expect 2 >\x20
+expect 10 >\x20
 send kept\n
-expect 2 grüße
-expect 2 >\x20
+expect 10 grüße
+expect 10 >\x20
 send \x04
-end 2 0]]
+end 10 0]]
     local lfs = require "lfs"
     assert.equal("rw-------", lfs.attributes(state .. "/penumbra/history", "permissions"))
     local file = assert(io.open(state .. "/penumbra/history"))
@@ -253,40 +253,41 @@ expect 5 >\x20
 send 1 + nonsense
 wait 0.1
 send \x03
-expect 1 >\x20
+expect 10 >\x20
 send "alive"\n
-expect 2 alive
-expect 2 >\x20
+expect 10 alive
+expect 10 >\x20
 send for i = 1, 3 do\n
-expect 2 >>\x20
+expect 10 >>\x20
 wait 0.1
 send \x03
-expect 1 >\x20
+expect 10 >\x20
 send x = nn.uniform{64, 64} while true do x:matmul(x) end\n
 wait 0.3
 send \x03
-expect 1 interrupted
-expect 2 >\x20
+expect 10 interrupted
+expect 10 >\x20
 send x = nn.zeros{4096, 4096} x:matmul(x):matmul(x):matmul(x)\n
 wait 0.5
 send \x03
-expect 1 interrupted
-expect 2 >\x20
+expect 10 interrupted
+expect 10 >\x20
 send x[1][1]\n
-expect 2 float []
-expect 2 >\x20
+expect 10 float []
+expect 10 >\x20
 send \x04
-end 2 0
+end 10 0
 plain]]
   end)
 
   it("gives the terminal back whatever ends it", function()
     editing()
     for _, signal in ipairs { 15, 1, 3 } do
-      typed(("expect 5 >\\x20\nsend half a li\nexpect 1 li\nsignal %d\nend 2 %d\nplain\n"):format(signal, 128 + signal))
+      typed(("expect 5 >\\x20\nsend half a li\nexpect 10 li\nsignal %d\nend 10 %d\nplain\n"):format(
+        signal, 128 + signal))
     end
-    typed "expect 5 >\\x20\nsend os.exit(7)\\n\nend 2 7\nplain\n"
-    typed "expect 5 >\\x20\nsend :quit\\n\nend 2 0\nplain\n"
+    typed "expect 5 >\\x20\nsend os.exit(7)\\n\nend 10 7\nplain\n"
+    typed "expect 5 >\\x20\nsend :quit\\n\nend 10 0\nplain\n"
   end)
 
   it("comes back after it was stopped, and follows the window's size", function()
@@ -294,31 +295,32 @@ plain]]
     typed [[
 expect 5 >\x20
 send 40 +
-expect 1 40 +
+expect 10 40 +
 signal 20
 wait 0.2
 plain
 signal 18
-expect 1 40 +
+expect 10 40 +
 size 24 40
 wait 0.1
 send  2\n
-expect 2 42
-expect 2 >\x20
+expect 10 42
+expect 10 >\x20
 send require "terminal".width()\n
-expect 2 40
-expect 2 >\x20
+expect 10 40
+expect 10 >\x20
 send \x04
-end 2 0]]
+end 10 0]]
   end)
 
   it("draws pictures as the terminal can", function()
     -- A session that shows a picture of two colours; `answer` is what the terminal says when it is asked.
     local function drawn(environment, answer)
       return typed("expect 5 >\\x20\nsend x = nn.tensor{{{1, 0, 0}, {0, 0, 1}}, {{0, 1, 0}, {1, 1, 1}}}\\n\n"
-        .. "expect 2 >\\x20\nsend show(x)\\n\n" .. answer .. "expect 2 >\\x20\nsend \\x04\nend 2 0\nplain", environment)
+        .. "expect 10 >\\x20\nsend show(x)\\n\n" .. answer
+        .. "expect 10 >\\x20\nsend \\x04\nend 10 0\nplain", environment)
     end
-    local asked = "expect 2 \\e[c\nsend %s\n"
+    local asked = "expect 10 \\e[c\nsend %s\n"
     local silent = drawn("COLORTERM=truecolor", asked:format "\\e[?62;22c")
     contains("\27[38;2;255;0;0;48;2;0;255;0m▀", silent)
     contains("\27[38;2;0;0;255;48;2;255;255;255m▀", silent)
