@@ -283,6 +283,7 @@ end
 ---@field name? string
 ---@field points? any                    # pairs { x, y }, a tensor [N x 2], or y values alone
 ---@field x? any                         # a list or tensor; 1, 2, ... without
+---@field place? integer                 # has the colour, dash and mark of this place among the series, not of its own
 ---@field y? any                         # a list or tensor
 
 ---@class LineOptions : PlotOptions

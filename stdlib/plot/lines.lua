@@ -20,7 +20,8 @@ M.fields = {
   marker = spec.record { name = spec.text { required = true }, points = spec.any(), x = spec.any(), y = spec.any() },
 }
 
-local series_fields = { name = spec.text { default = "" }, points = spec.any(), x = spec.any(), y = spec.any() }
+local series_fields = { name = spec.text { default = "" }, points = spec.any(), x = spec.any(), y = spec.any(),
+                        place = spec.integer { min = 1 } }
 
 --- The series of the options, as they came: a table with names, or only data.
 ---@param series any
@@ -62,7 +63,7 @@ function M.prepare(options)
   end
   for s, given in ipairs(options.series) do
     local one, problem = spec.examine(M.as_series(given), series_fields)
-    if one then one, problem = take(one, one.name, { name = one.name, style = colours.style(s) }) end
+    if one then one, problem = take(one, one.name, { name = one.name, style = colours.style(one.place or s) }) end
     if not one then return nil, format("series[%d]: %s", s, problem) end
     if one.count > 0 then chart.series[#chart.series + 1] = one end
   end

@@ -68,17 +68,16 @@ local function described(options)
       end
     end
   end
-  local first = options.series and options.series[1] or {}
-  for i, name in ipairs(options.categories or {}) do
-    local value = first.values[i]
-    if value then
-      parts[#parts + 1] = format("%s %s", name, type(value) == "table" and tostring(value) or text.number(value))
-    end
+  local many = #(options.series or {}) > 1
+  local function add(series, at, value)
+    parts[#parts + 1] = format("%s%s %s", many and series.name and series.name .. ", " or "", at,
+      type(value) == "table" and tostring(value) or type(value) == "number" and text.number(value) or "none")
   end
-  for _, point in ipairs(first.points or {}) do
-    local value = point[2]
-    parts[#parts + 1] = format("%s: %s", tostring(point[1]), type(value) == "table" and tostring(value)
-      or type(value) == "number" and text.number(value) or "none")
+  for _, series in ipairs(options.series or {}) do
+    for i, name in ipairs(options.categories or {}) do
+      if series.values[i] then add(series, name, series.values[i]) end
+    end
+    for _, point in ipairs(series.points or {}) do add(series, tostring(point[1]) .. ":", point[2]) end
   end
   return table.concat(parts, ", ", 1, math.min(#parts, 40))
 end
@@ -212,7 +211,7 @@ function M.training(groups)
   local charts = {}
   for _, quantity in ipairs(quantities(rows_of)) do
     local series, longest, low, high = {}, 0, math.huge, 0
-    for _, group in ipairs(groups) do
+    for place, group in ipairs(groups) do
       local points = {}
       for _, run in ipairs(group.runs) do
         local own = {}
@@ -227,7 +226,10 @@ function M.training(groups)
       end
       points = spread(points)
       longest = math.max(longest, #points)
-      if #points > 0 and #series < SERIES then series[#series + 1] = { name = group.label, points = points } end
+      if #points > 0 and #series < SERIES then
+        -- A group looks the same in each chart, also where others have nothing to show.
+        series[#series + 1] = { name = group.label, points = points, place = place }
+      end
     end
     if longest > 1 then
       local ends = {}

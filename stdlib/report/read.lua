@@ -232,10 +232,10 @@ local function read_run(folder, label)
   end
   run.figures = read_figures(folder, run.files, notices)
   if run.stopped then
-    notices[#notices + 1] = "the run stopped: " .. run.stopped
+    notices[#notices + 1] = "The run stopped: " .. run.stopped
   elseif run.status ~= "complete" then
     local last = run.epochs[#run.epochs]
-    notices[#notices + 1] = "the run is not complete: results.json is not there yet"
+    notices[#notices + 1] = "The run is not complete: results.json is not there yet"
       .. (last and format("; the last epoch on record is %d", math.tointeger(last.epoch) or 0) or "")
   end
   return run
@@ -275,9 +275,12 @@ local function read_study(folder)
     local recorded = type(entry) == "table" and as_text(entry.folder)
     local place = recorded and place_of(folder, recorded)
     if place then
-      study.runs[#study.runs + 1] = read_run(place, as_text(entry.label))
+      local run = read_run(place, as_text(entry.label))
+      study.runs[#study.runs + 1] = run
+      local failed = as_text(as_table(entry.failed).message)
+      if failed and not run.stopped then run.notices[#run.notices + 1] = "The run failed: " .. failed end
     elseif recorded then
-      notices[#notices + 1] = format("the folder of run %s is not there: %s", as_text(entry.label) or "", recorded)
+      notices[#notices + 1] = format("The folder of run %s is not there: %s", as_text(entry.label) or "", recorded)
       study.runs[#study.runs + 1] = { kind = "run", folder = recorded, name = select(2, file.split(recorded)),
         label = as_text(entry.label), notices = {}, about = as_table(about.recipe), status = "complete",
         values = as_table(entry.params), metrics = intervals(entry.metrics), probes = {}, tables = {}, confusion = {},
@@ -289,7 +292,7 @@ local function read_study(folder)
   study.files = list_files(folder, "", {}, 1)
   study.figures = read_figures(folder, study.files, notices)
   if not size_of(folder .. "/results.json") then
-    notices[#notices + 1] = "the study is not complete: results.json is not there yet"
+    notices[#notices + 1] = "The study is not complete: results.json is not there yet"
   end
   return study
 end

@@ -29,7 +29,7 @@ body::before { content: ""; display: block; height: 5px; background: linear-grad
 .page { max-width: 60rem; margin: 0 auto; padding: 2.2rem 1.25rem 4rem; }
 h1, h2, h3, h4 { line-height: 1.25; text-wrap: balance; font-weight: 650; }
 h1 { font-size: 2.1rem; margin: .15em 0 .35em; letter-spacing: -.01em; }
-h2 { font-size: 1.4rem; margin: 3rem 0 .7rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.4rem; margin: 2.6rem 0 .7rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 h4 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 p, ul, ol, dl { margin: 0 0 .9rem; }

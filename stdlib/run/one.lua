@@ -27,6 +27,10 @@ end
 function M.make(job, options, say)
   say(print_of.about(job.recipe, job.values))
   say("")
+  -- What stops it early is on its page too.
+  local _ <close> = setmetatable({}, { __close = function(_, problem)
+    if type(problem) == "table" then print_of.report(job.folder) end
+  end })
   if not jobs_of.make({ job }, options, say) then
     print_of.report(job.folder)
     say(type(job.stopped) == "string" and job.stopped or "to go on: penumbra resume " .. job.folder)

@@ -186,7 +186,7 @@ describe("penumbra report", function()
   end)
 
   it("says in one line what is no run", function()
-    for _, case in ipairs { { { "report", folder .. "/none" }, 1, "no such run or study" },
+    for _, case in ipairs { { { "report", folder .. "/none" }, 1, 'there is no run "' .. folder .. '/none"' },
                             { { "report", "tests" }, 1, "neither a run nor a study" },
                             { { "report", made .. "/report.html" }, 1, "got a file" },
                             { { "report" }, 2, "missing argument" },
@@ -205,9 +205,9 @@ describe("penumbra report", function()
       write(copy .. "/metrics.jsonl", rows:sub(1, #rows * 2 // 3))
       write(copy .. "/stopped.json", '{"reason":"loss is NaN at step 12 (epoch 2)"}')
       local page = page_of(copy)
-      assert.is_truthy(page:find("the run stopped: loss is NaN at step 12", 1, true))
+      assert.is_truthy(page:find("The run stopped: loss is NaN at step 12", 1, true))
       os.remove(copy .. "/stopped.json")
-      assert.is_truthy(page_of(copy):find("the run is not complete", 1, true))
+      assert.is_truthy(page_of(copy):find("The run is not complete", 1, true))
     end)
   end)
 
