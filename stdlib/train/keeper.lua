@@ -29,8 +29,10 @@ local WITHIN = 50   -- or so many times as long as one takes to write, if that i
 local AT_END = 20   -- the same at an epoch's end: writing takes a twentieth of the time at most
 
 local function must(ok, message)
-  if not ok then error(stop_of(message), 0) end
-  return ok
+  if ok then return ok end
+  -- The second Ctrl-C, while something was written.
+  if message:find "interrupted$" then error(stop_of("interrupted", { exit = stops.INTERRUPTED }), 0) end
+  error(stop_of(message), 0)
 end
 
 -- ---- the folder ----
@@ -205,6 +207,15 @@ local function cut(self, name, bytes)
   self.bytes[name] = bytes
 end
 
+-- A kill leaves half a checkpoint, which is as it should be; a damaged one is worth a word.
+local function tell_damage(found)
+  for _, problem in ipairs(found.refused) do
+    if not problem:find "not completed$" then
+      io.stderr:write("penumbra: ", problem, "\n  going on from ", found.path, "\n")
+    end
+  end
+end
+
 --- Reads the last good checkpoint into the model, the optimiser and the average. Where there is none the training
 --- begins anew.
 ---@param parts { model: Model, optimizer: Optimizer, average?: Average }
@@ -215,8 +226,10 @@ function Keeper:restore(parts)
     remove_checkpoints(self.folder) -- the first one, half-written
     return nil
   end
-  local found = must(checkpoint.load(self.folder, { model = parts.model, optimizer = parts.optimizer,
-                                                    average = parts.average, quiet = true }))
+  local found, message = checkpoint.load(self.folder, { model = parts.model, optimizer = parts.optimizer,
+                                                        average = parts.average, quiet = true })
+  if not found then error(stop_of(format("%s; %s", message, self.anew), { refused = true }), 0) end
+  tell_damage(found)
   local state = found.extra
   if type(state) ~= "table" or type(state.bytes) ~= "table" then
     error(stop_of(found.path .. ": a checkpoint of a script's own, not of a training"), 0)

@@ -206,6 +206,34 @@ describe("a folder", function()
     assert.is_true(whole().rows == file.read(where .. "/metrics.jsonl"))
   end)
 
+  it("with a damaged checkpoint goes on from the one before", function()
+    local where = folder()
+    assert.equal(130, signalled(where, "hang", "int", "int").code)
+    local path = where .. "/checkpoint-4.safetensors"
+    local bytes = file.read(path)
+    assert(file.write(path, bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1)))
+    local r = run(where, "nothing", "resume")
+    assert.equal(0, r.code, r.err)
+    assert.equal(("penumbra: %s: its SHA-256 is not the one in its .json file\n  going on from %s/checkpoint-3.json\n")
+      :format(path, where), r.err)
+    assert.is_true(whole().rows == file.read(where .. "/metrics.jsonl"))
+    assert.is_true(whole().weights == file.read(where .. "/end.safetensors"))
+    -- With both of them damaged there is nothing to go on from; nothing is removed.
+    local names = {}
+    for name in lfs.dir(where) do
+      if name:find "^checkpoint%-%d+%.safetensors$" then
+        assert(file.write(where .. "/" .. name, "damaged"))
+        names[#names + 1] = where .. "/" .. name
+      end
+    end
+    assert.equal(2, #names)
+    r = run(where, "nothing", "resume")
+    assert.equal(1, r.code)
+    assert.matches("bytes expected by its .json file, 7 found; .*; fresh = true starts anew\n$", r.err)
+    for _, name in ipairs(names) do assert.equal("damaged", file.read(name)) end
+    assert.is_true(whole().rows == file.read(where .. "/metrics.jsonl"))
+  end)
+
   it("belongs to one process at a time", function()
     local where = folder()
     local process = start(where, "hang")
