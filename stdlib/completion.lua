@@ -102,7 +102,8 @@ local function kind_of(name, argument, arguments)
   local called = name_of(argument)
   if called == "file" and arguments[2] and name_of(arguments[2]) == "setting" then return "recipe" end
   if called == "setting" or called == "topic" then return called end
-  if called:find "^runs?%d?$" or called == "first" or called == "second" then return "run" end
+  if called:find "^runs?%d?$" or called == "first" or called == "second" or called == "pattern" then return "run" end
+  if called == "model" or name == "model" and called ~= "out" then return "run" end -- a run's name stands for weights
   if name == "data" and called == "name" then return "dataset" end
   return "file"
 end
