@@ -208,7 +208,10 @@ end
 function M.list(options)
   options = options or {}
   local element = options[1]
-  local expects = "a list" .. (options.min and format(" of at least %d", options.min) or "")
+  local min, max = options.min, options.max
+  local length = min and max and format(" of %d to %d", min, max) or min and format(" of at least %d", min)
+    or max and format(" of at most %d", max) or ""
+  local expects = "a list" .. length
   if element then expects = format("%s (each: %s)", expects, element.expects) end
   return kind("list", options, expects, function(x)
     if type(x) ~= "table" or #x < (options.min or 0) or #x > (options.max or math.huge) then return false end
