@@ -1,7 +1,10 @@
 --- Recipes: experiments to share. A recipe file returns
 ---   recipe{ title =, about =, cites =, params =, unstated =, plan = function(p) ... end }
---- where plan(p) builds values only; nothing is computed. The file is run in a child (world.lua, sandbox.lua): M.new is
---- what it calls there. Here a recipe is what the child said of it, and has no functions: its plans are asked for.
+--- where plan(p) builds values only; nothing is computed. `include "other.lua"` gives what another file of its folder
+--- returns: of a recipe its title, params, plan and so on, to build upon.
+---
+--- The file is run in a child (world.lua, sandbox.lua): M.new is what it calls there. Here a recipe is what the child
+--- said of it, and has no functions: its plans are asked for.
 local param = require "param"
 local plan = require "plan"
 local spec = require "spec"

@@ -17,7 +17,8 @@ local M = {}
 local format = string.format
 
 local SECONDS <const> = 2
-local ANSWER <const> = 32 << 20 -- bytes that a child may say
+local ANSWER <const> = 4 << 20  -- bytes that a child may say: read as JSON they are some 25 times as many
+local TOGETHER <const> = 200    -- plans that one child makes
 local MESSAGE <const> = 1000    -- bytes of a message
 local CPU_CODE <const> = 3      -- VM_SANDBOX_CPU
 
@@ -52,7 +53,7 @@ end
 -- What a child says went wrong in a recipe.
 local function explain(message, name)
   message = one_line(message)
-  if message:find("not enough memory", 1, true) then return name .. ": reading it needs more than 64 MiB of memory" end
+  if message:find "not enough memory$" then return name .. ": reading it needs more than 64 MiB of memory" end
   return message:find(name, 1, true) and message or name .. ": " .. message
 end
 
@@ -63,6 +64,8 @@ local function send(child, bytes, left)
 end
 
 local too_long <const> = format("reading it took more than %d s: stopped", SECONDS)
+local too_much <const> = format("it says more than %d MiB: stopped", ANSWER >> 20)
+local no_answer <const> = "what the process that read it says is no answer"
 
 -- A function that gives one frame after the other, or nil and why not.
 local function receiver(child, left)
@@ -74,11 +77,11 @@ local function receiver(child, left)
       if seconds == 0 then return nil, too_long end
       if not size and have >= 11 then
         buffer = table.concat(parts)
-        size = math.tointeger(buffer:match "^(%d%d%d%d%d%d%d%d%d%d)\n")
-        if not size then return nil, "what the process that read it says is no answer" end
-        parts = { buffer }
+        local digits = buffer:match "^(%d%d%d%d%d%d%d%d%d%d)\n"
+        if not digits then return nil, no_answer end
+        parts, size = { buffer }, tonumber(digits)
       end
-      if size and size > ANSWER then return nil, format("it says more than %d MiB", ANSWER >> 20) end
+      if size and size > ANSWER then return nil, too_much end
       if size and have >= size + 11 then
         local all = table.concat(parts)
         buffer = all:sub(size + 12)
@@ -91,7 +94,7 @@ local function receiver(child, left)
         return nil, status and cause(status) or "the process that read it does not end: stopped"
       end
       total, have = total + #bytes, have + #bytes
-      if total > ANSWER then return nil, format("it says more than %d MiB: stopped", ANSWER >> 20) end
+      if total > ANSWER then return nil, too_much end
       parts[#parts + 1] = bytes
     end
   end
@@ -103,7 +106,6 @@ end
 local function ask(request, main_text, serve)
   local name = request.name
   local function fail(problem) return nil, format("%s: %s", name, problem), "format" end
-  local no_answer <const> = "what the process that read it says is no answer"
   local child <close>, problem = host.spawn(M.argv, { stdin = "pipe", stdout = "pipe", stderr = "null",
                                                       env = environment })
   if not child then return nil, format("%s: %s", name, problem), "io" end
@@ -174,29 +176,41 @@ local function place_checker(base)
   end
 end
 
+-- What one child gives for the points from `first` on, added to `out`; or nil and a message.
+local function ask_plans(base, points, first, out)
+  local request = { name = base.file, want = "plans", known = plan.known(), points = json.array() }
+  for i = first, math.min(#points, first + TOGETHER - 1) do
+    request.points[#request.points + 1] = wire.encode(points[i])
+  end
+  local answer, message = ask(request, base.text, source.server(base.folder, base.includes))
+  if not answer then return nil, message end
+  if not json.is_array(answer.plans) or #answer.plans ~= #request.points then
+    return damaged(base.file, "it has not so many plans as were asked for")
+  end
+  local check_place = place_checker(base)
+  for _, one in ipairs(answer.plans) do
+    if type(one) ~= "table" then return damaged(base.file, "a plan is no table") end
+    if one.error ~= nil then
+      out[#out + 1] = { error = explain(one.error, base.file) }
+    else
+      local ok, made = pcall(wire.decode, one.plan, { check_place = check_place })
+      if not ok then return damaged(base.file, made) end
+      out[#out + 1] = { plan = made }
+    end
+  end
+  return out
+end
+
 --- What a recipe's plan function gives for each of some sets of parameters: { plan = } or { error = }. nil and a
---- message when the child fails.
+--- message when a child fails.
 ---@param base Recipe
 ---@param points table[]
 ---@return table[]? answers, string? message
 function M.plans(base, points)
-  local request = { name = base.file, want = "plans", known = plan.known(), points = json.array() }
-  for i, values in ipairs(points) do request.points[i] = wire.encode(values) end
-  local answer, message = ask(request, base.text, source.server(base.folder, base.includes))
-  if not answer then return nil, message end
-  if not json.is_array(answer.plans) or #answer.plans ~= #points then
-    return damaged(base.file, "it has not so many plans as were asked for")
-  end
-  local out, check_place = {}, place_checker(base)
-  for i, one in ipairs(answer.plans) do
-    if type(one) ~= "table" then return damaged(base.file, "a plan is no table") end
-    if one.error ~= nil then
-      out[i] = { error = explain(one.error, base.file) }
-    else
-      local ok, made = pcall(wire.decode, one.plan, { check_place = check_place })
-      if not ok then return damaged(base.file, made) end
-      out[i] = { plan = made }
-    end
+  local out = {}
+  for first = 1, #points, TOGETHER do
+    local ok, message = ask_plans(base, points, first, out)
+    if not ok then return nil, message end
   end
   return out
 end

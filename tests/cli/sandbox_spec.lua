@@ -481,7 +481,7 @@ describe("an answer from a child that was taken over", function()
       ["kill -XCPU $$"] = "reading it took more than 1 s of processor time: stopped",
       ["echo hello, here is your recipe"] = "what the process that read it says is no answer",
       ["echo 00000"] = "ended without an answer",
-      ["echo 9999999999; yes"] = "it says more than 32 MiB",
+      ["echo 9999999999; yes"] = "it says more than 4 MiB: stopped",
       ["echo 0000001000; yes"] = "what the process that read it says is no answer",
       ["echo 0000000002; echo '[]'"] = "what the process that read it says is no answer",
       ["echo 0000000002; echo '{}'"] = "the answer of the process that read it is refused",
