@@ -26,14 +26,8 @@ end
 ---     progress.width() >= 20  --> true
 ---@return integer
 function M.width()
-  local said = os.getenv "COLUMNS"
-  if not said then
-    local pipe = io.popen "stty size 2>/dev/null </dev/tty"
-    said = pipe and pipe:read("a"):match("^%d+ (%d+)")
-    if pipe then pipe:close() end
-  end
-  local width = math.tointeger(tonumber(said))
-  return width and width >= 20 and width or 80
+  local width = found and require "terminal".width() or 80
+  return width >= 20 and width or 80
 end
 
 local FRAME = 0.1     -- seconds between two drawings on a terminal

@@ -72,11 +72,13 @@ end
 
 -- ---- cost ----
 
-local function how_long(seconds)
-  if seconds < 9.95 then return format("%.1f s", seconds) end
-  if seconds < 120 then return format("%.0f s", seconds) end
-  if seconds < 7200 then return format("%.0f min", seconds / 60) end
-  if seconds < 172800 then return format("%.1f h", seconds / 3600) end
+-- Seconds in a unit that suits them, or the one that suits `like`.
+local function how_long(seconds, like)
+  like = like or seconds
+  if like < 9.95 then return format("%.1f s", seconds) end
+  if like < 120 then return format("%.0f s", seconds) end
+  if like < 7200 then return format("%.0f min", seconds / 60) end
+  if like < 172800 then return format("%.1f h", seconds / 3600) end
   return format("%.1f days", seconds / 86400)
 end
 
@@ -85,7 +87,7 @@ local function short(seconds)
 end
 
 local function about(span)
-  local value, low, high = how_long(span.value), how_long(span.low), how_long(span.high)
+  local value, low, high = how_long(span.value), how_long(span.low, span.value), how_long(span.high, span.value)
   return low == high and "about " .. value or format("about %s (%s to %s)", value, low, high)
 end
 
