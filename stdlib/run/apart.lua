@@ -17,20 +17,20 @@ local format = string.format
 
 local LOOK = 0.2 -- seconds between two looks for Ctrl-C
 
+-- The words of a child's command line; the first place is that of the program's name, and ours.
+local function command_line(job, options, threads)
+  local words = { "--threads", tostring(threads), "resume", job.folder, "--tell" }
+  local function add(...) table.move({ ... }, 1, select("#", ...), #words + 1, words) end
+  if options.steps then add("--steps", tostring(options.steps)) end
+  if options.tensorboard then add "--tensorboard" end
+  for _, path in ipairs(options.allow or {}) do add("--allow", path) end
+  return table.move(words, 1, #words, 2, {})
+end
+
 local function start(job, options, threads)
   folder_of.prepare(job, { fresh = options.fresh })
-  local words = { [2] = "--threads", [3] = tostring(threads), [4] = "resume", [5] = job.folder, [6] = "--tell" }
-  if options.steps then
-    table.insert(words, "--steps")
-    table.insert(words, tostring(options.steps))
-  end
-  if options.tensorboard then table.insert(words, "--tensorboard") end
-  for _, path in ipairs(options.allow or {}) do
-    table.insert(words, "--allow")
-    table.insert(words, path)
-  end
-  local process = folder_of.must(host.spawn(words, { stdin = "null", stdout = "pipe", stderr = job.folder .. "/log.txt",
-                                                     group = true }))
+  local process = folder_of.must(host.spawn(command_line(job, options, threads), { stdin = "null", stdout = "pipe",
+    stderr = job.folder .. "/log.txt", group = true }))
   return { job = job, process = process, started = progress.clock(), unread = "" }
 end
 
@@ -46,6 +46,7 @@ local function finish(child, tell)
   job.results = ended.code == 0 and folder_of.read(job.folder, job.hash) or nil
   if not job.results and (ended.code == 130 or child.told_to_stop) then
     job.stopped, job.exit = true, child.told_to_stop and 128 + child.told_to_stop or nil
+    if not child.told_to_stop then tell.ended(job) end -- it has made its steps
     return
   end
   if not job.results then
@@ -79,9 +80,18 @@ local function loop(work, options, tell)
   local threads = math.max(1, nn.threads() // options.jobs)
   while #running > 0 or upcoming <= #work and not stopping do
     while #running < options.jobs and upcoming <= #work and not stopping do
+      local job = work[upcoming]
       upcoming = upcoming + 1
-      running[#running + 1] = start(work[upcoming - 1], options, threads)
-      tell.update(work[upcoming - 1], 0, "")
+      local ok, child = pcall(start, job, options, threads)
+      if ok then
+        running[#running + 1] = child
+        tell.update(job, 0, "")
+      elseif type(child) == "table" and child.message then
+        job.failed = { message = child.message }
+        tell.ended(job)
+      else
+        error(child, 0)
+      end
     end
     local processes = {}
     for i, child in ipairs(running) do processes[i] = child.process end

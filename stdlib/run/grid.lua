@@ -171,7 +171,7 @@ function M.make(grid, options, say)
   both(format("%d run%s%s", #jobs, #jobs == 1 and "" or "s", apart and format(", %d at a time", options.jobs) or ""))
   options.keep_going = true
   if not jobs_of.make(jobs, options, both) then
-    local complete, code = 0, 0
+    local complete, code = 0, say_failures(jobs, both)
     for _, job in ipairs(jobs) do
       complete, code = complete + (job.results and 1 or 0), job.exit or code
     end

@@ -187,6 +187,16 @@ describe("penumbra sweep", function()
     assert.same({ code = 0, out = ("same\n"):rep(4), err = "" }, r)
   end)
 
+  it("hands its options on to its processes", function()
+    local r = inside({ ["small.lua"] = small }, '"$PENUMBRA" sweep small seed=1,2 --jobs 2 --steps 2 --tensorboard '
+      .. '--allow /usr --quiet; ls runs/small-????????/tensorboard | grep -c events; '
+      .. '"$PENUMBRA" sweep small seed=1,2 --jobs 2 --fresh --quiet')
+    assert.same({ 0, "" }, { r.code, r.err })
+    assert.matches("\n  seed %d  runs/small%-%x+  stopped\n.*\nstopped; 0 of 2 runs are complete; to go on: penumbra "
+      .. "resume runs/small%-sweep%-%x+\n2\n", r.out)
+    assert.is_nil(r.out:find("there already", 1, true))
+  end)
+
   it("stops at Ctrl-C with every run saved, and resume goes on to the same bits", function()
     with_files({ ["small.lua"] = small }, function(folder)
       local words = { "sweep", folder .. "/small.lua", "seed=1..3", "epochs=150", "--jobs", "2" }
