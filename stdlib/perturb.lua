@@ -1,8 +1,8 @@
 --- Perturbations: changes of an image that keep its meaning, as values.
 ---
----   local p = perturb.brightness(32) | perturb.contrast(1.5)    one of the two for each image, equally likely
----   local q = perturb.maybe(0.5, perturb.hue(0.2)) >> p          first this, then that
----   local x2 = p(x, y, model, { seed = 1, step = 7 })            equal seed and step: equal bits
+---   local p = perturb.brightness(32) | perturb.contrast(1.5)   one of the two for each image
+---   local q = perturb.maybe(0.5, perturb.hue(0.2)) >> p        first this, then that
+---   local x2 = p(x, y, model, { seed = 1, step = 7 })          equal seed and step: equal bits
 ---
 --- x is a float tensor [N x H x W x C] in [0, 1]; colours take C = 1 or 3. Every draw is made for each image apart. A
 --- value built from the colour and geometry operations runs in C, in one pass over the batch (also while a data set is

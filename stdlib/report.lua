@@ -18,6 +18,7 @@ local tag = html.tag
 local format = string.format
 
 --- Describes a recipe or a study in a folder, for reports made later; see report/about.lua.
+---@package
 M.describe = about.write
 
 local CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "

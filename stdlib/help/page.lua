@@ -7,37 +7,52 @@ local M = {}
 
 local concat = table.concat
 
-local NAME = 16 -- columns that names of parameters get, at most
+local NAME = 20 -- columns that names of parameters get, at most
 
 -- Words in lines of a width, all but the first indented.
 local function filled(words, width, indent)
   return (text.wrap(words, width - #indent):gsub("\n", "\n" .. indent))
 end
 
--- A line of a list, "  word   what it is", keeps what it is in its column.
-local function add_line(out, line, width)
+-- An entry of a list, "  word   what it is", keeps what it is in its column; code stays as it is. `more`: what stands
+-- below it in that column.
+local function add_entry(out, line, more, width)
   local head, words = line:match "^(%s+%S.-%s%s+)(%S.*)$"
   local column = head and text.width(head) or width
-  if text.width(line) > width and column + 20 <= width then
-    out[#out + 1] = head .. filled(words, width, (" "):rep(column))
+  if column + 20 <= width and (#more > 0 or text.width(line) > width) then
+    out[#out + 1] = head .. filled(words .. " " .. concat(more, " "), width, (" "):rep(column))
   else
     out[#out + 1] = line
+    table.move(more, 1, #more, #out + 1, out)
   end
+end
+
+-- Does the line go on with what an entry of a list says?
+local function goes_on(entry, line)
+  local head = entry:match "^(%s+%S.-%s%s+)%S"
+  return head ~= nil and #line:match "^%s*" == #head
 end
 
 -- Paragraphs are filled; lines that begin with blanks (code, lists) stay as they are, if there is room.
 local function add_paragraphs(out, lines, indent, width)
-  local words = {}
+  local words, entry, more = {}, nil, {}
   local function flush()
     if #words > 0 then out[#out + 1] = indent .. filled(concat(words, " "), width, indent) end
-    words = {}
+    if entry then add_entry(out, entry, more, width) end
+    words, entry, more = {}, nil, {}
   end
   for _, line in ipairs(lines) do
-    if line == "" or line:find "^%s" then
+    if line == "" then
       flush()
-      if line == "" then out[#out + 1] = "" else add_line(out, indent .. line, width) end
-    else
+      out[#out + 1] = ""
+    elseif not line:find "^%s" then
+      if entry then flush() end
       words[#words + 1] = line
+    elseif entry and goes_on(entry, indent .. line) then
+      more[#more + 1] = indent .. line
+    else
+      flush()
+      entry = indent .. line
     end
   end
   flush()
@@ -45,8 +60,7 @@ end
 
 -- "name   type: note", the rest of it below.
 local function add_note(out, name, words, column, width)
-  local head = "  " .. text.pad(name, column) .. "  "
-  local indent = (" "):rep(text.width(head))
+  local head, indent = "  " .. text.pad(name, column) .. "  ", (" "):rep(column + 4)
   if #name > column then
     out[#out + 1] = "  " .. name
     head = indent
@@ -151,9 +165,9 @@ function M.first_sentence(topic)
   end
   local words, from = concat(lines, " "), 1
   while true do
-    local stop = words:find("[.:;]%s", from)
+    local stop = words:find("[.;]%s", from)
     if not stop then return (words:gsub("[.:;]$", "")) end
-    -- "He et al. 2015" and "(Eq. 2)" go on, and so does what a colon or semicolon only divides.
+    -- "He et al. 2015" and "(Eq. 2)" go on, and so does what a semicolon only divides.
     local before = words:sub(1, stop - 1)
     local short = before:find "%f[%w]al$" or before:find "%f[%w]Eq$" or before:find "[%s.]$"
     if not short and words:find(words:sub(stop, stop) == "." and "^.%s" or "^.%s+%u", stop) then return before end

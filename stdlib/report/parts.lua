@@ -1,4 +1,5 @@
 --- The parts that a report's sections are made of: numbers, tables in a box of their own, facts, small drawings.
+---@package
 local html = require "report.html"
 local stats = require "stats"
 local text = require "text"

@@ -1,5 +1,6 @@
 --- Reads the folder of a run or a study for a report. Nothing in it is trusted or needed: what is missing, damaged or
 --- of another shape is left out, and a notice says so.
+---@package
 local file = require "file"
 local json = require "json"
 local lfs = require "lfs"

@@ -1,5 +1,6 @@
 --- What a report is about: runs and studies read from folders, put together. Which parameters tell the runs apart,
 --- which runs are repetitions, what must be known before any figure is trusted.
+---@package
 local json = require "json"
 local parts = require "report.parts"
 local spec = require "spec"
