@@ -44,6 +44,7 @@ script. Without a script, a command or -e, penumbra is a prompt; reading from a 
 entry, and shows no prompt.
 
 Exit codes: 0 done; 1 an error in the script, or no such script; 2 a wrong command line; 130 interrupted by Ctrl-C.
+Of diff and verify: 0 the same, 1 something differs, 2 it cannot be told.
 A script chooses others with os.exit.
 ]==]
 

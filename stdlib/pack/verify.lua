@@ -58,7 +58,7 @@ end
 local function check_data(state, where)
   for _, name in ipairs(spec.names(state.pack.manifest.data)) do
     -- A name that is a path is only looked at when the sandbox lets the plan name it; the run then opens it.
-    if not name:find "/" and not state.data[name] then
+    if not name:find "/" and not name:find "^%." and not state.data[name] then
       state.data[name] = true
       local said = state.pack.manifest.data[name]
       local here, message, code = digest.named(name)
