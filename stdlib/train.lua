@@ -228,9 +228,9 @@ local function keeper_of(call)
     resume = "train{ ..., resume = true }", anew = "fresh = true starts anew", steps = call.checkpoint_steps,
     seconds = call.checkpoint_seconds, tensorboard = call.tensorboard })
   if not keeper then error("train: " .. message, 0) end
-  if call.fresh or not keepers.begun(call.out) then
+  if call.fresh then
     keeper:clear()
-  elseif not call.resume then
+  elseif not call.resume and keepers.begun(call.out) then
     keeper:close()
     error(format("train: %s holds a training already: resume = true goes on with it, fresh = true removes it",
                  call.out), 3)

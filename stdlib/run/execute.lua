@@ -133,6 +133,9 @@ local function make(job, report, options, keeper)
   return folder_of.read(folder, job.hash)
 end
 
+-- What is made of a training that is over.
+local made = { "results.json", "items.json", "model.safetensors", "report.html", "tables", "figures" }
+
 local execute_fields = {
   resume = spec.flag { default = true }, steps = spec.integer { min = 1 }, tensorboard = spec.flag { default = false },
   checkpoint_steps = spec.integer { min = 1 }, checkpoint_seconds = spec.number { above = 0 },
@@ -151,7 +154,10 @@ local function execute(job, report, options)
   local keeper <close> = must(keepers.open(job.folder, {
     resume = resume_words(job.folder), anew = "--fresh makes it anew", steps = options.checkpoint_steps,
     seconds = options.checkpoint_seconds, tensorboard = options.tensorboard }))
-  if not options.resume then keeper:clear() end
+  if not options.resume then
+    keeper:clear()
+    for _, name in ipairs(made) do must(file.remove_folder(job.folder .. "/" .. name)) end
+  end
   local ok, result = pcall(make, job, report, options, keeper)
   if not ok then error(keeper:explain(result), 0) end
   return result

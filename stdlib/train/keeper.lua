@@ -44,9 +44,8 @@ local Keeper = {}
 Keeper.__index = Keeper
 Keeper.__name = "Keeper"
 
--- What a training writes, and what is made of it afterwards.
+-- What a training writes, beside checkpoints.
 local written = { "metrics.jsonl", "timing.jsonl", "stopped.json", "best", "probes", "tensorboard" }
-local made = { "results.json", "items.json", "model.safetensors", "report.html", "tables", "figures" }
 
 local function is_checkpoint(name) return name:find "^checkpoint%-%d+%." ~= nil end
 
@@ -66,13 +65,9 @@ end
 
 -- Removes what a killed process had half-written, below names of its own.
 local function remove_parts(folder)
+  if lfs.attributes(folder, "mode") ~= "directory" then return end
   for name in lfs.dir(folder) do
-    local path = folder .. "/" .. name
-    if name:find "%.part%-%d+%-%d+$" then
-      os.remove(path)
-    elseif name ~= "." and name ~= ".." and lfs.symlinkattributes(path, "mode") == "directory" then
-      remove_parts(path)
-    end
+    if name:find "%.part%-%d+%-%d+$" then os.remove(folder .. "/" .. name) end
   end
 end
 
@@ -102,7 +97,9 @@ function M.open(folder, options)
   elseif not lock then
     return nil, message, code
   end
-  remove_parts(folder)
+  for _, name in ipairs { "", "/best", "/probes", "/tables", "/figures", "/includes" } do
+    remove_parts(folder .. name)
+  end
   return setmetatable({ folder = folder, lock = lock, resume = options.resume, anew = options.anew,
                         steps = options.steps, seconds = options.seconds or SECONDS, cost = 0, bytes = {},
                         saved = progress.clock(), tensorboard = options.tensorboard }, Keeper)
@@ -112,14 +109,10 @@ end
 function Keeper:close() self.lock:close() end
 Keeper.__close = Keeper.close
 
-local function clear(self, names)
-  for _, name in ipairs(names) do must(file.remove_folder(self.folder .. "/" .. name)) end
-end
-
---- Removes what an earlier training left.
+--- Removes what an earlier training left; of a folder that holds none nothing.
 function Keeper:clear()
-  clear(self, written)
-  clear(self, made)
+  if not M.begun(self.folder) then return end
+  for _, name in ipairs(written) do must(file.remove_folder(self.folder .. "/" .. name)) end
   remove_checkpoints(self.folder)
 end
 
@@ -222,8 +215,7 @@ end
 ---@return table? state  # as it was given to `save`
 function Keeper:restore(parts)
   if not has_checkpoint(self.folder) then
-    clear(self, written)
-    remove_checkpoints(self.folder) -- the first one, half-written
+    self:clear() -- rows, and perhaps half of the first checkpoint
     return nil
   end
   local found, message = checkpoint.load(self.folder, { model = parts.model, optimizer = parts.optimizer,

@@ -206,6 +206,20 @@ describe("a folder", function()
     assert.is_true(whole().rows == file.read(where .. "/metrics.jsonl"))
   end)
 
+  it("keeps what is not the training's", function()
+    local where = folder()
+    for _, name in ipairs { "best", "figures", "tables", "deep/best" } do
+      assert(file.make_folder(where .. "/" .. name))
+      assert(file.write(where .. "/" .. name .. "/own.txt", "mine"))
+    end
+    assert(file.write(where .. "/deep/x.part-1-1", "mine"))
+    assert.equal(0, run(where, "nothing").code)
+    assert.equal(0, run(where, "nothing", "fresh").code)
+    for _, name in ipairs { "figures/own.txt", "tables/own.txt", "deep/best/own.txt", "deep/x.part-1-1" } do
+      assert.equal("mine", file.read(where .. "/" .. name))
+    end
+  end)
+
   it("with a damaged checkpoint goes on from the one before", function()
     local where = folder()
     assert.equal(130, signalled(where, "hang", "int", "int").code)
