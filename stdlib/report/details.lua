@@ -389,7 +389,7 @@ local function data_table(runs)
     for _, name in ipairs(spec.names(run.data)) do
       local set = run.data[name]
       for field in pairs(type(set) == "table" and set or {}) do
-        if type(field) == "string" and not known[field] then
+        if type(field) == "string" and field ~= "changed" and not known[field] then
           known[field] = true
           fields[#fields + 1] = field
         end
@@ -407,7 +407,8 @@ local function data_table(runs)
       for _, field in ipairs(fields) do
         local value = type(run.data[name]) == "table" and run.data[name][field]
         local count = field == "bytes" and integer(value)
-        cells[#cells + 1] = count and text.count(count) or value ~= nil and value ~= false and parts.shown(value) or "–"
+        local shown = count and text.count(count) or value ~= nil and value ~= false and parts.shown(value) or "–"
+        cells[#cells + 1] = field == "sha256" and tag.code { shown } or shown
       end
       local key = concat({ name, html.write(cells) }, "\0")
       if not seen[key] then

@@ -177,6 +177,32 @@ local function written_of(environment)
   return written and (written:gsub("T(%d+:%d+):%d+Z$", " %1 UTC")) or nil
 end
 
+local function ordered(x, y)
+  if x ~= y then return x < y end
+end
+
+-- Is a before b? Numbers by size, before all else, which goes by its text. nil: they are alike.
+local function before(a, b)
+  local x, y = tonumber(a), tonumber(b)
+  if x and y then return ordered(x, y) end
+  if x or y then return x ~= nil end
+  x, y = a == nil and "" or parts.shown(a), b == nil and "" or parts.shown(b)
+  return ordered(x, y)
+end
+
+-- Runs that were named one by one, in the order of what tells them apart.
+local function sorted(runs, axes)
+  local at = {}
+  for i, run in ipairs(runs) do at[run] = i end
+  sort(runs, function(a, b)
+    for _, axis in ipairs(axes) do
+      local first = before(a.values[axis], b.values[axis])
+      if first ~= nil then return first end
+    end
+    return at[a] < at[b]
+  end)
+end
+
 local function plural(n, one, many) return format("%d %s", n, n == 1 and one or many or one .. "s") end
 
 --- Puts together what was read.
@@ -200,6 +226,7 @@ function M.new(found, options)
   end
   local runs, study = this.runs, #found == 1 and this.studies[1]
   this.axes, this.seed = axes_of(runs)
+  if #this.studies == 0 then sorted(runs, this.axes) end
   this.groups = groups_of(runs, this.axes, this.seed)
   local labels = {}
   for _, run in ipairs(runs) do

@@ -3,6 +3,7 @@
 ---
 --- The plan's values are built here; what happens with them is train.lua's part. A probe's result has `metrics`,
 --- Intervals by name (their `items` let runs be compared item by item), `rows`, and prints as a table.
+local digest = require "data.digest"
 local file = require "file"
 local find = require "data.find"
 local folder_of = require "run.folder"
@@ -88,9 +89,21 @@ local function confusions(outcome, classes)
   return out
 end
 
+local digests = {} -- by what a set's files were: a study opens the same ones in each of its runs
+
+-- The data sets that were opened, each with the digest of its files.
+local function opened()
+  for name, set in pairs(find.opened) do
+    local key = format("%s\0%s\0%s", set.folder, set.bytes, set.changed)
+    digests[key] = digests[key] or digest.named(name) or {}
+    set.sha256 = digests[key].sha256
+  end
+  return find.opened
+end
+
 local function results_of(job, outcome, metrics, classes)
   local best = outcome.best
-  local results = { plan_hash = job.hash, version = nn.version, data = find.opened, recipe = job.recipe.name,
+  local results = { plan_hash = job.hash, version = nn.version, data = opened(), recipe = job.recipe.name,
                     title = job.recipe.title, params = job.values, metrics = {}, probes = {},
                     confusion = confusions(outcome, classes) }
   results.training = { images = outcome.images, steps = outcome.steps, epochs = outcome.epochs, early = outcome.early,
