@@ -26,8 +26,8 @@ end
 ---     progress.width() >= 20  --> true
 ---@return integer
 function M.width()
-  local width = found and require "terminal".width() or 80
-  return width >= 20 and width or 80
+  local width = math.tointeger(tonumber(os.getenv "COLUMNS")) or found and host.terminal_size()
+  return width and width >= 20 and width or 80
 end
 
 local FRAME = 0.1     -- seconds between two drawings on a terminal

@@ -5,6 +5,7 @@
 --- colour (NO_COLOR, TERM=dumb, or no terminal) as characters by their brightness.
 local host = require "host"
 local image = require "image"
+local progress = require "progress"
 local spec = require "spec"
 local text = require "text"
 
@@ -22,17 +23,16 @@ local CELL <const> = { width = 8, height = 16 } -- pixels of a character, where 
 ---     print(require "terminal".size() > 0)  --> true
 ---@return integer columns, integer rows
 function M.size()
-  local columns, rows = host.terminal_size()
-  local said = math.tointeger(tonumber(os.getenv "COLUMNS"))
-  return columns or said and said > 0 and said or 80, rows or 24
+  local _, rows = host.terminal_size()
+  return progress.width(), rows or 24
 end
 
---- Columns of the terminal.
+--- Columns of the terminal, as progress.width tells them.
 ---
 --- Example:
 ---     terminal.width() > 0  --> true
 ---@return integer
-function M.width() return (M.size()) end
+function M.width() return progress.width() end
 
 local function set(name)
   local value = os.getenv(name)

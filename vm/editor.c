@@ -199,7 +199,7 @@ bool vm_editor_open(lua_State *L) {
   el_set(edit.el, EL_EDITOR, "emacs");
   el_set(edit.el, EL_PROMPT, current_prompt);
   el_wset(edit.el, EL_GETCFN, read_character);
-  el_set(edit.el, EL_ADDFN, "complete", "Complete the word", complete);
+  el_wset(edit.el, EL_ADDFN, L"complete", L"Complete the word", complete);
   static const char *const keys[][2] = {
     { "^I", "complete" },           { "^R", "em-inc-search-prev" },     { "\\e[3~", "ed-delete-next-char" },
     { "\\e[H", "ed-move-to-beg" },  { "\\e[F", "ed-move-to-end" },      { "\\e[1~", "ed-move-to-beg" },

@@ -10,6 +10,7 @@ local options_of = require "run.options"
 local plan = require "plan"
 local print_of = require "run.print"
 local recipe = require "recipe"
+local report = require "report"
 local spec = require "spec"
 local text = require "text"
 
@@ -98,17 +99,17 @@ end
 -- Makes the small run as a run is made, stopped once on its way.
 local function make_run(stages, job)
   local at = "a step"
-  local function report(_, state)
+  local function watch(_, state)
     if state.note and job.plan.probes[state.note] and at ~= state.note then
       stages:done(at == "a step" and "another step" or "probe " .. at)
       at = state.note
     end
   end
-  local ok, problem = pcall(execute, job, report, { steps = 1, resume = false })
+  local ok, problem = pcall(execute, job, watch, { steps = 1, resume = false })
   if not ok then return stages:failed(at, problem) end
   stages:done("a step", "and a checkpoint")
   local results
-  ok, results = pcall(execute, job, report, { resume = true })
+  ok, results = pcall(execute, job, watch, { resume = true })
   if not ok then return stages:failed(at == "a step" and "another step" or "probe " .. at, results) end
   if at ~= "a step" then stages:done("probe " .. at) end
   if not results then return stages:failed("results", "the run did not end") end
@@ -120,8 +121,9 @@ local function files_written(stages, folder)
     local value, message = json.read(folder .. "/" .. name)
     if value == nil then return stages:failed("files", message) end
   end
-  print_of.report(folder)
-  stages:done("files", "figures, tables, results")
+  local page, message = report.write(folder)
+  if not page then return stages:failed("report", message) end
+  stages:done("files", "figures, tables, results, the report")
   return true
 end
 

@@ -254,7 +254,7 @@ local function show_study(this, settings, options)
   local expansion, base, width = grid.expansion, this.recipe, print_of.width()
   heading(this, "study")
   say("")
-  say(format("%d run%s of %s: %s", #grid.jobs, #grid.jobs == 1 and "" or "s", base.name, text.wrap(base.title, width)))
+  say(text.wrap(format("%d run%s of %s: %s", #grid.jobs, #grid.jobs == 1 and "" or "s", base.name, base.title), width))
   local rows, varies = {}, {}
   for _, axis in ipairs(expansion.axes) do
     rows[#rows + 1], varies[axis] = { "  " .. axis, shown_values(expansion.values[axis]) }, true

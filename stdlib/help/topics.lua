@@ -93,6 +93,7 @@ In an example, `--> text` is what an entry prints at the prompt; `--> error: tex
 M.environment = [==[
   PENUMBRA_CPU        avx512, avx2 or portable: the kernels to use (default: the processor's best)
   PENUMBRA_DATA       folders in which data sets are looked for by name, separated by colons
+  PENUMBRA_GRAPHICS   kitty, sixel or blocks: how show draws, instead of what the terminal says
   PENUMBRA_PATH       a folder whose modules replace those inside the program (to develop them)
   PENUMBRA_TRACEBACK  1: as --traceback
   LUA_PATH, LUA_CPATH where `require` looks for other modules

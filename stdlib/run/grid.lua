@@ -11,6 +11,7 @@ local json = require "json"
 local plan = require "plan"
 local plot = require "plot"
 local print_of = require "run.print"
+local report = require "report"
 local study = require "study"
 local text = require "text"
 
@@ -196,7 +197,8 @@ function M.make(grid, options, say)
   say("")
   for _, line in ipairs(drawn) do say(line) end
   say(folder .. "/report.txt")
-  print_of.report(folder, say)
+  local page, message = report.write(folder)
+  say(page or "no report: " .. message)
   return code
 end
 

@@ -10,6 +10,7 @@ local keepers = require "train.keeper"
 local plan = require "plan"
 local progress = require "progress"
 local recipe = require "recipe"
+local report = require "report"
 local text = require "text"
 local world = require "world"
 
@@ -138,6 +139,10 @@ local function make_here(work, options, tell)
     if ok then
       job.results, job.stopped = results, results == nil
       os.remove(job.folder .. "/log.txt") -- of an earlier failure
+    end
+    -- The page also tells of a run that ended early.
+    if ok or not is_interrupt(results) then report.write(job.folder) end
+    if ok then
       tell.ended(job, results and how_long(job, progress.clock() - started))
     elseif is_stop(results) then
       job.stopped, job.exit = results.message, results.exit
@@ -178,7 +183,7 @@ local function teller(work, options, say)
     if shares[job] then shares[job], running = nil, running - 1 end
     done, ended = done + job.cost, ended + 1
     bar:clear()
-    if job.failed then note = "failed: " .. text.tame(job.failed.message, 200)
+    if job.failed then note = "failed: " .. text.tame(job.failed.message, 60)
     elseif job.stopped then note = "stopped" end
     say(format("  %s  %s  %s", text.pad(job.label, job.label_width or 0), job.folder, note))
   end

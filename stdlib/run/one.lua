@@ -16,7 +16,7 @@ local function say_results(job, say)
   local training = job.results.training
   if training and training.best then say(require "train".choice(training)) end
   say(print_of.metrics_table(job.results.metrics))
-  print_of.report(job.folder, say)
+  if file.exists(job.folder .. "/report.html") then say(job.folder .. "/report.html") end
 end
 
 --- Makes the run unless it is there. Gives the exit code.
@@ -27,12 +27,7 @@ end
 function M.make(job, options, say)
   say(print_of.about(job.recipe, job.values))
   say("")
-  -- What stops it early is on its page too.
-  local _ <close> = setmetatable({}, { __close = function(_, problem)
-    if type(problem) == "table" then print_of.report(job.folder) end
-  end })
   if not jobs_of.make({ job }, options, say) then
-    print_of.report(job.folder)
     say(type(job.stopped) == "string" and job.stopped or "to go on: penumbra resume " .. job.folder)
     return job.exit or 0
   end

@@ -67,12 +67,4 @@ function M.metrics_table(metrics)
   return text.table({ "metric", "value", "95 %" }, rows, { width = M.table_width() })
 end
 
---- Writes the page of a run or study, and says where it is.
----@param folder string
----@param say? fun(line: string)
-function M.report(folder, say)
-  local path, message = require "report".write(folder)
-  if say then say(path or "no report: " .. message) end
-end
-
 return M

@@ -123,7 +123,7 @@ os.remove(state)
 --- Types a script of tests/cli/terminal.c at the program; gives what appeared. A window of 24 x 80 characters.
 local function typed(script, environment)
   local r = program.shell(([[
-    unset NO_COLOR COLORTERM TMUX TERM_PROGRAM KITTY_WINDOW_ID PENUMBRA_GRAPHICS
+    unset COLUMNS NO_COLOR COLORTERM TMUX TERM_PROGRAM KITTY_WINDOW_ID PENUMBRA_GRAPHICS
     XDG_STATE_HOME=%s TERM=xterm HOME=/nonexistent %s %s 24 80 "$PENUMBRA"]]):format(program.quote(state),
     environment or "", program.quote(program.path:match "^(.*)/" .. "/tests/terminal")), script)
   if r.code == 77 then pending(r.err) end

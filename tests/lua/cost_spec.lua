@@ -77,7 +77,9 @@ describe("model:cost", function()
     local y = model:forward(x, { training = true })
     local taken = settled() - before
     local outside = 4 * (x:count() + y:count()) -- the input was there, the gradient of y is not there yet
-    assert.is_near(1, taken / (cost.activation_bytes - outside), 0.02)
+    -- The memory's blocks come in sizes that are at most a quarter apart.
+    local planned = cost.activation_bytes - outside
+    assert.is_true(taken >= planned and taken <= 1.26 * planned, ("%d for %d"):format(taken, planned))
     assert.is_true(model:cost { input = { 32, 32, 3 }, batch = 32 }.activation_bytes < cost.activation_bytes / 4)
   end)
 
