@@ -212,10 +212,13 @@ end
 ---@field reason? string   # why it stopped, or what is broken
 ---@field holder? string   # who is at work in it
 
---- Where a run stands. It is broken when what it is made from cannot be read.
+--- Where a run stands; of a study only whether its results are there. It is broken when what it is made from cannot be read.
 ---@param path string
 ---@return RunStatus
 function M.status(path)
+  if file.exists(path .. "/study.lua") then
+    return { state = file.exists(path .. "/results.json") and "complete" or "stopped" }
+  end
   local holder = host.locked(path .. "/lock")
   local state = checkpoint.peek(path) or {}
   local status = { step = state.step, epoch = state.epoch }
