@@ -54,6 +54,19 @@ function M.names(t)
   return names
 end
 
+--- The keys a table has, in the order of their texts.
+---
+--- Example:
+---     spec.keys { b = 1, [2] = 1 }  --> { 2, "b" }
+---@param t table
+---@return any[]
+function M.keys(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
 -- ---- kinds of options ----
 
 --- What an option may be, as the functions below make it.
@@ -240,6 +253,37 @@ function M.record(fields, options)
     if type(x) ~= "table" then return false end
     local out, problem = M.examine(x, fields)
     if not out then return false, nil, ": " .. problem end
+    return true, out
+  end)
+end
+
+--- A table whose fields are all of one kind, under names of the user's: spec.map{ spec.number() }. With `any_key` the
+--- names may be numbers and flags too.
+---
+--- Example:
+---     paper = spec.map { spec.number() }
+---     paper.test { plain = 96.01 }           --> true  { plain = 96.01 }
+---     select(4, paper.test { plain = "x" })  --> x
+---@param options table  # the fields' kind first; any_key, default, required
+---@return SpecKind
+function M.map(options)
+  local element = options[1]
+  local expects = element and format("a table of names and values (each: %s)", element.expects)
+    or "a table of names and values"
+  return kind("map", options, expects, function(x)
+    if type(x) ~= "table" then return false end
+    local out = {}
+    for _, key in ipairs(M.keys(x)) do
+      local plain = type(key) == "string" or options.any_key and type(key) ~= "table"
+      if not plain then return false, nil, format(" at %s", M.shown(key)), x[key] end
+      local fine, kept, note, culprit = true, x[key], nil, nil
+      if element and kept ~= M.unknown then fine, kept, note, culprit = element.test(kept) end
+      if not fine then
+        if culprit == nil then culprit = x[key] end
+        return false, nil, format(" at %s%s", M.shown(key), note or ""), culprit
+      end
+      out[key] = kept
+    end
     return true, out
   end)
 end

@@ -39,7 +39,7 @@ function M.rows.by(axis)
   return setmetatable({ axis = axis, columns = {} }, Rows)
 end
 
-local column_fields = { title = spec.text(), paper = spec.table { default = {} } }
+local column_fields = { title = spec.text(), paper = spec.map { spec.number(), any_key = true, default = {} } }
 
 --- Adds a column: a metric, under its own name or a title. `paper` holds the paper's values by row; they stand in a
 --- column beside ours, and in charts of the metric. Gives the rows, so that columns chain.
@@ -77,7 +77,7 @@ end
 
 local function charter(kind)
   local fields = {
-    title = spec.text(), label = spec.text(), note = spec.text(), where = spec.table { default = {} },
+    title = spec.text(), label = spec.text(), note = spec.text(), where = spec.map { default = {} },
     name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
   }
   if kind ~= "heatmap" then fields.log = spec.flag() end
@@ -106,6 +106,13 @@ for kind in pairs(AXES) do M.chart[kind] = charter(kind) end
 
 local Claim = { __name = "claim" }
 
+local function is_plain(value) return type(value) ~= "table" and type(value) ~= "function" end
+
+local claim_fields = { spec.text { required = true, expects = "a title" },
+                       spec.text { required = true, expects = "a metric" },
+                       spec.value { "the right side", is_plain, required = true },
+                       axis = spec.text(), where = spec.map { default = {} } }
+
 --- A claim to be judged: claim{ "C beats plain", "accuracy", C = ">", "plain" } says that the metric of the runs with C
 --- is above that of the runs with plain. The one named field is the left side and its value the direction. A third
 --- form names the parameter and fixes others: claim{ ..., axis = "variant", where = { alpha = 1 } }.
@@ -117,11 +124,9 @@ local Claim = { __name = "claim" }
 ---@return table claim
 function M.claim(options)
   if type(options) ~= "table" then error("claim: expected a table, got " .. spec.shown(options), 2) end
-  local claim = { title = options[1], metric = options[2], right = options[3], axis = options.axis,
-                  where = options.where or {} }
-  for place, what in ipairs { "a title", "a metric", "the right side" } do
-    if options[place] == nil then error(format("claim: [%d] is required: %s", place, what), 2) end
-  end
+  local named = { options[1], options[2], options[3], axis = options.axis, where = options.where }
+  named = spec.check("claim", named, claim_fields)
+  local claim = { title = named[1], metric = named[2], right = named[3], axis = named.axis, where = named.where }
   for key, value in pairs(options) do
     if value == ">" or value == "<" then
       if claim.left ~= nil then error(format('claim "%s": more than one left side', claim.title), 2) end
@@ -162,13 +167,13 @@ local fields = {
   title = spec.text { required = true },
   about = spec.text(),
   recipe = spec.text { required = true, pattern = "^[%w_-]+$", expects = "the name of a recipe beside the study" },
-  grid = spec.table { required = true },
-  fixed = spec.table { default = {} },
-  scales = spec.table { default = {} },
+  grid = spec.map { required = true },
+  fixed = spec.map { default = {} },
+  scales = spec.map { spec.map {}, default = {} },
   scale = spec.text(),
   show = spec.list { spec.any { spec.value { "rows" }, spec.value { "chart" } }, default = {} },
   claims = spec.list { spec.value { "claim" }, default = {} },
-  sensible = spec.table(),
+  sensible = spec.map {},
   notes = spec.list { spec.text(), default = {} },
 }
 

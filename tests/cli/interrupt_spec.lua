@@ -74,6 +74,8 @@ describe("Ctrl-C", function()
       "local part = data.synthetic { train = 4096, side = 16 }.train" },
     ["a wait for a program"] = "require 'host'.spawn { 'sleep', '60' }:wait()",
     ["a program that says nothing"] = "require 'host'.spawn({ 'sleep', '60' }, { stdout = 'pipe' }):read()",
+    ["a recipe that does not end"] = { "print(require 'world'.load 'x.lua')",
+      "io.open('x.lua', 'w'):write('while true do end'):close()" },
     ["a read that waits"] = "io.open('silence', 'r+'):read()",
   }
   for name, case in pairs(cases) do

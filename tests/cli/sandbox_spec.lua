@@ -7,6 +7,8 @@ local lfs <const> = require "lfs"
 local plan <const> = require "plan"
 local program <const> = require "tests.cli.program"
 local sandbox <const> = require "sandbox"
+local stats <const> = require "stats"
+local study <const> = require "study"
 local world <const> = require "world"
 
 local LIMIT <const> = 3 -- seconds: 2 until a child is stopped, and what a busy machine takes for the rest
@@ -161,13 +163,15 @@ local attempts <const> = {
   { "a parameter that is not a number", "param.number { 0 / 0 }", "expects a number, got nan" },
   { "choices that are functions", 'return recipe { title = "x", plan = type, params = { a = param.choice { {}, type '
     .. "} } }", "a function cannot be part of it" },
-  { "a deep study", 'local t = {} for i = 1, 1e5 do t = { t } end return study { title = "x", recipe = "x", grid = t }',
+  { "a deep study", 'local t = {} for i = 1, 1e5 do t = { t } end return study { title = "x", recipe = "x", '
+    .. "grid = { a = t } }",
     "nested more than 60 deep" },
   { "a study in itself", 'local t = {} t.t = t return study { title = "x", recipe = "x", grid = t }',
     "hold themselves" },
   { "a large study", 'local t = {} for i = 1, 2.5e5 do t[i] = i end return study { title = "x", recipe = "x", grid = '
     .. "{ a = t } }", "more than 200000 values" },
-  { "tables for names", 'return study { title = "x", recipe = "x", grid = { [{}] = 1 } }', "cannot be the name of a" },
+  { "tables for names", 'return study { title = "x", recipe = "x", grid = { a = { [{}] = 1 } } }',
+    "cannot be the name of a" },
   { "a recipe elsewhere", 'return study { title = "x", recipe = "../y", grid = {} }', "the name of a recipe beside" },
 }
 
@@ -433,11 +437,23 @@ describe("an answer from a child that was taken over", function()
       end,
     }]]
 
+  local study_text = [[
+    return study {
+      title = "T", recipe = "base", notes = { "N" }, scale = "small", fixed = { a = 2 },
+      grid = { c = { "x", "y" }, s = { 1, 2 } }, scales = { small = { s = { 1 } }, large = { a = 0.5 } },
+      sensible = { metric = "accuracy", c = "x", min = 50 },
+      show = { rows.by("c"):column("accuracy", { title = "A", paper = { x = 1, y = 2.5 } }):column("ds"),
+               chart.points { x = "c", y = "accuracy", where = { s = 1 } }, chart.bars { x = "c", y = "ds" } },
+      claims = { claim { "x beats y", "accuracy", x = ">", "y" }, claim { "less", "ds", axis = "c", y = "<", "x",
+                 where = { s = 1 } } },
+    }]]
+
   setup(function()
     folder, argv = os.tmpname(), sandbox.argv
     os.remove(folder)
     assert(file.make_folder(folder))
     assert(file.write(folder .. "/x.lua", text))
+    assert(file.write(folder .. "/base.lua", text))
   end)
   after_each(function() sandbox.argv = argv end)
   teardown(function() file.remove_folder(folder) end)
@@ -452,11 +468,11 @@ describe("an answer from a child that was taken over", function()
 
   local function shell_answers(script) sandbox.argv = { "sh", "-c", script } end
 
-  -- What the real child answers: to be read, and to be planned.
+  -- What the real child answers: to be read, to be planned, and of a study.
   local function real_answers()
-    local function ask(request)
+    local function ask(request, asked)
       local child <close> = assert(host.spawn(argv, { stdin = "pipe", stdout = "pipe" }))
-      assert(child:write(frame(json.encode(request)) .. frame(text), 5))
+      assert(child:write(frame(json.encode(request)) .. frame(asked or text), 5))
       local parts = {}
       while true do
         local bytes = assert(child:read(5))
@@ -468,7 +484,19 @@ describe("an answer from a child that was taken over", function()
     local value = { t = json.array { "a", 1.0, "c", "x", "s", 1, "l", { l = json.array { 1 } } } }
     return ask { name = "x.lua", want = "read", known = known },
       ask { name = "x.lua", want = "plans", known = known,
-            points = json.array { { value = value, nodes = json.array() } } }
+            points = json.array { { value = value, nodes = json.array() } } },
+      ask({ name = "x.lua", want = "read", known = known }, study_text)
+  end
+
+  -- All that is done with a study when its runs are there.
+  local function use_study(made)
+    local expansion, message = made:expand()
+    if not expansion then return nil, message end
+    for i, point in ipairs(expansion.points) do
+      point.metrics = { accuracy = stats.new { value = 90.0 + i }, ds = stats.new { value = 1.0 / i } }
+    end
+    study.claims_text(made:evaluate(expansion).claims)
+    return made
   end
 
   it("is refused when it is none", function()
@@ -501,7 +529,7 @@ describe("an answer from a child that was taken over", function()
   end)
 
   it("is refused, field by field, when it is mangled", function()
-    local read_answer, plan_answer = real_answers()
+    local read_answer, plan_answer, study_answer = real_answers()
     local value = assert(world.load(folder .. "/x.lua"))
     local values = assert(value:resolve {})
     -- Both are fine as they are.
@@ -544,8 +572,8 @@ describe("an answer from a child that was taken over", function()
         assert.is_true(#message < 2000)
       end
     end
-    for round = 1, 400 do
-      local text_of = round % 2 == 0 and plan_answer or read_answer
+    for round = 1, 600 do
+      local text_of = ({ read_answer, plan_answer, study_answer })[round % 3 + 1]
       if round % 5 == 0 then -- bytes
         local at = draw(#text_of)
         text_of = text_of:sub(1, at - 1) .. string.char(draw(256) - 1) .. text_of:sub(at + draw(3) - 1)
@@ -560,9 +588,21 @@ describe("an answer from a child that was taken over", function()
         text_of = ok and encoded or "{"
       end
       answer_with(frame(text_of))
-      if round % 2 == 0 then count(value:make_plan(values)) else count(world.load(folder .. "/x.lua")) end
+      if round % 3 == 0 then
+        count(world.load(folder .. "/x.lua"))
+      elseif round % 3 == 1 then
+        count(value:make_plan(values))
+      else
+        -- A second child is asked about the study's recipe; its answer is as it was.
+        assert(file.write(folder .. "/base", frame(read_answer)))
+        shell_answers(('cd %s; if mv answer now 2> /dev/null; then cat now; else cat base; fi'):format(
+          program.quote(folder)))
+        local made, message = world.load(folder .. "/x.lua")
+        if made and made.recipe then made, message = use_study(made) end
+        count(made, message)
+      end
     end
-    assert.is_true(refused > 200 and taken > 3, ("%d refused, %d taken"):format(refused, taken))
+    assert.is_true(refused > 300 and taken > 3, ("%d refused, %d taken"):format(refused, taken))
   end)
 
   it("is refused when it names what a plan may not", function()

@@ -57,6 +57,26 @@ describe("spec", function()
     assert.matches("sample: expected a table of options, got 3", message(3))
   end)
 
+  it("checks tables under names of the user's", function()
+    local maps = { paper = spec.map { spec.number(), any_key = true }, scales = spec.map { spec.map {} } }
+    local function problem(options) return select(2, spec.examine(options, maps)) end
+    assert.is_nil(problem { paper = { plain = 96.01, [2] = 1, [true] = 0 }, scales = { a = { b = {} } } })
+    assert.equal('paper expects a table of names and values (each: a number), got "x" at "plain"',
+      problem { paper = { plain = "x" } })
+    assert.equal("paper expects a table of names and values (each: a number), got 1 at a table",
+      problem { paper = { [{ {} }] = 1 } })
+    assert.matches('got 3 at "small"', problem { scales = { small = 3 } }, 1, true)
+    assert.matches('got 4 at "small" at 1', problem { scales = { small = { 4 } } }, 1, true)
+    assert.matches("scales expects a table of names and values", problem { scales = 3 }, 1, true)
+  end)
+
+  it("lets what only a run will know pass for anything", function()
+    local kinds = { size = spec.integer(), list = spec.list { spec.integer() }, map = spec.map { spec.integer() } }
+    local given = { size = spec.unknown, list = { 1, spec.unknown }, map = { a = spec.unknown } }
+    assert.same(given, spec.examine(given, kinds))
+    assert.is_nil(spec.examine({ list = { "x", spec.unknown } }, kinds))
+  end)
+
   it("raises at the caller's line", function()
     local line
     local ok, text = pcall(function()
