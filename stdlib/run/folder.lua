@@ -212,7 +212,8 @@ end
 ---@field reason? string   # why it stopped, or what is broken
 ---@field holder? string   # who is at work in it
 
---- Where a run stands; of a study only whether its results are there. It is broken when what it is made from cannot be read.
+--- Where a run stands; of a study only whether its results are there. It is broken when what it is made from cannot be
+--- read.
 ---@param path string
 ---@return RunStatus
 function M.status(path)
