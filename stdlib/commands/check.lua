@@ -71,7 +71,9 @@ local function small(made)
   for key, value in pairs(made) do out[key] = value end
   local data = made.data
   out.data = { train = data.train:take(BATCH * STEPS), test = data.test:take(IMAGES) }
-  if made.validation then out.validation = made.validation:take(IMAGES) end
+  if made.validation then
+    out.validation = (type(made.validation) == "number" and data.train or made.validation):take(IMAGES)
+  end
   out.epochs, out.batch = 1, BATCH
   return out
 end

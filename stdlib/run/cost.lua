@@ -111,10 +111,19 @@ local function add(total, one, factor)
   for _, key in ipairs { "value", "low", "high" } do total[key] = total[key] + one[key] * factor end
 end
 
-local function time_steps(built, seconds)
+-- What is trained on, and the part that is looked at after each epoch, if any.
+local function parts_of(built)
+  local train, validation = built.data.train, built.validation
+  if type(validation) ~= "number" then return train, validation end
+  local apart = math.max(1, math.floor(#train * validation + 0.5))
+  return train:take(#train - apart), train:take(apart)
+end
+
+local function time_steps(built, train, seconds)
   local options = {}
   for key, value in pairs(built) do options[key] = value end
-  options.probes, options.validation = {}, nil
+  for _, key in ipairs { "validation", "choose", "choose_by", "patience", "min_delta" } do options[key] = nil end
+  options.probes, options.data = {}, { train = train, test = built.data.test }
   return span(timed(seconds, WARM, LEAST, function(mark)
     require "train".run(options, { progress = mark, record = function() end })
   end))
@@ -152,7 +161,8 @@ function M.measure(made, seconds)
   local started = host.clock()
   for _, key in ipairs(spec.names(made)) do built[key] = build(made[key]) end
   local preparing = host.clock() - started
-  local train, model = built.data.train, built.model
+  local train, validation = parts_of(built)
+  local model = built.model
   local shape, views = train.shape, built.loss:views()
   cost.batch = built.batch
   local per_epoch = train:batch_count { size = built.batch }
@@ -164,7 +174,7 @@ function M.measure(made, seconds)
   local forward = model:cost { input = shape }.flops
   cost.flops = #train * built.epochs * views * model:cost { input = shape, training = true }.flops
   if cost.steps > 0 then
-    cost.step = time_steps(built, seconds)
+    cost.step = time_steps(built, train, seconds)
     add(cost.seconds, cost.step, cost.steps)
   end
   cost.probes = 0
@@ -172,7 +182,7 @@ function M.measure(made, seconds)
   for _, name in ipairs(spec.names(built.probes)) do
     probes[#probes + 1] = { built.probes[name], built.data, 1 }
   end
-  if built.validation then probes[#probes + 1] = { probe.accuracy(), built.validation, built.epochs } end
+  if validation then probes[#probes + 1] = { probe.accuracy(), validation, built.epochs } end
   for _, one in ipairs(probes) do
     local this, set, times = table.unpack(one)
     local image = time_probe(this, model, set, seconds / #probes)
@@ -182,7 +192,7 @@ function M.measure(made, seconds)
     cost.flops = cost.flops + work * forward
   end
   cost.memory = nn.memory.stats().peak
-  cost.disk = weights * (built.validation and 2 or 1) + (256 << 10) -- and some figures and tables
+  cost.disk = weights * (validation and 2 or 1) + (256 << 10) -- and some figures and tables
   cost.disk_running = cost.disk + 2 * weights * (1 + state_size(built.optimizer) + (built.average and 1 or 0))
   return cost
 end

@@ -348,6 +348,15 @@ describe("penumbra show", function()
     assert.is_nil(r.out:find("note:", 1, true))
   end)
 
+  it("counts the part that is set apart", function()
+    local apart = small:gsub("epochs = p", "validation = 0.25, patience = 1, choose = 'best', epochs = p")
+    local r = inside({ ["small.lua"] = apart },
+      '"$PENUMBRA" show small && "$PENUMBRA" check small')
+    assert.same({ 0, "" }, { r.code, r.err })
+    assert.matches("\n  time     about [^\n]*: 3 steps of 16 images", r.out)
+    assert.matches("\nall is well", r.out)
+  end)
+
   it("tells of a study: the grid, what is there already, the cost of the rest", function()
     local r = inside({ ["small.lua"] = small, ["grid.lua"] = grid },
       '"$PENUMBRA" run small --quiet > /dev/null; "$PENUMBRA" show grid; "$PENUMBRA" run grid --quiet > /dev/null; '
