@@ -979,23 +979,24 @@ local over_text = {
 ---@param table_width? integer  # of the table; as wide as it wants to be
 ---@return string
 function M.claims_text(claims, width, table_width)
-  local rows, notes, reasons = {}, {}, {}
+  local rows, notes, reasons, compared = {}, {}, {}, false
   for i, claim in ipairs(claims) do
     local d = claim.difference
-    local shown, least, paper = "", "", ""
+    local shown, least, paper = "", "", nil
     if d then
       local interval = stats.new { value = d.value, low = d.low, high = d.high }
       local decimals = interval:decimals()
       shown = format("%s [%s, %s]", signed(d.value, decimals), signed(d.low, decimals), signed(d.high, decimals))
       least = format("%." .. decimals .. "f", claim.resolvable)
-      if claim.paper then paper = signed(claim.paper, 2) end
+      if claim.paper then paper, compared = signed(claim.paper, 2), true end
       notes[over_text[claim.over]] = true
     end
     if claim.why then reasons["no verdict: " .. claim.why] = true end
     rows[i] = { claim.title, claim.verdict, unit_title(claim.metric, d and d.unit), shown, least, paper }
   end
   local columns = { { title = "claim", wrap = true }, { title = "verdict", align = "left" },
-                    { title = "difference in", align = "left" }, "with 95 % interval", "resolves", "paper" }
+                    { title = "difference in", align = "left" }, "with 95 % interval", "resolves" }
+  if compared then columns[#columns + 1] = "paper" end
   local lines = { text.table(columns, rows, { width = table_width }) }
   local function add(line) lines[#lines + 1] = text.wrap(line, width, "  ") end
   for _, reason in ipairs(spec.names(reasons)) do add(reason) end
