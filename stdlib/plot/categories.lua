@@ -40,6 +40,8 @@ end
 ---@param from_zero boolean
 ---@return table? chart, string? problem
 function M.prepare(options, from_zero)
+  local without = parts.without_range(options, "x", "its categories")
+  if without then return nil, without end
   local y = options.y
   if from_zero and y.log then return nil, "bars stand on zero; use points on a logarithmic axis" end
   local chart = { series = {}, remarks = {}, from_zero = from_zero }

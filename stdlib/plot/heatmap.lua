@@ -61,7 +61,8 @@ end
 ---@param options table
 ---@return table? chart, string? problem
 function M.prepare(options)
-  if options.x.log or options.y.log then return nil, "the axes of a heat map cannot be logarithmic" end
+  local without = parts.without_range(options, "x", "its columns") or parts.without_range(options, "y", "its rows")
+  if without then return nil, without end
   local rows, width = read_rows(options.values)
   if not rows then return nil, width end
   local chart = { rows = rows, width = width, height = #rows, remarks = {} }
@@ -161,7 +162,8 @@ function M.draw(chart, sheet, options)
         end
       end
       size = sheet.terminal and 1 or min(0.85, wide * 0.92 / widest, high * 0.9 / sheet:line())
-      if size >= 0.65 and not (sheet.terminal and (wide < widest + 1 or high < 1)) then break end
+      local least = digits > 2 and 0.75 or 0.65
+      if size >= least and not (sheet.terminal and (wide < widest + 1 or high < 1)) then break end
       numbers = {}
     end
   end

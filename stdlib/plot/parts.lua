@@ -49,11 +49,11 @@ function M.range(low, high, axis, options)
   local from, to = low - options.pad * span, high + options.pad * span
   -- One value, or values a double can hardly tell apart: room for half of it on both sides.
   if span <= max(abs(low), abs(high)) * 1e-12 then
-    span = max(abs(high), 1e-9)
+    span = high ~= 0 and abs(high) or 1
     from, to = low - span / 2, high + span / 2
   end
   if options.zero and low >= 0 and low <= options.zero * high then from = 0 end
-  if options.zero and high <= 0 and high >= options.zero * low then to = 0 end
+  if options.zero and low < 0 and high <= 0 and high >= options.zero * low then to = 0 end
   return axis.min or from, axis.max or to
 end
 
@@ -70,6 +70,17 @@ function M.scale(low, high, given, map)
   end
   if low == high then low, high = low - 0.5, high + 0.5 end
   return given.min or low, given.max or high
+end
+
+--- What is wrong with an axis that has no numbers: nothing, or that it was given a range.
+---@param options table
+---@param axis "x"|"y"
+---@param has string  # what it has instead
+---@return string?
+function M.without_range(options, axis, has)
+  for _, key in ipairs { "min", "max", "log" } do
+    if options[axis][key] ~= nil then return format("%s: the axis has %s, and no %s", axis, has, key) end
+  end
 end
 
 --- A list of plots with the name of what each draws.

@@ -22,8 +22,10 @@ M.fields = {
 }
 
 local function is_picture(x)
-  return values.is_tensor(x) and (#x.shape == 3 and (x.shape[3] == 1 or x.shape[3] >= 3 and x.shape[3] <= 4)
-    or #x.shape == 2)
+  if not values.is_tensor(x) or x.type ~= "uint8" and x.type ~= "float" then return false end
+  local channels = #x.shape == 3 and x.shape[3] or 1
+  return (#x.shape == 2 or #x.shape == 3) and x.shape[1] > 0 and x.shape[2] > 0
+    and (channels == 1 or channels == 3 or channels == 4)
 end
 
 -- [H x W] as [H x W x 1].
@@ -35,6 +37,7 @@ end
 ---@param options table
 ---@return table? chart, string? problem
 function M.prepare(options)
+  if next(options.x) or next(options.y) then return nil, "pictures have no axes" end
   local given, list, across = options.images, {}, options.across
   if values.is_tensor(given) and #given.shape ~= 4 and is_picture(given) then given = { given } end
   if values.is_tensor(given) and #given.shape ~= 4 or type(given) ~= "table" and not values.is_tensor(given) then
@@ -50,8 +53,9 @@ function M.prepare(options)
     if not picture then
       list[#list + 1] = false
     elseif not is_picture(picture) then
-      local got = values.is_tensor(picture) and "[" .. table.concat(picture.shape, "x") .. "]" or spec.shown(picture)
-      return format("images: expected a picture [H x W x C] %s, got %s", where, got)
+      local got = values.is_tensor(picture) and "[" .. table.concat(picture.shape, "x") .. "] of " .. picture.type
+        or spec.shown(picture)
+      return format("images: expected a picture [H x W x C] of uint8 or float %s, got %s", where, got)
     else
       list[#list + 1] = with_channels(picture)
     end

@@ -78,10 +78,9 @@ function M.prepare(options)
   local total, low_x, high_x, low_y, high_y = 0, math.huge, -math.huge, math.huge, -math.huge
   local function take(xs, ys, class_of, value_of)
     for i = 1, #xs do
-      local at_x, at_y = xs[i], values.bounds(ys[i])
+      local at_x, at_y = (values.bounds(xs[i])), values.bounds(ys[i])
       total = total + 1
-      local fine = at_y and at_x == at_x and math.abs(at_x) < math.huge and (not x.log or at_x > 0)
-        and (not y.log or at_y > 0)
+      local fine = at_x and at_y and (not x.log or at_x > 0) and (not y.log or at_y > 0)
       local value = value_of and values.bounds(value_of[i])
       if fine and (value or not value_of) then
         low_x, high_x, low_y, high_y = min(low_x, at_x), max(high_x, at_x), min(low_y, at_y), max(high_y, at_y)

@@ -27,10 +27,18 @@ local function keep_used(definitions, body)
   return concat(kept, "\n")
 end
 
--- A tensor of pixels as an element; small pictures keep their pixels' edges when they are enlarged.
+local DENSEST <const> = 4 -- pixels of a picture for each of the sheet's
+
+-- A tensor of pixels as an element; small pictures keep their pixels' edges when they are enlarged, and large ones have
+-- no more pixels than paper can show.
 local function picture_element(picture)
   local sharp = picture.smooth and "" or ' style="image-rendering:pixelated"'
-  local bytes = picture.bytes or image.encode(picture.tensor, { format = "png" })
+  local tensor = picture.tensor
+  if tensor and tensor.shape[2] > DENSEST * picture.width then
+    tensor = image.resize(tensor, { width = math.floor(DENSEST * picture.width + 0.5),
+                                    height = math.floor(DENSEST * picture.height + 0.5) })
+  end
+  local bytes = picture.bytes or image.encode(tensor, { format = "png" })
   return format('<image x="%.2f" y="%.2f" width="%.2f" height="%.2f" preserveAspectRatio="none"%s href="data:image/png;'
     .. 'base64,%s"/>\n', picture.x, picture.y, picture.width, picture.height, sharp, html.base64(bytes))
 end

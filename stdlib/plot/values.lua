@@ -2,7 +2,7 @@
 ---@package
 local M = {}
 
-local huge = math.huge
+local MOST <const> = 1e300 -- gnuplot takes what is beyond as undefined
 
 --- Is it a tensor?
 ---@param value any
@@ -11,9 +11,10 @@ function M.is_tensor(value)
   return type(value) == "userdata" and (getmetatable(value) or {}).__name == "nn.tensor"
 end
 
-local function finite(x) return math.type(x) ~= nil and x == x and x ~= huge and x ~= -huge end
+local function finite(x) return math.type(x) ~= nil and x > -MOST and x < MOST end
 
---- The value, low and high of a number or an Interval; nothing for what cannot be drawn: nil, false, nan, infinities.
+--- The value, low and high of a number or an Interval; nothing for what cannot be drawn: nil, false, nan, infinities
+--- and what comes near them.
 ---@param value any
 ---@return number? value, number? low, number? high
 function M.bounds(value)

@@ -261,6 +261,11 @@ describe("plot", function()
       { "scatter", { points = { { 1e-9, 1e9 }, { 3e-9, 2e9 } }, classes = { long, "b" }, x = { label = long } } },
       { "lines", { x = { log = true }, y = { log = true }, series = { { points = { { 1, 1e-6 }, { 1e7, 100 } } } } } },
       { "lines", { { 5 } } },
+      { "lines", { { 0, 0 } } },
+      { "bars", { { 0, 0 } } },
+      { "points", { { 1e299, -1e299 } } },
+      { "lines", { { 1e-300, 2e-300 } } },
+      { "scatter", { points = { { 1e300, 1 }, { 0, 1e15 }, { 1, 1e15 + 1 } } } },
       { "bars", { { -3, -1, -2 }, categories = { "a", "b", "c" } } },
       { "bars", { values } },
       { "points", { y = { label = "accuracy (%)" }, categories = { "plain", "C" }, series = { { name = "ours",
@@ -296,8 +301,8 @@ describe("plot", function()
       -- all of them in two kinds, each in some of the others
       for i = kind == "lines" and 1 or k, #texts, (kind == "lines" or kind == "bars") and 1 or 4 do
         local hostile = texts[i]
-        local options = with(samples()[kind], { title = hostile, note = hostile, x = { label = hostile },
-                                                y = { label = hostile }, size = { 900, 700 } })
+        local options = with(samples()[kind], { title = hostile, note = hostile, size = { 900, 700 } })
+        if kind ~= "images" then options.x, options.y = { label = hostile }, { label = hostile } end
         if options.categories then options.categories = { hostile, "b" } end
         if options.marker then options.marker = with(options.marker, { name = hostile }) end
         if options.names then options.names = { hostile, "b", "c" } end
@@ -386,6 +391,12 @@ describe("plot", function()
     local decoded = image.decode(plot.render("heatmap", { values = rows, map = "viridis", size = { 400, 400 } }, "png"))
     assert.same({ 0x44, 0x01, 0x54 }, { decoded:get(200, 300, 1), decoded:get(200, 300, 2), decoded:get(200, 300, 3) })
     assert.same({ 0xFD, 0xE7, 0x25 }, { decoded:get(600, 300, 1), decoded:get(600, 300, 2), decoded:get(600, 300, 3) })
+  end)
+
+  with_gnuplot("makes large pictures no larger than paper can show", function()
+    local svg = plot.render("images", { images = nn.zeros { 1, 600, 900, 3 }, across = 4, size = { 400, 300 } }, "svg")
+    local data = svg:match "base64,([^\"]*)"
+    assert.truthy(#data < 10000)
   end)
 
   with_gnuplot("gives a heat map two directions when the values have them", function()
@@ -496,7 +507,13 @@ describe("plot", function()
       { points = { { 1, 2 }, { 3, 4 } }, classes = { 1 } })
     refuses("plot.scatter: points or series are required", "scatter", {})
     refuses("plot.heatmap: rows: expected 2 names, got 1", "heatmap", { values = { { 1 }, { 2 } }, rows = { "a" } })
-    refuses("plot.images: images: expected a picture [H x W x C] at place 1, got 3", "images", { images = { 3 } })
+    refuses("plot.images: images: expected a picture [H x W x C] of uint8 or float at place 1, got 3", "images",
+      { images = { 3 } })
+    refuses("at row 2, place 1, got [4x4x2] of float", "images",
+      { images = { { nn.zeros { 4, 4, 3 } }, { nn.zeros { 4, 4, 2 } } } })
+    refuses("plot.images: pictures have no axes", "images", { images = { nn.zeros { 4, 4 } }, x = { label = "x" } })
+    refuses("plot.bars: x: the axis has its categories, and no max", "bars", { { 1 }, x = { max = 3 } })
+    refuses("plot.heatmap: y: the axis has its rows, and no log", "heatmap", { values = { { 1 } }, y = { log = true } })
     refuses('plot.render: unknown kind of chart "bar"; did you mean "bars"?', "bar", {})
     assert.error_matches(function() plot.render("bars", { 1 }, "gif") end, 'expected "svg", "png" or "text", got "gif"',
       1, true)
