@@ -55,7 +55,8 @@ local kinds = {
   images = pictures,
 }
 
-local axis = spec.record { label = spec.text(), min = spec.number(), max = spec.number(), log = spec.flag() }
+local bound = spec.number { min = -1e300, max = 1e300 } -- beyond, the length of an axis may be more than a number holds
+local axis = spec.record { label = spec.text(), min = bound, max = bound, log = spec.flag() }
 
 local common = {
   path = spec.text(),
@@ -91,7 +92,7 @@ local function read(kind, options, name)
   local checked = spec.check(name, given, fields, 1)
   checked.x, checked.y = checked.x or {}, checked.y or {}
   for letter, each in pairs { x = checked.x, y = checked.y } do
-    if each.log and (each.min or 1) <= 0 then
+    if each.log and (each.min or 1) < values.least then
       error(format("%s: %s: a logarithmic axis has no place for min = %g", name, letter, each.min), 3)
     end
   end

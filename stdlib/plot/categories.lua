@@ -49,8 +49,8 @@ function M.prepare(options, from_zero)
   local low, high, seen = math.huge, -math.huge, 0
   local function see(value)
     local middle, bottom, top = values.bounds(value)
-    if not middle or y.log and middle <= 0 then return nil end
-    if y.log and bottom <= 0 then bottom = middle end
+    if not middle or y.log and middle < values.least then return nil end
+    if y.log and bottom < values.least then bottom = middle end
     low, high, seen = min(low, bottom), max(high, top), seen + 1
     return middle, bottom, top
   end
@@ -157,10 +157,13 @@ local function draw_marks(sheet, panel, chart, one, beside)
     local estimate = one.list[j]
     if estimate then
       local x = panel.across(j + beside)
-      for y = math.floor(panel.down(estimate.high)), math.floor(panel.down(estimate.low)) do
+      local top, bottom = math.floor(panel.down(estimate.high)), math.floor(panel.down(estimate.low))
+      for y = math.max(panel.top, top), math.min(panel.bottom - 1, bottom) do
         sheet:text(x, y, "│", { colour = one.style.colour })
       end
-      sheet:text(x, panel.down(estimate.value), one.style.sign, { colour = one.style.colour })
+      if panel.shows(estimate.value) then
+        sheet:text(x, panel.down(estimate.value), one.style.sign, { colour = one.style.colour })
+      end
     end
   end
 end
@@ -253,7 +256,9 @@ function M.draw(chart, sheet, options)
     end
     if sheet.terminal then
       for j, value in ipairs(chart.marker.list) do
-        if value then sheet:mark(panel.across(j + beside), panel.down(value), parts.marker_style) end
+        if value and panel.shows(value) then
+          sheet:mark(panel.across(j + beside), panel.down(value), parts.marker_style)
+        end
       end
     elseif #data > 0 then
       sheet:add("$marker << END\n%s\nEND", concat(data, "\n"))

@@ -99,14 +99,17 @@ local function numeric_ticks(sheet, axis, length, across)
   for count = min(most, across and 10 or 8), 1, -1 do
     local list = axis.log and ticks.log(axis.low, axis.high, count) or
       ticks.linear(axis.low, axis.high, count, axis.whole)
-    local fits, ends = true, -math.huge
+    local kept, ends = {}, -math.huge
     for _, tick in ipairs(list) do
       local at = M.share(axis, tick.at) * length
       local half = 0.5 * (across and sheet:extent(tick.text) or sheet:line())
-      if at - half < ends then fits = false end
-      ends = at + half + (across and sheet:gap(8) or 0)
+      if at - half >= ends then
+        kept[#kept + 1] = tick
+        ends = at + half + (across and sheet:gap(8) or 0)
+      end
     end
-    if fits or count == 1 then return list end
+    -- Where even few have no room, those are left that do.
+    if #kept == #list or count == 1 then return kept end
   end
   return {}
 end
@@ -116,7 +119,10 @@ end
 ---@param value number
 ---@return number
 function M.share(axis, value)
-  if axis.log then return math.log(value / axis.low) / math.log(axis.high / axis.low) end
+  if axis.log then
+    local low = math.log(axis.low)
+    return (math.log(value) - low) / (math.log(axis.high) - low)
+  end
   return (value - axis.low) / (axis.high - axis.low)
 end
 
@@ -191,6 +197,8 @@ local function spread(middles, heights, top, bottom)
 end
 
 -- ---- the layout ----
+
+local FAR <const> = 10 -- lengths of an axis from its beginning that a value may be placed at
 
 -- The places of everything when the panel is so high: that decides how many ticks there are, and so how much room their
 -- texts take.
@@ -370,6 +378,7 @@ end
 ---@field bottom number
 ---@field across fun(x: number): number  # where on the sheet a value of x is
 ---@field down fun(y: number): number
+---@field shows fun(y: number): boolean  # is it within the axis?
 
 --- Places everything around the data, and says where the data go. Nil and a message when there is no room for them.
 ---@param sheet Sheet
@@ -398,12 +407,15 @@ function M.draw(sheet, about)
       "argument"
   end
   local panel = { left = place.left, right = place.right, top = place.top, bottom = place.bottom, ends = place.ends }
-  function panel.across(value) return place.left + M.share(x, value) * (place.right - place.left) end
+  -- What the axis does not reach is somewhere outside, not anywhere.
+  local function place_on(axis, value) return max(-FAR, min(FAR, M.share(axis, value))) end
+  function panel.across(value) return place.left + place_on(x, value) * (place.right - place.left) end
   function panel.down(value)
-    local share = M.share(y, value)
+    local share = place_on(y, value)
     if y.down then share = 1 - share end
     return place.bottom - share * (place.bottom - place.top)
   end
+  function panel.shows(value) return value >= y.low and value <= y.high end
 
   sheet:lines(place.m, place.title_top, place.title, { size = place.title_size })
   local row_top = place.legend_top

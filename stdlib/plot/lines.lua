@@ -54,7 +54,7 @@ function M.prepare(options)
         box.x_low, box.x_high = min(box.x_low, point.x), max(box.x_high, point.x)
         local low, high = point.y, point.y
         if options.interval ~= "none" then low, high = point.low, point.high end
-        if y.log and low <= 0 then low = point.y end
+        if y.log and low < values.least then low = point.y end
         box.y_low, box.y_high = min(box.y_low, low), max(box.y_high, high)
       end
     end

@@ -42,8 +42,10 @@ end
 ---@return number low, number high
 function M.range(low, high, axis, options)
   if axis.log then
-    local share = high > low and (high / low) ^ options.pad or 2
-    return axis.min or low / share, axis.max or high * share
+    -- By logarithms: the ratio of the two may be more than a number holds.
+    local pad = high > low and options.pad * (math.log(high) - math.log(low)) or math.log(2)
+    return axis.min or max(1e-305, math.exp(math.log(low) - pad)),
+      axis.max or math.min(1e305, math.exp(math.log(high) + pad))
   end
   local span = high - low
   local from, to = low - options.pad * span, high + options.pad * span
@@ -68,7 +70,10 @@ function M.scale(low, high, given, map)
     local far = max(abs(low), abs(high))
     return far > 0 and -far or -1, far > 0 and far or 1
   end
-  if low == high then low, high = low - 0.5, high + 0.5 end
+  if high - low <= abs(high) * 1e-12 then
+    local half = max(0.5, abs(high) * 0.1)
+    low, high = low - half, high + half
+  end
   return given.min or low, given.max or high
 end
 

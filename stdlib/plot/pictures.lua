@@ -14,6 +14,8 @@ local format, max, min, floor = string.format, math.max, math.min, math.floor
 
 M.alone = true
 
+local HIGHEST <const> = 8000 -- pixels of a sheet that is as high as its pictures need: a PNG of it can still be made
+
 M.fields = {
   images = spec.any { required = true },
   rows = spec.list { spec.text() }, columns = spec.list { spec.text() },
@@ -146,9 +148,8 @@ function M.draw(chart, sheet, options)
     return row, above, top + above + chart.down * row - gap + foot + m
   end
   local row, above, needed = lay()
-  if sheet.grows then
-    sheet.height = math.ceil(needed)
-  elseif needed > sheet.height then
+  if sheet.grows then sheet.height = min(math.ceil(needed), HIGHEST) end
+  if needed > sheet.height then
     -- A given height makes the pictures smaller; their texts are laid out anew.
     cell = cell - (needed - sheet.height) / (chart.down * ratio)
     if cell > 0 then row, above, needed = lay() end

@@ -80,7 +80,8 @@ function M.prepare(options)
     for i = 1, #xs do
       local at_x, at_y = (values.bounds(xs[i])), values.bounds(ys[i])
       total = total + 1
-      local fine = at_x and at_y and (not x.log or at_x > 0) and (not y.log or at_y > 0)
+      local fine = at_x and at_y and (not x.log or at_x >= values.least)
+        and (not y.log or at_y >= values.least)
       local value = value_of and values.bounds(value_of[i])
       if fine and (value or not value_of) then
         low_x, high_x, low_y, high_y = min(low_x, at_x), max(high_x, at_x), min(low_y, at_y), max(high_y, at_y)

@@ -80,6 +80,7 @@ end
 function M.log(low, high, count)
   local from, to = log10(low), log10(high)
   local ticks = {}
+  if not (from > -400 and to < 400) then return ticks end
   local decades = floor(to + 1e-9) - ceil(from - 1e-9) + 1
   local digits = { 1 }
   if to - from < 0.7 then return M.linear(low, high, count) end

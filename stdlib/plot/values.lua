@@ -11,6 +11,9 @@ function M.is_tensor(value)
   return type(value) == "userdata" and (getmetatable(value) or {}).__name == "nn.tensor"
 end
 
+--- The least number that has a place on a logarithmic axis: below it the digits end.
+M.least = 1e-300
+
 local function finite(x) return math.type(x) ~= nil and x > -MOST and x < MOST end
 
 --- The value, low and high of a number or an Interval; nothing for what cannot be drawn: nil, false, nan, infinities
@@ -124,7 +127,8 @@ end
 function M.runs(points, x_log, y_log)
   local runs, run, left_out, count = {}, nil, 0, 0
   for _, point in ipairs(points) do
-    if finite(point.x) and point.y and (not x_log or point.x > 0) and (not y_log or point.y > 0) then
+    if finite(point.x) and point.y and (not x_log or point.x >= M.least)
+      and (not y_log or point.y >= M.least) then
       if not run then
         run = {}
         runs[#runs + 1] = run

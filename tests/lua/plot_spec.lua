@@ -272,6 +272,7 @@ describe("plot", function()
         values = { interval(91, 0.6), interval(92, 0.8) } } }, marker = { name = "paper", values = { 92.4, 93 } } } },
       { "lines", { series = { { y = { 1e-7, 2.5e-7 } } }, x = { label = long }, title = long } },
       { "heatmap", { values = { { -1e5, 12345.6 } }, value = { label = long }, title = long } },
+      { "images", { images = nn.zeros { 9, 40, 1, 1 }, across = 1, title = "narrow" } },
       { "images", { images = nn.zeros { 3, 4, 4, 3 }, labels = { long, "b", "c" }, columns = { "a", long, "c" },
         rows = { long } } },
     }
