@@ -84,7 +84,7 @@ local function find(topic, columns)
     return page.text(found, columns)
   end
   if is_command(topic) then return command_text(topic) end
-  local several = index.called(topic)
+  local several = index.called(topic:match "^[%w_]+:([%w_]+)$" or topic)
   if #several == 0 then return nil end
   if #several == 1 then return page.text(several[1], columns) end
   return page.list(('"%s" is one of these:'):format(topic), several, columns)
@@ -151,7 +151,12 @@ function M.text(topic)
   local columns = width()
   local found = find(topic, columns)
   if found then return found end
-  local nearest = spec.nearest(topic, known(topic))
+  local names = known(topic)
+  local nearest = spec.nearest(topic, names)
+  -- Of conv2d and Conv2d the one that begins as the topic does.
+  for _, name in ipairs(nearest and names or {}) do
+    if name:lower() == nearest:lower() and name:sub(1, 1) == topic:sub(1, 1) then nearest = name end
+  end
   local mentions = search(topic, nearest, columns)
   if mentions then return mentions end
   error(('help: no topic "%s"; %s'):format(topic, nearest and ('did you mean "%s"?'):format(nearest)

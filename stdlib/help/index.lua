@@ -201,18 +201,26 @@ function M.all()
   return index
 end
 
---- The topic of this name: a path, a word for a class's values ("tensor"), a name in nn without its "nn.".
+-- A method of a value: "part:batches", "Part.batches", and of tensors the operations too.
+local function find_method(index, name)
+  local word, method = name:lower():match "^([%w_]+)[.:]([%w_]+)$"
+  if not word then return nil end
+  return index.topics[word .. ":" .. method] or word == "tensor" and index.topics["nn." .. method] or nil
+end
+
+--- The topic of this name: a path, a word for a class's values ("tensor"), a name in nn without its "nn.". A call's
+--- arguments are left out.
 ---@param name string
 ---@return HelpTopic?
 function M.find(name)
   local index = M.all()
-  local class, mark, method = name:match "^(%u[%w_]*)([.:])([%w_]+)$"
-  if class then name = word_of(class) .. mark .. method end
+  name = name:gsub("%s*[({].*$", "")
   if index.topics[name] then return index.topics[name] end
   for _, topic in ipairs(index.class_list) do
     if word_of(topic.name) == name then return topic end
   end
-  if index.topics["nn." .. name] then return index.topics["nn." .. name] end
+  local found = index.topics["nn." .. name] or find_method(index, name)
+  if found then return found end
   local plain = name:lower()
   for _, topic in ipairs(index.list) do
     if topic.path:lower() == plain or topic.path:lower() == "nn." .. plain then return topic end

@@ -109,6 +109,13 @@ describe("help", function()
     assert.matches('^"load" is one of these:\n.*image%.load.*model:load', run({ "help", "load" }).out)
   end)
 
+  it("takes what a script would write", function()
+    for topic, path in pairs { ["nn.conv2d(x, w)"] = "nn.conv2d", ["tensor:sum"] = "nn.sum", ["x:sum"] = "nn.sum",
+                               ["Part.batches"] = "part:batches", ["perturb.hue(0.2)"] = "perturb.hue" } do
+      contains(path .. "(", run({ "help", topic }).out:match "^[^\n]*")
+    end
+  end)
+
   it("explains commands", function()
     assert.matches("^Usage: penumbra sweep ", run({ "help", "sweep" }).out)
     assert.matches("\n  At the command line: penumbra data %-%-help\n", run({ "help", "data" }).out)
@@ -128,6 +135,7 @@ describe("help", function()
     assert.matches('^No topic "perturbations"; did you mean "Perturbation"%? These speak',
       run({ "help", "perturbations" }).out)
     assert.matches("^nn.Normalize%(", run({ "help", "normalize" }).out)
+    contains('did you mean "conv2d"', run({ "help", "convd2" }).err)
     contains('did you mean "spec.nearest"', run({ "help", "spec.nearst" }).err)
     contains('did you mean "nn.zeros"', run({ "help", "nn.zeroes" }).err)
   end)
