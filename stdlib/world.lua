@@ -17,6 +17,18 @@ local format = string.format
 ---@field includes? string  # the folder of included files, if it is not the file's
 ---@field grant? string[]   # paths of data that its plans may name, beside the data folders
 
+-- Adds what a recipe includes to what its study does: in the folder of the study's runs they lie together.
+local function join_includes(value, base)
+  local texts = {}
+  for _, one in ipairs(value.includes) do texts[one.name] = one.text end
+  for _, one in ipairs(base.includes) do
+    if texts[one.name] and texts[one.name] ~= one.text then
+      return format("%s and %s include different files of the name %s", value.file, base.file, one.name)
+    end
+    if not texts[one.name] then value.includes[#value.includes + 1] = one end
+  end
+end
+
 --- Reads a recipe or a study; a study's recipe is looked for beside it first (recipes.lua). A missing file or one that
 --- is wrong gives nil, message, code.
 ---
@@ -48,6 +60,8 @@ function M.load(path, options)
     includes = options.recipe and options.includes })
   if not base then return nil, message, code end
   if study.is_study(base) then return nil, format("%s: expected a recipe, got a study", beside), "format" end
+  message = join_includes(value, base)
+  if message then return nil, message, "format" end
   local ok
   ok, message = value:attach(base)
   if not ok then return nil, format("%s: %s", name, message), "format" end

@@ -78,7 +78,7 @@ local function prepare(grid)
   os.remove(folder .. "/results.json")
   folder_of.must(file.write(folder .. "/study.lua", grid.study.text))
   folder_of.must(file.write(folder .. "/recipe.lua", base.text))
-  for _, one in ipairs(base.includes or {}) do
+  for _, one in ipairs(grid.study.includes or base.includes) do
     local path = folder .. "/includes/" .. one.name
     folder_of.must(file.make_folder((file.split(path))))
     folder_of.must(file.write(path, one.text))
