@@ -188,7 +188,8 @@ end
 local function rows_table(run, name, rows_of)
   local kinds, names, rows = {}, {}, {}
   for _, row in ipairs(rows_of) do
-    for key, value in pairs(type(row) == "table" and row or {}) do
+    if type(row) ~= "table" then return nil end
+    for key, value in pairs(row) do
       local kind = type(value) == "table" and (read.interval(value) and 2 or 3) or 1
       if type(key) ~= "string" or kind == 3 or kinds[key] and kinds[key] ~= kind then return nil end
       if not kinds[key] then names[#names + 1] = key end
