@@ -102,13 +102,17 @@ const nn_module_class nn_modules_block[] = {
     .doc = "Its children one after the other. Sequential{ a, b, {\"name\", c} }; unnamed ones are 0, 1, ...",
     .example = "model = nn.Sequential { nn.Flatten(), { \"fc\", nn.Linear(784, 10) } }\n"
                "model(nn.ones { 8, 28, 28, 1 }).shape  --> { 8, 10 }\n"
-               "model:parameters(\"fc\")[1].shape        --> { 10, 784 }",
+               "model:parameters(\"fc\")[1].shape        --> { 10, 784 }\n"
+               "nn.Sequential { nn.Linear(4, 3), nn.Linear(2, 1) }(nn.ones { 1, 4 })\n"
+               "--> error: 1: linear: weight expects 3 inputs, got 2 (x [1x3], weight [1x2], bias [1])",
     .forward = sequential_forward, .trace = sequential_trace },
   { .name = "Residual", .signature = "{activation:relu|none=relu}", .container = true, .op = "relu",
     .doc = "activation(body(x) + downsample(x)): the body is its children in order, downsample the shortcut (x itself "
            "when absent).",
     .example = "block = nn.Residual { nn.Conv2d(16, 16, { padding = 1 }), nn.BatchNorm2d(16) }\n"
-               "block(nn.ones { 8, 28, 28, 16 }).shape  --> { 8, 28, 28, 16 }",
+               "block(nn.ones { 8, 28, 28, 16 }).shape  --> { 8, 28, 28, 16 }\n"
+               "nn.Residual { nn.Conv2d(16, 32, { padding = 1 }) }(nn.ones { 8, 28, 28, 16 })\n"
+               "--> error: add: shapes do not broadcast: sizes 32 and 16 at axis -1 (a [8x28x28x32], b [8x28x28x16])",
     .forward = residual_forward, .trace = residual_trace },
   { .name = "ZeroPadShortcut", .signature = "in_channels:integer >=1 out_channels:integer >=1 {stride:integer=2 >=1}",
     .doc = "Shortcut without weights: every stride-th pixel, zeros for the added channels.",

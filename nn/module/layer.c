@@ -217,7 +217,9 @@ const nn_module_class nn_modules_layer[] = {
     .signature = "in_features:integer >=1 out_features:integer >=1 "
                  "{bias:boolean=true, init:default|kaiming_fan_in=default}",
     .doc = "x weight' + bias over the last axis: [... x in] to [... x out]; weight out x in.",
-    .example = "nn.Linear(512, 10)(nn.ones { 8, 512 }).shape  --> { 8, 10 }",
+    .example = "nn.Linear(512, 10)(nn.ones { 8, 512 }).shape  --> { 8, 10 }\n"
+               "nn.Linear(512, 10)(nn.ones { 8, 256 })\n"
+               "--> error: linear: weight expects 256 inputs, got 512 (x [8x256], weight [10x512], bias [10])",
     .op = "linear", .build = linear_build, .initialise = linear_initialise, .forward = weighted_forward,
     .trace = linear_trace },
   { .name = "BatchNorm2d", .signature = "channels:integer >=1 {eps:number=1e-5 >0, momentum:number=0.1 >=0 <=1}",
@@ -225,7 +227,9 @@ const nn_module_class nn_modules_layer[] = {
            "statistics in training, running ones in evaluation.",
     .example = "layer = nn.BatchNorm2d(16)\n"
                "layer(nn.ones { 8, 28, 28, 16 }).shape  --> { 8, 28, 28, 16 }\n"
-               "layer:count()                           --> 32",
+               "layer:count()                           --> 32\n"
+               "nn.BatchNorm2d(16)(nn.ones { 8, 28, 28, 3 })\n"
+               "--> error: batch_norm: weight expects 3 channels, got 16 ...",
     .op = "batch_norm", .build = batch_norm_build, .initialise = batch_norm_initialise,
     .forward = batch_norm_forward, .trace = batch_norm_trace },
   { .name = "ReLU", .signature = "", .doc = "max(x, 0)",
@@ -272,7 +276,9 @@ const nn_module_class nn_modules_layer[] = {
   { .name = "Normalize", .signature = "mean:numbers deviation:numbers",
     .doc = "(x - mean) / deviation for each channel; a model's first layer, so that pixels stay in [0, 1] outside.",
     .example = "layer = nn.Normalize({ 0.5 }, { 0.25 })\n"
-               "layer(nn.tensor { { 0.5 }, { 1 } }):reshape({ 2 }):tolist()  --> { 0.0, 2.0 }",
+               "layer(nn.tensor { { 0.5 }, { 1 } }):reshape({ 2 }):tolist()  --> { 0.0, 2.0 }\n"
+               "nn.Normalize({ 0.5 }, { 0.25 })(nn.ones { 8, 28, 28, 3 })\n"
+               "--> error: Normalize: expects 1 channels on the last axis, got x [8x28x28x3]",
     .build = normalize_build, .forward = normalize_forward, .trace = normalize_trace },
   { 0 },
 };

@@ -17,7 +17,9 @@ const nn_op nn_ops_dropout[] = {
            "drop the same elements of a tensor of this size.",
     .returns = "float, x's shape",
     .example = "nn.ones({ 8 }):dropout { p = 0.5, seed = 1 }:tolist()\n"
-               "--> { 2.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0 }",
+               "--> { 2.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0 }\n"
+               "nn.ones({ 4 }):dropout { p = 1 }\n"
+               "--> error: dropout: p must be at least 0 and below 1, got 1",
     .shape = nni_shape_same, .forward = dropout_forward, .backward = dropout_backward,
     .check = "x=2x3x5; x=4x7 p=0.2 seed=3 stream=9" },
   { 0 },

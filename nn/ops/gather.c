@@ -90,7 +90,9 @@ const nn_op nn_ops_gather[] = {
                "logits:gather(2, target)\n"
                "--> float [2x1]  min 4  mean 6.5  max 9\n"
                "-->           9\n"
-               "-->           4",
+               "-->           4\n"
+               "nn.ones({ 2, 3 }):gather(2, nn.tensor({ 2, 1 }, { type = \"index\" }))\n"
+               "--> error: gather: index expects as many axes as x, 2, got 1 (x [2x3], index [2])",
     .shape = gather_shape, .forward = gather_forward, .backward = gather_backward, .saves = NN_SAVE_X1,
     .check = "x=2x3x4 axis=2 index=2x5x4 below 3; x=4x3 axis=1 index=2x2 below 4; x=3x5 axis=2 index=3x1 below 5" },
   { .name = "index_select", .signature = "x:any axis:axis index:index",
@@ -102,7 +104,9 @@ const nn_op nn_ops_gather[] = {
                "--> float [3x2]  min 1  mean 4.167  max 6\n"
                "-->           5         6\n"
                "-->           1         2\n"
-               "-->           5         6",
+               "-->           5         6\n"
+               "nn.ones({ 3, 2 }):index_select(1, nn.tensor({ 4 }, { type = \"index\" }))\n"
+               "--> error: index_select: index expects places 1..3, got 4 at position 1",
     .shape = select_shape, .forward = select_forward, .backward = select_backward, .saves = NN_SAVE_X1,
     .check = "x=4x3 axis=1 index=6 below 4; x=2x3x4 axis=2 index=2 below 3; x=2x3x4 axis=3 index=5 below 4" },
   { .name = "one_hot", .signature = "index:index classes:integer >=1",
@@ -111,7 +115,9 @@ const nn_op nn_ops_gather[] = {
     .example = "nn.one_hot(nn.tensor({ 2, 1 }, { type = \"index\" }), 3)\n"
                "--> float [2x3]  min 0  mean 0.3333  max 1\n"
                "-->           0         1         0\n"
-               "-->           1         0         0",
+               "-->           1         0         0\n"
+               "nn.one_hot(nn.tensor({ 4 }, { type = \"index\" }), 3)\n"
+               "--> error: one_hot: index expects classes 1..3, got 4 at position 1",
     .shape = one_hot_shape, .forward = one_hot_forward,
     .check = "index=4 below 3 classes=3; index=2x3 below 5 classes=5" },
   { 0 },

@@ -171,7 +171,9 @@ const nn_op nn_ops_loss[] = {
     .example = "logits = nn.tensor { { 2, 0, 0 }, { 0, 0, 2 } }\n"
                "target = nn.tensor({ 1, 2 }, { type = \"index\" })\n"
                "nn.cross_entropy(logits, target):item()                            --> 1.2395\n"
-               "nn.cross_entropy(logits, target, { reduction = \"none\" }):tolist()  --> { 0.23954, 2.2395 }",
+               "nn.cross_entropy(logits, target, { reduction = \"none\" }):tolist()  --> { 0.23954, 2.2395 }\n"
+               "nn.cross_entropy(nn.ones { 1, 3 }, nn.tensor({ 4 }, { type = \"index\" }))\n"
+               "--> error: cross_entropy: target expects classes 1..3, got 4 at row 1",
     .shape = cross_entropy_shape, .forward = cross_entropy_forward, .backward = cross_entropy_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "logits=4x5 target=4 below 5; logits=3x20 target=3 below 20 smoothing=0.1 reduction=sum; "
@@ -182,7 +184,9 @@ const nn_op nn_ops_loss[] = {
     .returns = "float [], or [n] with reduction = \"none\"",
     .example = "a, b = nn.tensor { { 1, 2 }, { 3, 4 } }, nn.tensor { { 1, 0 }, { 0, 0 } }\n"
                "nn.squared_distance(a, b, { reduction = \"none\" }):tolist()  --> { 4.0, 25.0 }\n"
-               "nn.squared_distance(a, b):item()                            --> 14.5",
+               "nn.squared_distance(a, b):item()                            --> 14.5\n"
+               "nn.squared_distance(nn.ones { 2, 3 }, nn.ones { 2, 4 })\n"
+               "--> error: squared_distance: a and b expect the same shape (a [2x3], b [2x4])",
     .shape = distance_shape, .forward = distance_forward, .backward = distance_backward,
     .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "a=3x5 b=3x5; a=2x3x20 b=2x3x20 reduction=sum; a=3x4 b=3x4 reduction=none; "
@@ -206,7 +210,9 @@ const nn_op nn_ops_loss[] = {
            "multi_margin_loss." REDUCTION_DOC,
     .returns = "float [], or [n] with reduction = \"none\"",
     .example = "logits = nn.tensor { { 2, 0, 1.5 } }\n"
-               "nn.hinge(logits, nn.tensor({ 1 }, { type = \"index\" })):item()  --> 0.5",
+               "nn.hinge(logits, nn.tensor({ 1 }, { type = \"index\" })):item()  --> 0.5\n"
+               "nn.hinge(nn.ones { 3 }, nn.tensor({ 1 }, { type = \"index\" }))\n"
+               "--> error: hinge: logits expects two axes, rows and classes, got 1 (logits [3], target [1])",
     .shape = hinge_shape, .forward = hinge_forward, .backward = hinge_backward, .saves = NN_SAVE_X0 | NN_SAVE_X1,
     .check = "logits=4x5 in 0..0.8 target=4 below 5; logits=3x4 in -0.9..0 target=3 below 4 over=mean reduction=sum; "
              "logits=3x4 distinct target=3 below 4 margin=0.05 reduction=none" },

@@ -128,7 +128,9 @@ const nn_op nn_ops_norm[] = {
                "nn.batch_norm(x, nil, nil, mean, var)\n"
                "--> float [2x2]  min -1  mean 1  max 3\n"
                "-->          -1         1\n"
-               "-->           1         3",
+               "-->           1         3\n"
+               "nn.batch_norm(nn.ones { 4, 3 })\n"
+               "--> error: batch_norm: running_mean and running_var expected in evaluation, got none (x [4x3], ...)",
     .shape = batch_norm_shape,
     .forward = batch_norm_forward,
     .backward = batch_norm_backward,

@@ -93,7 +93,9 @@ const nn_op nn_ops_pool[] = {
     .example = "x = nn.tensor { { { { 1 }, { 2 } }, { { 3 }, { 4 } } } }\n"
                "x:max_pool2d(2):item()  --> 4.0\n"
                "nn.ones({ 8, 28, 28, 3 }):max_pool2d(3, { stride = 2, padding = 1 }).shape\n"
-               "--> { 8, 14, 14, 3 }",
+               "--> { 8, 14, 14, 3 }\n"
+               "nn.ones({ 1, 8, 8, 1 }):max_pool2d(2, { padding = 2 })\n"
+               "--> error: max_pool2d: padding must be at most half of size 2, got 2",
     .shape = window_shape,
     .forward = max_forward,
     .backward = max_backward,

@@ -219,7 +219,8 @@ const nn_op nn_ops_reduce[] = {
     .example = "x = nn.tensor { { 1, 2, 3 }, { 4, 5, 6 } }\n"
                "x:sum():item()                          --> 21.0\n"
                "x:sum(2):tolist()                       --> { 6.0, 15.0 }\n"
-               "x:sum({ 1, 2 }, { keep = true }).shape  --> { 1, 1 }",
+               "x:sum({ 1, 2 }, { keep = true }).shape  --> { 1, 1 }\n"
+               "nn.ones({ 2, 3 }):sum(3)  --> error: sum: axis 3 is not one of the tensor's 2 (x [2x3])",
     .shape = reduced_shape, .forward = sum_forward, .backward = sum_backward, .check = SHAPES },
   { .name = "mean", .signature = "x:tensor axis:axes? {keep:boolean=false}",
     .doc = "The mean of x over axes." AXES_DOC,

@@ -36,7 +36,9 @@ const nn_op nn_ops_resize[] = {
     .returns = "float [n x height x width x c]",
     .example = "nn.ones({ 8, 28, 28, 1 }):resize(32, 32).shape  --> { 8, 32, 32, 1 }\n"
                "nn.tensor({ { { { 0 }, { 1 } } } }):resize(1, 4):reshape({ 4 }):tolist()\n"
-               "--> { 0.0, 0.25, 0.75, 1.0 }",
+               "--> { 0.0, 0.25, 0.75, 1.0 }\n"
+               "nn.ones({ 28, 28, 1 }):resize(32, 32)\n"
+               "--> error: resize: x expects four axes, n x height x width x channels, got 3 (x [28x28x1])",
     .shape = resize_shape, .forward = resize_forward, .backward = resize_backward,
     .check = "x=2x3x4x2 height=5 width=7; x=1x5x6x1 height=2 width=3; x=1x3x3x2 height=5 width=5 align_corners=true; "
              "x=1x2x1x1 height=1 width=3" },

@@ -276,7 +276,9 @@ const nn_op nn_ops_shape[] = {
                "-->           1         4\n"
                "-->           2         5\n"
                "-->           3         6\n"
-               "nn.zeros({ 8, 3, 28, 28 }):transpose(2, 3):transpose(3, 4).shape  --> { 8, 28, 28, 3 }",
+               "nn.zeros({ 8, 3, 28, 28 }):transpose(2, 3):transpose(3, 4).shape  --> { 8, 28, 28, 3 }\n"
+               "nn.ones({ 2, 3 }):transpose(1, 3)\n"
+               "--> error: transpose: axis2 3 is not one of the tensor's 2 (x [2x3])",
     .view = transpose_view, .backward = transpose_backward,
     .check = "x=2x3x4 axis1=1 axis2=3; x=3x5 axis1=1 axis2=2; x=2x3x4 axis1=2 axis2=2" },
   { .name = "slice", .signature = "x:any axis:axis from:position to:integer {step:integer=1 >=1}",
@@ -285,7 +287,9 @@ const nn_op nn_ops_shape[] = {
     .returns = "x's type, x's shape, but along the axis",
     .example = "x = nn.tensor { 10, 20, 30, 40, 50 }\n"
                "x:slice(1, 2, 4):tolist()                 --> { 20.0, 30.0, 40.0 }\n"
-               "x:slice(1, 1, -1, { step = 2 }):tolist()  --> { 10.0, 30.0, 50.0 }",
+               "x:slice(1, 1, -1, { step = 2 }):tolist()  --> { 10.0, 30.0, 50.0 }\n"
+               "nn.tensor({ 10, 20 }):slice(1, 2, 4)\n"
+               "--> error: slice: axis 1 has places 1..2, got 2..4 (x [2])",
     .view = slice_view, .backward = slice_backward,
     .check = "x=2x5x3 axis=2 from=2 to=4; x=2x5x3 axis=2 from=1 to=-1 step=2; x=4 axis=1 from=4 to=4" },
   { .name = "expand", .signature = "x:any shape:sizes",
@@ -294,7 +298,9 @@ const nn_op nn_ops_shape[] = {
     .example = "nn.tensor({ { 1 }, { 2 } }):expand({ 2, 3 })\n"
                "--> float [2x3]\n"
                "-->           1         1         1\n"
-               "-->           2         2         2",
+               "-->           2         2         2\n"
+               "nn.ones({ 2, 1 }):expand({ 3, 4 })\n"
+               "--> error: expand: axis 1 has size 2 and cannot become 3 (x [2x1])",
     .view = expand_view, .backward = expand_backward, .check = "x=3x1 shape=2,3,4; x=1x4 shape=3,4" },
   { .name = "pad", .signature = "x:tensor pairs:sizes {value:number=0}",
     .doc = "x with `value` around it; pairs holds the sizes before and after for each axis, from the first axis on.",
@@ -323,7 +329,9 @@ const nn_op nn_ops_shape[] = {
                "--> float [2x2]  min 1  mean 2.5  max 4\n"
                "-->           1         2\n"
                "-->           3         4\n"
-               "nn.cat({ a, b }, 2):tolist()[1]  --> { 1.0, 2.0, 3.0, 4.0 }",
+               "nn.cat({ a, b }, 2):tolist()[1]  --> { 1.0, 2.0, 3.0, 4.0 }\n"
+               "nn.cat({ nn.ones { 2, 3 }, nn.ones { 2, 4 } }, 1)\n"
+               "--> error: cat: tensors must agree but for axis 1; number 2 does not (xs [2x3], xs [2x4])",
     .shape = cat_shape, .forward = cat_forward, .backward = cat_backward,
     .check = "xs=2x3+2x1 axis=2; xs=1x2x3+4x2x3+2x2x3 axis=1; xs=3+2 axis=1" },
   { 0 },
