@@ -92,7 +92,6 @@ local function about(span)
 end
 
 local function say_cost(rows, notes)
-  say("")
   local threads = nn.threads()
   say(format("cost, measured on this machine now with %d thread%s", threads, threads == 1 and "" or "s"))
   for i, row in ipairs(rows) do rows[i] = { "  " .. row[1], row[2] } end
@@ -121,8 +120,8 @@ end
 
 local function one_cost(job, options)
   local cost, message = measure(job, 2, job.label)
+  say("")
   if not cost then
-    say("")
     say(text.wrap("cost: cannot be measured: " .. message, print_of.width(), "  "))
     return
   end
@@ -140,22 +139,51 @@ local function one_cost(job, options)
   say_cost(rows, notes)
 end
 
--- Jobs that cost the same: the same plan but for seeds and epochs.
-local function kinds_of(jobs, seed)
-  local kinds, by_text = {}, {}
-  for _, job in ipairs(jobs) do
-    local base = {}
-    for key, value in pairs(job.values) do base[key] = key == seed and 0 or value end
-    local key = plan.text(base)
-    local kind = by_text[key]
-    if not kind then
-      kind = { job = job, label = job.label, missing = 0, count = 0 }
-      by_text[key], kinds[#kinds + 1] = kind, kind
+-- Jobs that cost the same, for they differ in their seeds only: { job, label, missing }. Those that miss none are left
+-- out.
+local function kinds_of(grid)
+  local expansion, kinds, by_text = grid.expansion, {}, {}
+  local axes = {}
+  for _, axis in ipairs(expansion.axes) do
+    if axis ~= expansion.seed then axes[#axes + 1] = axis end
+  end
+  for _, job in ipairs(grid.jobs) do
+    local values = {}
+    for key, value in pairs(job.values) do values[key] = key ~= expansion.seed and value or nil end
+    local key = plan.text(values)
+    if not job.results and not by_text[key] then
+      local label = study.label({ axes = axes, values = expansion.values }, job)
+      by_text[key] = { job = job, label = label ~= "" and label or grid.study.recipe.name, missing = 0 }
+      kinds[#kinds + 1] = by_text[key]
     end
-    kind.count = kind.count + 1
-    if not job.results then kind.missing = kind.missing + 1 end
+    if not job.results then by_text[key].missing = by_text[key].missing + 1 end
   end
   return kinds
+end
+
+local spans = { "value", "low", "high" }
+
+-- Gives each kind its `cost`: the first ones are measured, the others judged by these, so much for each pass over the
+-- data. Gives the most of what one process needs; or nil and what cannot be measured.
+local function measure_kinds(kinds)
+  local most = { memory = 0, disk = 0, disk_running = 0 }
+  local measured, weight = { value = 0, low = 0, high = 0, flops = 0 }, 0
+  for i, kind in ipairs(kinds) do
+    if i <= MEASURED then
+      local cost, message = measure(kind.job, 4 / math.min(#kinds, MEASURED), kind.label)
+      if not cost then return nil, format("%s: %s", kind.label, message) end
+      kind.cost, weight = cost, weight + kind.job.cost
+      for _, key in ipairs(spans) do measured[key] = measured[key] + cost.seconds[key] end
+      measured.flops = measured.flops + cost.flops
+      for key, value in pairs(most) do most[key] = math.max(value, cost[key]) end
+      most.stand_in = most.stand_in or cost.stand_in
+    else
+      local share = kind.job.cost / weight
+      kind.cost = { seconds = {}, flops = measured.flops * share }
+      for _, key in ipairs(spans) do kind.cost.seconds[key] = measured[key] * share end
+    end
+  end
+  return most
 end
 
 local function grid_cost(grid, options)
@@ -164,51 +192,34 @@ local function grid_cost(grid, options)
     job.results = folder_of.read(job.folder, job.hash)
     if not job.results then missing = missing + 1 end
   end
-  local kinds, todo = kinds_of(grid.jobs, grid.expansion.seed), {}
-  for _, kind in ipairs(kinds) do
-    if kind.missing > 0 then todo[#todo + 1] = kind end
-  end
-  local total, flops, memory, disk, running = { value = 0, low = 0, high = 0 }, 0, 0, 0, 0
-  local rows, notes, weight, measured = {}, {}, 0, nil
-  for i, kind in ipairs(todo) do
-    local cost, message
-    if i <= MEASURED then
-      cost, message = measure(kind.job, 4 / math.min(#todo, MEASURED), kind.label)
-      if not cost then
-        say("")
-        say(text.wrap(format("cost: cannot be measured: %s: %s", kind.label, message), print_of.width(), "  "))
-        return
-      end
-      measured, weight = measured or { value = 0, low = 0, high = 0, flops = 0 }, weight + kind.job.cost
-      for key in pairs(total) do measured[key] = measured[key] + cost.seconds[key] end
-      measured.flops = measured.flops + cost.flops
-      notes[1] = notes[1] or cost.stand_in
-      memory, disk = math.max(memory, cost.memory), cost.disk
-      running = math.max(running, cost.disk_running)
-    else
-      -- Judged by those that were measured: so much for each pass over the data.
-      local share = kind.job.cost / weight
-      cost = { seconds = {}, flops = measured.flops * share }
-      for key in pairs(total) do cost.seconds[key] = measured[key] * share end
-      notes.judged = format("%d kinds of runs were timed, the others are judged by these", MEASURED)
-    end
-    for key in pairs(total) do total[key] = total[key] + kind.missing * cost.seconds[key] end
-    flops = flops + kind.missing * cost.flops
-    rows[i] = { kind.label, kind.missing, cost.step and short(cost.step.value) or "", how_long(cost.seconds.value) }
-  end
-  notes[#notes + 1] = notes.judged
+  say("")
   if missing == 0 then
-    say("")
     say(format("all %d runs are there already", #grid.jobs))
     return
   end
-  local summary = {
+  local kinds = kinds_of(grid)
+  local most, message = measure_kinds(kinds)
+  if not most then
+    say(text.wrap("cost: cannot be measured: " .. message, print_of.width(), "  "))
+    return
+  end
+  local total, flops, rows = { value = 0, low = 0, high = 0 }, 0, {}
+  for i, kind in ipairs(kinds) do
+    local cost = kind.cost
+    for _, key in ipairs(spans) do total[key] = total[key] + kind.missing * cost.seconds[key] end
+    flops = flops + kind.missing * cost.flops
+    rows[i] = { kind.label, kind.missing, cost.step and short(cost.step.value) or "", how_long(cost.seconds.value) }
+  end
+  local notes = { most.stand_in }
+  if #kinds > MEASURED then
+    notes[#notes + 1] = format("%d kinds of runs were timed, the others are judged by these", MEASURED)
+  end
+  say_cost({
     { "time", format("%s for the %d runs that are missing, one after the other", about(total), missing) },
     { "compute", text.flops(flops) },
-    { "memory", text.bytes(memory) .. " of tensors at the most, for each process" },
-    disk_row(missing * disk, missing * disk + running - disk, options.out),
-  }
-  say_cost(summary, notes)
+    { "memory", text.bytes(most.memory) .. " of tensors at the most, for each process" },
+    disk_row(missing * most.disk, (missing - 1) * most.disk + most.disk_running, options.out),
+  }, notes)
   if #rows > 1 then
     say("")
     say(text.table({ { title = "runs", wrap = true }, "missing", "a step", "a run" }, rows,
