@@ -200,36 +200,24 @@ end
 
 local FAR <const> = 10 -- lengths of an axis from its beginning that a value may be placed at
 
--- The places of everything when the panel is so high: that decides how many ticks there are, and so how much room their
--- texts take.
-local function measure_for(sheet, about, guess)
-  local m = sheet.terminal and 0 or sheet:gap(8)
-  local width = sheet.width - 2 * m
-  local place = { m = m, top = m, foot = {} }
-
+-- Above the panel: the title, and a legend where the names have no room beside the lines' ends.
+local function measure_head(sheet, about, place)
+  local width = sheet.width - 2 * place.margin
   place.title, place.title_size = sheet:fit(about.title, width, { size = 1.2, lines = 4, least = 0.9 })
   place.title_top = place.top
   place.top = place.top + #place.title * sheet:line(place.title_size)
   if #place.title > 0 then place.top = place.top + sheet:gap(4) end
 
-  -- Labels beside the lines' ends, where they have room; else a legend.
-  local ends = about.ends
-  if ends then
-    local height, widest = 0, 0
-    place.ends = {}
-    for i, label in ipairs(ends) do
+  if about.ends then
+    local height, ends = 0, { width = 0 }
+    for i, label in ipairs(about.ends) do
       local lines, size, whole = sheet:fit(label.name, (sheet.terminal and 0.25 or 0.27) * sheet.width,
         { lines = 2, least = 0.85 })
-      place.ends[i] = { lines = lines, size = size, height = #lines * sheet:line(size) }
-      for _, line in ipairs(lines) do widest = max(widest, sheet:extent(line, size)) end
-      height = height + place.ends[i].height
-      if not whole then height = math.huge end
+      ends[i] = { lines = lines, size = size, height = #lines * sheet:line(size) }
+      for _, line in ipairs(lines) do ends.width = max(ends.width, sheet:extent(line, size)) end
+      height = whole and height + ends[i].height or math.huge
     end
-    if height > 0.6 * sheet.height then
-      place.ends = nil
-    else
-      place.ends.width = widest
-    end
+    if height <= 0.6 * sheet.height then place.ends = ends end
   end
   local entries = {}
   for _, entry in ipairs(about.legend) do
@@ -238,112 +226,133 @@ local function measure_for(sheet, about, guess)
   place.legend = legend_rows(sheet, entries, width)
   place.legend_top = place.top
   if #place.legend > 0 then place.top = place.top + place.legend.height + sheet:gap(3) end
+end
 
-  -- From below: the note, the axis' label, its ticks.
-  local bottom = sheet.height - m
+-- At the sheet's foot: the note, and what the chart says of itself.
+local function measure_foot(sheet, about, place)
+  place.foot = {}
   for _, words in ipairs { about.note, concat(about.remarks, "; ") } do
-    local lines, size = sheet:fit(words, width, { size = 0.85, lines = 3, least = 0.75 })
+    local lines, size = sheet:fit(words, sheet.width - 2 * place.margin, { size = 0.85, lines = 3, least = 0.75 })
     if #lines > 0 then place.foot[#place.foot + 1] = { lines = lines, size = size } end
   end
   for i = #place.foot, 1, -1 do
     local foot = place.foot[i]
-    bottom = bottom - #foot.lines * sheet:line(foot.size)
-    foot.top = bottom
+    place.bottom = place.bottom - #foot.lines * sheet:line(foot.size)
+    foot.top = place.bottom
   end
-  if #place.foot > 0 then bottom = bottom - sheet:gap(4) end
+  if #place.foot > 0 then place.bottom = place.bottom - sheet:gap(4) end
+end
 
-  local x, y = about.x, about.y
-  -- The left: the label reads upwards, on a terminal it stands above the axis.
-  local left, right = m, sheet.width - m
-  place.y_label, place.y_label_size = {}, 1
+-- Names of categories at the left of a panel of a height: smaller, and not all of them, where they are many.
+local function names_beside(sheet, place, names, height)
+  local slot = height / #names
+  local most = max(1, min(3, floor(slot / sheet:line(0.75))))
+  local size = sheet.terminal and 1 or max(0.7, min(1, slot / sheet:line(1)))
+  local every = max(1, math.ceil(sheet:line(size) / slot - 1e-9))
+  for i = 1, #names, every do
+    local lines = sheet:fit(names[i], 0.28 * sheet.width, { lines = most, size = size, least = max(0.7, 0.8 * size) })
+    place.y_ticks[#place.y_ticks + 1] = { at = i, lines = lines }
+  end
+  place.y_size = size
+end
+
+-- At the left: the y axis' label, which reads upwards (on a terminal it stands above the axis), and what is at its
+-- ticks.
+local function measure_left(sheet, about, place, height)
+  local y = about.y
+  place.y_label, place.y_label_size, place.y_ticks, place.y_size = {}, 1, {}, 1
   if y.label and sheet.terminal then
-    place.y_label = sheet:fit(y.label, width, { lines = 1 })
-    place.y_label_top = place.top
+    place.y_label, place.y_label_top = sheet:fit(y.label, sheet.width), place.top
     place.top = place.top + #place.y_label
   elseif y.label then
-    place.y_label, place.y_label_size = sheet:fit(y.label, max(guess, 4 * sheet.font), { lines = 3, least = 0.8 })
-    place.y_label_left = left
-    left = left + #place.y_label * sheet:line(place.y_label_size) + sheet:gap(2)
+    place.y_label, place.y_label_size = sheet:fit(y.label, max(height, 4 * sheet.font), { lines = 3, least = 0.8 })
+    place.y_label_left = place.left
+    place.left = place.left + #place.y_label * sheet:line(place.y_label_size) + sheet:gap(2)
   end
-  place.y_ticks, place.y_size = {}, 1
+  if y.hidden then return end
+  if y.names then
+    names_beside(sheet, place, y.names, height)
+  else
+    for i, tick in ipairs(numeric_ticks(sheet, y, height, false)) do
+      place.y_ticks[i] = { at = tick.at, lines = { tick.text } }
+    end
+  end
   local widest = 0
-  if not y.hidden then
-    if y.names then
-      local slot = guess / #y.names
-      local most = max(1, min(3, floor(slot / sheet:line(0.75))))
-      local size = sheet.terminal and 1 or max(0.7, min(1, slot / sheet:line(1)))
-      place.y_every = max(1, math.ceil(sheet:line(size) / slot - 1e-9))
-      place.y_size = size
-      for i, name in ipairs(y.names) do
-        local lines = (i - 1) % place.y_every == 0 and sheet:fit(name, 0.28 * sheet.width,
-          { lines = most, size = size, least = max(0.7, 0.8 * size) }) or {}
-        place.y_ticks[i] = { at = i, lines = lines }
-        for _, line in ipairs(lines) do widest = max(widest, sheet:extent(line, size)) end
-      end
-    else
-      place.y_ticks = numeric_ticks(sheet, y, guess, false)
-      for _, tick in ipairs(place.y_ticks) do widest = max(widest, sheet:extent(tick.text)) end
-    end
-    left = left + widest + (sheet.terminal and 1 or sheet:gap(7))
+  for _, tick in ipairs(place.y_ticks) do
+    for _, line in ipairs(tick.lines) do widest = max(widest, sheet:extent(line, place.y_size)) end
   end
+  place.left = place.left + widest + (sheet.terminal and 1 or sheet:gap(7))
+end
 
-  -- The right: a colour bar, labels beside line ends, half of the last tick's text.
-  if about.bar then
-    local bar = about.bar
-    place.bar_ticks = numeric_ticks(sheet, bar, guess, false)
-    if #place.bar_ticks < 2 then
-      place.bar_ticks = { { at = bar.low, text = ticks.number(bar.low, 3) },
-                          { at = bar.high, text = ticks.number(bar.high, 3) } }
-    end
-    local wide = 0
-    for _, tick in ipairs(place.bar_ticks) do wide = max(wide, sheet:extent(tick.text)) end
-    place.bar_label, place.bar_label_size = {}, 1
-    if bar.label then
-      place.bar_label, place.bar_label_size = sheet:fit(bar.label, max(guess, 4 * sheet.font),
-        { lines = 2, least = 0.8 })
-    end
-    right = right - #place.bar_label * sheet:line(place.bar_label_size)
-    place.bar_label_left = right
-    right = right - (#place.bar_label > 0 and sheet:gap(4) or 0) - wide
-    place.bar_text = right
-    right = right - sheet:gap(5)
-    place.bar_right = right
-    right = right - sheet:gap(13)
-    place.bar_left = right
-    right = right - sheet:gap(10)
-  elseif place.ends then
-    right = right - place.ends.width - (sheet.terminal and 2 or sheet:gap(10))
-    place.ends.x = right + (sheet.terminal and 2 or sheet:gap(10))
+-- At the right: a colour bar with its ticks and label.
+local function measure_bar(sheet, bar, place, height)
+  local list = numeric_ticks(sheet, bar, height, false)
+  if #list < 2 then
+    list = { { at = bar.low, text = ticks.number(bar.low, 3) }, { at = bar.high, text = ticks.number(bar.high, 3) } }
   end
-  place.x_ticks = {}
-  if not x.hidden then
-    if x.names then
-      if sheet.terminal then right = right - 1 end
-      place.x_texts = category_texts(sheet, x.names, (right - left) / (x.high - x.low), 0.35 * sheet.height)
-      bottom = bottom - place.x_texts.height
-    else
-      local list = numeric_ticks(sheet, x, right - left, true)
-      local last = list[#list]
+  local widest = 0
+  for _, tick in ipairs(list) do widest = max(widest, sheet:extent(tick.text)) end
+  place.bar_ticks, place.bar_label, place.bar_label_size = list, {}, 1
+  if bar.label then
+    place.bar_label, place.bar_label_size = sheet:fit(bar.label, max(height, 4 * sheet.font),
+      { lines = 2, least = 0.8 })
+  end
+  place.bar_label_left = place.right - #place.bar_label * sheet:line(place.bar_label_size)
+  place.bar_text = place.bar_label_left - (#place.bar_label > 0 and sheet:gap(4) or 0) - widest
+  place.bar_right = place.bar_text - sheet:gap(5)
+  place.bar_left = place.bar_right - sheet:gap(13)
+  place.right = place.bar_left - sheet:gap(10)
+end
+
+-- Below the panel: what is at the x axis' ticks, and its label.
+local function measure_below(sheet, about, place)
+  local x = about.x
+  place.x_ticks, place.x_label, place.x_label_size = {}, {}, 1
+  if x.names and not x.hidden then
+    if sheet.terminal then place.right = place.right - 1 end
+    place.x_texts = category_texts(sheet, x.names, (place.right - place.left) / (x.high - x.low), 0.35 * sheet.height)
+    place.bottom = place.bottom - place.x_texts.height
+  elseif not x.hidden then
+    local list = numeric_ticks(sheet, x, place.right - place.left, true)
+    if #list > 0 then
       -- Room for the half of the last tick's text that stands out.
-      if last then
-        local out = M.share(x, last.at) * (right - left) + left + sheet:extent(last.text) / 2 - (sheet.width - m)
-        if out > 0 then right = right - out end
-      end
-      place.x_ticks = numeric_ticks(sheet, x, right - left, true)
-      bottom = bottom - sheet:line()
+      local last = list[#list]
+      local ends = place.left + M.share(x, last.at) * (place.right - place.left) + sheet:extent(last.text) / 2
+      place.right = place.right - max(0, ends - (sheet.width - place.margin))
     end
+    place.x_ticks = numeric_ticks(sheet, x, place.right - place.left, true)
+    place.bottom = place.bottom - sheet:line()
   end
-  place.x_label, place.x_label_size = {}, 1
   if x.label then
-    place.x_label, place.x_label_size = sheet:fit(x.label, right - left, { lines = 3, least = 0.8 })
-    bottom = bottom - #place.x_label * sheet:line(place.x_label_size) - sheet:gap(2)
+    place.x_label, place.x_label_size = sheet:fit(x.label, place.right - place.left, { lines = 3, least = 0.8 })
+    place.bottom = place.bottom - #place.x_label * sheet:line(place.x_label_size) - sheet:gap(2)
   end
-  if not x.hidden then bottom = bottom - (sheet.terminal and 1 or sheet:gap(6)) end
-  place.top = place.top + (sheet.terminal and 0 or sheet:gap(5))
+  if not x.hidden then place.bottom = place.bottom - (sheet.terminal and 1 or sheet:gap(6)) end
+end
+
+-- The places of everything when the panel is so high: that decides how many ticks there are, and so how much room their
+-- texts take.
+local function measure_for(sheet, about, height)
+  local margin = sheet.terminal and 0 or sheet:gap(8)
+  local place = { margin = margin, top = margin, bottom = sheet.height - margin, left = margin,
+                  right = sheet.width - margin }
+  measure_head(sheet, about, place)
+  measure_foot(sheet, about, place)
+  measure_left(sheet, about, place, height)
+  if about.bar then
+    measure_bar(sheet, about.bar, place, height)
+  elseif place.ends then
+    local apart = sheet.terminal and 2 or sheet:gap(10)
+    place.ends.x = place.right - place.ends.width
+    place.right = place.ends.x - apart
+  end
+  measure_below(sheet, about, place)
   if sheet.terminal then
-    left, right, bottom, place.top = math.ceil(left), floor(right) - 1, floor(bottom), math.ceil(place.top)
+    place.left, place.right = math.ceil(place.left), floor(place.right) - 1
+    place.top, place.bottom = math.ceil(place.top), floor(place.bottom)
+  else
+    place.top = place.top + sheet:gap(5)
   end
-  place.left, place.right, place.bottom = left, right, bottom
   return place
 end
 
@@ -371,74 +380,33 @@ local function make_equal(place, x, y)
   end
 end
 
----@class Panel
----@field left number
----@field right number
----@field top number
----@field bottom number
----@field across fun(x: number): number  # where on the sheet a value of x is
----@field down fun(y: number): number
----@field shows fun(y: number): boolean  # is it within the axis?
+-- ---- what is drawn ----
 
---- Places everything around the data, and says where the data go. Nil and a message when there is no room for them.
----@param sheet Sheet
----@param about About
----@return Panel? panel, string? message, string? code
-function M.draw(sheet, about)
-  local x, y = about.x, about.y
-  local place = measure(sheet, about)
-  if about.equal then
-    make_equal(place, x, y)
-    place = measure(sheet, about)
-    make_equal(place, x, y)
-  end
-  -- Many lines of title, legend and labels make the sheet higher, where its height was not given, not the data flatter.
-  local wish = sheet.terminal and (about.lines or 6) or (about.panel or 0.42) * sheet.width
-  local short = sheet.grows and wish - (place.bottom - place.top) or 0
-  local exact = about.panel
-  if sheet.terminal then exact = about.lines end
-  if short > 0 or exact and short < 0 then
-    sheet.height = math.ceil(sheet.height + short)
-    place = measure(sheet, about)
-  end
-  local least = sheet.terminal and 3 or 2 * sheet.font
-  if place.right - place.left < least or place.bottom - place.top < least then
-    return nil, format("no room for the data between the labels on a picture of %g x %g", sheet.width, sheet.height),
-      "argument"
-  end
-  local panel = { left = place.left, right = place.right, top = place.top, bottom = place.bottom, ends = place.ends }
-  -- What the axis does not reach is somewhere outside, not anywhere.
-  local function place_on(axis, value) return max(-FAR, min(FAR, M.share(axis, value))) end
-  function panel.across(value) return place.left + place_on(x, value) * (place.right - place.left) end
-  function panel.down(value)
-    local share = place_on(y, value)
-    if y.down then share = 1 - share end
-    return place.bottom - share * (place.bottom - place.top)
-  end
-  function panel.shows(value) return value >= y.low and value <= y.high end
-
-  sheet:lines(place.m, place.title_top, place.title, { size = place.title_size })
+local function draw_head(sheet, place)
+  sheet:lines(place.margin, place.title_top, place.title, { size = place.title_size })
   local row_top = place.legend_top
   for _, row in ipairs(place.legend) do
     local middle = row_top + row.height / 2
     for _, placed in ipairs(row) do
-      draw_sample(sheet, placed, place.m + placed.x, middle)
-      sheet:lines(place.m + placed.x + placed.sample, middle - #placed.lines * sheet:line(placed.size) / 2,
+      draw_sample(sheet, placed, place.margin + placed.x, middle)
+      sheet:lines(place.margin + placed.x + placed.sample, middle - #placed.lines * sheet:line(placed.size) / 2,
         placed.lines, { size = placed.size })
     end
     row_top = row_top + row.height
   end
   for _, foot in ipairs(place.foot) do
-    sheet:lines(place.m, foot.top, foot.lines, { size = foot.size, colour = colours.grey })
+    sheet:lines(place.margin, foot.top, foot.lines, { size = foot.size, colour = colours.grey })
   end
+end
 
-  -- the axes
+-- What gnuplot is told of the panel and its axes; texts are ours.
+local function set_axes(sheet, about, place)
   sheet:add("set lmargin at screen %.6f", sheet:across(place.left))
   sheet:add("set rmargin at screen %.6f", sheet:across(place.right))
   sheet:add("set tmargin at screen %.6f", sheet:up(place.top))
   sheet:add("set bmargin at screen %.6f", sheet:up(place.bottom))
   sheet:add("set key off")
-  local border = about.framed and 0 or (x.hidden and 0 or 1) + (y.hidden and 0 or 2)
+  local border = about.framed and 0 or (about.x.hidden and 0 or 1) + (about.y.hidden and 0 or 2)
   if border == 0 then sheet:add "unset border"
   else sheet:add("set border %d%s linewidth 1", border, sheet.terminal and "" or " linecolor rgb '#888888'") end
   for _, letter in ipairs { "x", "y" } do
@@ -461,7 +429,9 @@ function M.draw(sheet, about)
       end
     end
   end
+end
 
+local function draw_below(sheet, x, place, panel)
   local tick_top = place.bottom + (sheet.terminal and 1 or sheet:gap(6))
   local below = tick_top
   if place.x_texts then
@@ -486,56 +456,117 @@ function M.draw(sheet, about)
   end
   sheet:lines((place.left + place.right) / 2, below + sheet:gap(2), place.x_label,
     { size = place.x_label_size, align = "centre" })
+end
+
+-- Lines that read upwards, in the middle of the panel's height.
+local function turned_lines(sheet, left, place, lines, size)
+  for i, line in ipairs(lines) do
+    sheet:text(left + (i - 0.5) * sheet:line(size), (place.top + place.bottom) / 2, line,
+      { size = size, align = "centre", turned = true })
+  end
+end
+
+local function draw_left(sheet, place, panel)
   for _, tick in ipairs(place.y_ticks) do
     local middle = panel.down(tick.at)
-    local lines = tick.lines or { tick.text }
-    sheet:lines(place.left - (sheet.terminal and 1 or sheet:gap(7)), middle - #lines * sheet:line(place.y_size) / 2,
-      lines, { align = "right", size = place.y_size })
+    local high = #tick.lines * sheet:line(place.y_size)
+    sheet:lines(place.left - (sheet.terminal and 1 or sheet:gap(7)), middle - high / 2, tick.lines,
+      { align = "right", size = place.y_size })
   end
-  local centre = (place.top + place.bottom) / 2
   if sheet.terminal then
     sheet:lines(0, place.y_label_top or 0, place.y_label)
   else
-    for i, line in ipairs(place.y_label) do
-      sheet:text(place.y_label_left + (i - 0.5) * sheet:line(place.y_label_size), centre, line,
-        { size = place.y_label_size, align = "centre", turned = true })
+    turned_lines(sheet, place.y_label_left, place, place.y_label, place.y_label_size)
+  end
+end
+
+-- The names beside the lines' ends, with a thin line where one had to move.
+local function draw_ends(sheet, ends, place, panel)
+  local middles, heights = {}, {}
+  for i, label in ipairs(ends) do
+    middles[i] = max(place.top, min(place.bottom, panel.down(label.y)))
+    heights[i] = place.ends[i].height
+  end
+  local low = sheet.terminal and place.bottom + 1 or place.bottom + sheet:line() / 2
+  local placed = spread(middles, heights, place.top - sheet:line() / 2, low)
+  for i, label in ipairs(ends) do
+    local entry = place.ends[i]
+    sheet:lines(place.ends.x, placed[i] - entry.height / 2, entry.lines,
+      { size = entry.size, colour = sheet.terminal and label.style.colour or colours.dark(label.style.colour) })
+    if not sheet.terminal and math.abs(placed[i] - middles[i]) > 0.5 * sheet.font then
+      sheet:stroke(place.right + sheet:gap(3), middles[i], place.ends.x - sheet:gap(2), placed[i],
+        { colour = label.style.colour, width = 0.7 })
     end
   end
-  if place.ends then
-    local middles, heights = {}, {}
-    for i, label in ipairs(about.ends) do
-      middles[i] = max(place.top, min(place.bottom, panel.down(label.y)))
-      heights[i] = place.ends[i].height
-    end
-    local low = sheet.terminal and place.bottom + 1 or place.bottom + sheet:line() / 2
-    local placed = spread(middles, heights, place.top - sheet:line() / 2, low)
-    for i, label in ipairs(about.ends) do
-      local entry = place.ends[i]
-      sheet:lines(place.ends.x, placed[i] - entry.height / 2, entry.lines,
-        { size = entry.size, colour = sheet.terminal and label.style.colour or colours.dark(label.style.colour) })
-      if not sheet.terminal and math.abs(placed[i] - middles[i]) > 0.5 * sheet.font then
-        sheet:stroke(place.right + sheet:gap(3), middles[i], place.ends.x - sheet:gap(2), placed[i],
-          { colour = label.style.colour, width = 0.7 })
-      end
-    end
+end
+
+local function draw_bar(sheet, bar, place)
+  local steps = 64
+  for i = 1, steps do
+    -- Each piece reaches to the top, so that no seam shows between two.
+    sheet:box(place.bar_left, place.top, place.bar_right, place.bottom - (i - 1) / steps * (place.bottom - place.top),
+      { colour = colours.map(bar.map, (i - 0.5) / steps) })
   end
-  if about.bar then
-    local bar, steps = about.bar, 64
-    for i = 1, steps do
-      -- Each piece reaches to the top, so that no seam shows between two.
-      sheet:box(place.bar_left, place.top, place.bar_right, place.bottom - (i - 1) / steps * (place.bottom - place.top),
-        { colour = colours.map(bar.map, (i - 0.5) / steps) })
-    end
-    for _, tick in ipairs(place.bar_ticks) do
-      local middle = place.bottom - M.share(bar, tick.at) * (place.bottom - place.top)
-      sheet:stroke(place.bar_right, middle, place.bar_right + sheet:gap(3), middle, { colour = colours.grey })
-      sheet:text(place.bar_text, middle, tick.text)
-    end
-    for i, line in ipairs(place.bar_label) do
-      sheet:text(place.bar_label_left + (i - 0.5) * sheet:line(place.bar_label_size), centre, line,
-        { size = place.bar_label_size, align = "centre", turned = true })
-    end
+  for _, tick in ipairs(place.bar_ticks) do
+    local middle = place.bottom - M.share(bar, tick.at) * (place.bottom - place.top)
+    sheet:stroke(place.bar_right, middle, place.bar_right + sheet:gap(3), middle, { colour = colours.grey })
+    sheet:text(place.bar_text, middle, tick.text)
   end
+  turned_lines(sheet, place.bar_label_left, place, place.bar_label, place.bar_label_size)
+end
+
+---@class Panel
+---@field left number
+---@field right number
+---@field top number
+---@field bottom number
+---@field across fun(x: number): number  # where on the sheet a value of x is
+---@field down fun(y: number): number
+---@field shows fun(y: number): boolean  # is it within the axis?
+
+--- Places everything around the data, and says where the data go. Nil and a message when there is no room for them.
+---@param sheet Sheet
+---@param about About
+---@return Panel? panel, string? message, string? code
+function M.draw(sheet, about)
+  local x, y = about.x, about.y
+  local place = measure(sheet, about)
+  -- Many lines of title, legend and labels make the sheet higher, where its height was not given, not the data flatter.
+  local wish = sheet.terminal and (about.lines or 6) or (about.panel or 0.42) * sheet.width
+  local short = sheet.grows and wish - (place.bottom - place.top) or 0
+  local exact = about.panel
+  if sheet.terminal then exact = about.lines end
+  if short > 0 or exact and short < 0 then
+    sheet.height = math.ceil(sheet.height + short)
+    place = measure(sheet, about)
+  end
+  if about.equal then
+    make_equal(place, x, y)
+    place = measure(sheet, about)
+    make_equal(place, x, y)
+  end
+  local least = sheet.terminal and 3 or 2 * sheet.font
+  if place.right - place.left < least or place.bottom - place.top < least then
+    return nil, format("no room for the data between the labels on a picture of %g x %g", sheet.width, sheet.height),
+      "argument"
+  end
+  local panel = { left = place.left, right = place.right, top = place.top, bottom = place.bottom, ends = place.ends }
+  -- What the axis does not reach is somewhere outside, not anywhere.
+  local function place_on(axis, value) return max(-FAR, min(FAR, M.share(axis, value))) end
+  function panel.across(value) return place.left + place_on(x, value) * (place.right - place.left) end
+  function panel.down(value)
+    local share = place_on(y, value)
+    if y.down then share = 1 - share end
+    return place.bottom - share * (place.bottom - place.top)
+  end
+  function panel.shows(value) return value >= y.low and value <= y.high end
+
+  draw_head(sheet, place)
+  set_axes(sheet, about, place)
+  draw_below(sheet, x, place, panel)
+  draw_left(sheet, place, panel)
+  if place.ends then draw_ends(sheet, about.ends, place, panel) end
+  if about.bar then draw_bar(sheet, about.bar, place) end
   return panel
 end
 

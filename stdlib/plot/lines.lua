@@ -23,10 +23,10 @@ M.fields = {
 local series_fields = { name = spec.text { default = "" }, points = spec.any(), x = spec.any(), y = spec.any(),
                         place = spec.integer { min = 1 } }
 
---- The series of the options, as they came: a table with names, or only data.
+-- A series as a table with names; it may come as data alone.
 ---@param series any
 ---@return table
-function M.as_series(series)
+local function as_series(series)
   if type(series) == "table" and not values.is_list(series) and not (type(series[1]) == "table") then return series end
   return { points = series }
 end
@@ -62,7 +62,7 @@ function M.prepare(options)
     return known
   end
   for s, given in ipairs(options.series) do
-    local one, problem = spec.examine(M.as_series(given), series_fields)
+    local one, problem = spec.examine(as_series(given), series_fields)
     if one then one, problem = take(one, one.name, { name = one.name, style = colours.style(one.place or s) }) end
     if not one then return nil, format("series[%d]: %s", s, problem) end
     if one.count > 0 then chart.series[#chart.series + 1] = one end

@@ -210,6 +210,19 @@ describe("plot", function()
     assert.equal(6 + 3, marks("scatter", samples().scatter, "")) -- and the legend's
   end)
 
+  with_gnuplot("makes one unit as long on both axes where that is asked for", function()
+    for _, size in ipairs { "column", { 500, 200 }, { 300, 600 } } do
+      local options = { points = { { 0, 0 }, { 30, 0 }, { 0, 10 } }, equal = true, size = size }
+      local svg = plot.render("scatter", options, "svg")
+      local at = {}
+      for x, y in svg:gsub("<defs>.-</defs>", ""):gmatch "<use [^>]*translate%(([%d.]+),([%d.]+)%)" do
+        at[#at + 1] = { x = tonumber(x), y = tonumber(y) }
+      end
+      assert.equal(3, #at)
+      assert.near((at[2].x - at[1].x) / 3, at[1].y - at[3].y, 0.1)
+    end
+  end)
+
   with_gnuplot("takes lists, tensors and pairs, in short and in full", function()
     local same = plot.render("lines", { series = { { points = { { 1, 3 }, { 2, 5 } } } } }, "svg")
     for _, options in ipairs { { 3, 5 }, nn.tensor { 3, 5 }, { { 3, 5 } }, { nn.tensor { 3, 5 } },
