@@ -60,6 +60,7 @@ function encode(value, out, depth)
   if depth > DEPTH then error(format("values are nested more than %d deep, or hold themselves", DEPTH), 0) end
   if plan.is_value(value) then return { v = encode_node(value, out) } end
   if kind ~= "table" then error("a " .. kind .. " cannot be part of it", 0) end
+  if getmetatable(value) and not json.is_array(value) then error("a module cannot be part of it", 0) end
   local count = 0
   for _ in next, value do count = count + 1 end
   local list = json.array()

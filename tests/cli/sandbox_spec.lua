@@ -108,6 +108,7 @@ local attempts <const> = {
     "nested more than 400 deep" },
   { "a plan in itself", with_plan "local t = {} t.t = t return t", "or hold themselves" },
   { "a plan of functions", with_plan "return { loss = type }", "x.lua: plan: a function cannot be part of it" },
+  { "a module in the plan", with_loss "loss", "x.lua: plan: a module cannot be part of it" },
   { "a call with a function", with_loss "loss.hinge { margin = type }", "a plan holds only constructors" },
   { "equality of plan values", "return loss.hinge() == loss.hinge() and 1", "got false" },
   { "order of plan values", "return loss.hinge() < loss.hinge()", "attempt to compare" },
