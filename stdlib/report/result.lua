@@ -104,7 +104,7 @@ end
 
 local function columns_of(shown)
   local list = {}
-  if shown.shown and type(shown.shown.columns) == "table" then
+  if type(shown.shown.columns) == "table" then
     for _, column in ipairs(shown.shown.columns) do
       if type(column) == "table" and type(column.metric) == "string" then
         list[#list + 1] = { metric = column.metric, title = type(column.title) == "string" and column.title or nil,
