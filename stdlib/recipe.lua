@@ -1,10 +1,31 @@
---- Recipes: experiments to share. A recipe file returns
----   recipe{ title =, about =, cites =, params =, unstated =, plan = function(p) ... end }
---- where plan(p) builds values only; nothing is computed. `include "other.lua"` gives what another file of its folder
---- returns: of a recipe its title, params, plan and so on, to build upon.
+--- Recipes: experiments to share.
 ---
---- The file is run in a child (world.lua, sandbox.lua): M.new is what it calls there. Here a recipe is what the child
---- said of it, and has no functions: its plans are asked for.
+--- A recipe is a file that returns what it asks, its parameters, and a plan made of values. Nothing is computed when
+--- it is read:
+---
+---   return recipe {
+---     title = "Handwritten digits with a continuity constraint",
+---     params = { alpha = param.number { 0.1, min = 0, doc = "weight of the constraint" }, seed = param.seed { 1 } },
+---     unstated = { "the network" },
+---     plan = function(p)
+---       local change = perturb.brightness(32)
+---       return { data = data.open("mnist"), model = models.lenet { classes = 10, channels = 1, seed = p.seed },
+---                loss = loss.cross_entropy() + p.alpha * loss.continuity { perturb = change },
+---                optimizer = optim.adam { lr = 1e-3 }, probes = { accuracy = probe.accuracy() } }
+---     end,
+---   }
+---
+--- The file knows the constructors of data, models, perturb (and px), loss, optim and probe; param, recipe, study,
+--- rows, chart and claim; and of Lua math, string, table and utf8. It has no files, no modules, no clock and no
+--- chance. `include "other.lua"` gives what another file of its folder returns: of a recipe its title, params, plan
+--- and so on, to build upon. Paths of data come from parameters (param.path), and stay inside the data folders unless
+--- the user allows more (--allow).
+---
+--- penumbra show FILE, check FILE, run FILE key=value, sweep FILE key=value,value. Many runs with an answer: help
+--- study.
+
+-- The file is run in a child (world.lua, sandbox.lua): M.new is what it calls there. Here a recipe is what the child
+-- said of it, and has no functions: its plans are asked for.
 local param = require "param"
 local plan = require "plan"
 local spec = require "spec"

@@ -1,12 +1,19 @@
---- Studies: many runs of one recipe, and what they say together.
----   study{ title =, recipe = "colour_mnist",
----          grid = { variant = { "plain", "C" }, seed = { 1, 2, 3 } },
----          fixed = { epochs = 30 },
----          scales = { demo = { epochs = 3, seed = { 1 } }, ... }, scale = "demo",
----          show = { rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }), chart.bars{ ... } },
----          claims = { claim{ "C beats plain", "accuracy", C = ">", "plain" } } }
+--- Studies: many runs of one recipe, and what they say together. A study is a file that returns
+---
+---   study { title = "Table 4: Colour MNIST", recipe = "colour_mnist",
+---           grid = { variant = { "plain", "C" }, seed = { 1, 2, 3 } },
+---           fixed = { epochs = 30 },
+---           scales = { demo = { epochs = 3, seed = { 1 } } }, scale = "demo",
+---           show = { rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }),
+---                    chart.points { x = "variant", y = "accuracy" } },
+---           claims = { claim { "C beats plain", "accuracy", C = ">", "plain" } } }
+---
 --- Runs that differ only in a seed are repetitions: they share one row, and pair with the same seeds of another row.
---- This file computes nothing but statistics; run.lua makes the runs.
+--- Runs are found by their plans: what is there already is not made again, and studies share them. A claim holds when
+--- the whole interval of its difference is on its side of zero, fails when it is on the other, and is else not
+--- resolved.
+
+-- This file computes nothing but statistics; run/grid.lua makes the runs.
 local json = require "json"
 local param = require "param"
 local spec = require "spec"
