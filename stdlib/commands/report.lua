@@ -17,7 +17,7 @@ local function describe(parser)
   parser:argument("run", "A run or a study: its folder, or its name or the beginning of it."):args "+"
   parser:option("--out", "The page; else report.html in the folder, or report.html here for several."):argname "FILE"
   parser:option("--runs", "The folder that names are looked for in."):argname("FOLDER"):default "runs"
-  parser:option("--title", "A title of your own.")
+  parser:option("--title", "A title of your own."):argname "TEXT"
 end
 
 local function act(options)
