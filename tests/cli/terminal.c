@@ -31,13 +31,13 @@
 #include <unistd.h>
 
 static int master;
-static pid_t program;
+static pid_t program;  /* 0: not started, or ended */
 static char seen[1 << 20];
 static size_t size, expected;  /* bytes seen; where the next expectation begins */
 static int line_number;
 
 static void finish(int code) {
-  kill(program, SIGKILL);
+  if (program > 0) kill(program, SIGKILL);
   fwrite(seen, 1, size, stdout);
   fflush(stdout);
   exit(code);
@@ -81,7 +81,7 @@ static const char *find(const char *text) {
 static void unescape(char *text) {
   char *to = text;
   for (const char *from = text; *from; from++) {
-    if (*from != '\\') {
+    if (*from != '\\' || from[1] == '\0') {
       *to++ = *from;
       continue;
     }
@@ -137,10 +137,12 @@ static void expect_plain(void) {
 static void expect_end(double seconds, int code) {
   double end = now() + seconds;
   int status;
+  if (program == 0) fail("the program has ended already");
   while (waitpid(program, &status, WNOHANG) != program) {
     if (now() >= end) fail("the program did not end within %g s", seconds);
     if (!look(0.01)) nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
   }
+  program = 0;
   int got = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (got != code) fail("the program ended with %d instead of %d", got, code);
 }
@@ -166,6 +168,7 @@ static void obey(char *line) {
   } else if (strcmp(word, "size") == 0) {
     set_size((int)number, atoi(text));
   } else if (strcmp(word, "signal") == 0) {
+    if (program == 0) fail("the program has ended");
     kill(program, (int)number);
   } else if (strcmp(word, "plain") == 0) {
     expect_plain();
@@ -185,8 +188,10 @@ static void start(char **argument, int rows, int columns) {
   /* Open here as well, so that the size can be set and nothing is lost before the program opens it. */
   int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
   set_size(rows, columns);
-  program = fork();
-  if (program != 0) {
+  pid_t pid = fork();
+  if (pid < 0) fail("cannot start a process: %s", strerror(errno));
+  if (pid > 0) {
+    program = pid;
     close(slave);
     return;
   }
