@@ -57,12 +57,12 @@ static int read_line(lua_State *L, reader *r, const char *prompt) {
 }
 
 /* Compiles before .. text; pushes the function or a message. */
-static int compile(lua_State *L, const reader *r, const char *before, const char *text) {
+static int compile(lua_State *L, const reader *r, const char *before, const char *text, size_t length) {
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   for (int i = 1; i < r->first; i++) luaL_addchar(&b, '\n');
   luaL_addstring(&b, before);
-  luaL_addstring(&b, text);
+  luaL_addlstring(&b, text, length);
   luaL_pushresult(&b);
   size_t size;
   const char *source = lua_tolstring(L, -1, &size);
@@ -85,22 +85,25 @@ static const char *after_local(const char *text) {
   return strncmp(text, "local", 5) == 0 && (text[5] == ' ' || text[5] == '\t') ? text + 6 : NULL;
 }
 
-/* Pushes the entry's function, or a message. *more: the entry may go on. An expression is compiled to return an extra
- * nil before its values, because `return f()` alone is a tail call, and an error in f could not tell the line. */
-static int compile_entry(lua_State *L, reader *r, const char *text, bool *more) {
-  int status = compile(L, r, "return nil, ", text);
+/* Pushes the function of the entry whose text is at the top of the stack, or a message. *more: the entry may go on. An
+ * expression is compiled to return an extra nil before its values, because `return f()` alone is a tail call, and an
+ * error in f could not tell the line. */
+static int compile_entry(lua_State *L, reader *r, bool *more) {
+  size_t length;
+  const char *text = lua_tolstring(L, -1, &length);  /* with what follows a NUL byte: nothing typed is passed over */
+  int status = compile(L, r, "return nil, ", text, length);
   r->expression = status == LUA_OK;
   if (status == LUA_OK) return status;
   *more = unfinished(L);
   lua_pop(L, 1);
-  status = compile(L, r, "", text);
+  status = compile(L, r, "", text, length);
   if (status != LUA_OK) {
     *more = *more || unfinished(L);
     return status;
   }
   const char *rest = after_local(text);
   if (rest != NULL) {
-    bool global = compile(L, r, "", rest) == LUA_OK;
+    bool global = compile(L, r, "", rest, length - (size_t)(rest - text)) == LUA_OK;
     lua_remove(L, global ? -2 : -1);
   }
   return status;
@@ -123,7 +126,7 @@ static int read_entry(lua_State *L, reader *r, int *status) {
   }
   for (;;) {
     bool more = false;
-    *status = compile_entry(L, r, lua_tostring(L, -1), &more);
+    *status = compile_entry(L, r, &more);
     if (*status == LUA_OK || !more) return VM_LINE_READ;
     found = read_line(L, r, ">> ");
     if (found == VM_LINE_END) return VM_LINE_READ;

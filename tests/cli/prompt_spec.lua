@@ -44,6 +44,8 @@ describe("the prompt", function()
 penumbra: stdin:1: unexpected symbol near '='
   stdin:1  x = = 1
 ]] }, session("x = = 1", "3"))
+    -- A NUL byte ends no line.
+    assert.matches("^penumbra: stdin:1: unexpected symbol", session("_ = 1 \0 error 'unseen'", "3").err)
     assert.matches("^penumbra: stdin:3: attempt to index a nil value", session("local t = nil", "", "t.x").err)
     local r = program.run({ "--traceback" }, "error 'first'\n")
     assert.equal(1, r.code)
