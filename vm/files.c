@@ -2,7 +2,6 @@
  * lock that ends with the process that holds it. Part of require "host". */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,12 +18,12 @@ static int fail(lua_State *L, const char *path, const char *what, int reason) {
   return 3;
 }
 
-static bool write_all(int file, const char *text, size_t size) {
+bool vm_write_all(int file, const char *bytes, size_t size) {
   while (size > 0) {
-    ssize_t written = write(file, text, size);
+    ssize_t written = write(file, bytes, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text += written;
+    if (written <= 0) return false;
+    bytes += written;
     size -= (size_t)written;
   }
   return true;
@@ -39,9 +38,11 @@ static int append(lua_State *L) {
   struct stat before;
   int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) return fail(L, path, "cannot be written", errno);
-  bool done = fstat(file, &before) == 0 && write_all(file, text, size) && (!sync || fsync(file) == 0);
+  bool known = fstat(file, &before) == 0;
+  bool done = known && vm_write_all(file, text, size) && (!sync || fsync(file) == 0);
   int reason = errno;
-  if (!done && ftruncate(file, before.st_size) != 0) { /* what is left of a line is cut off when the run goes on */ }
+  /* Where that fails, too, what is left of a line is cut off when the run goes on. */
+  if (known && !done && ftruncate(file, before.st_size) != 0) { /* as said */ }
   if (close(file) != 0 && done) {
     done = false;
     reason = errno;
@@ -78,44 +79,47 @@ static void push_holder(lua_State *L, int file) {
   else lua_pushliteral(L, "another process");
 }
 
+static void unlock_box(int *box) {
+  if (*box >= 0) close(*box);
+  *box = -1;
+}
+
+static int fail_to_lock(lua_State *L, const char *path, int *box, int reason) {
+  if (reason == EWOULDBLOCK) {
+    lua_pushnil(L);
+    push_holder(L, *box);
+    lua_pushfstring(L, "%s: held by %s", path, lua_tostring(L, -1));
+    lua_remove(L, -2);
+    lua_pushliteral(L, "busy");
+  } else {
+    fail(L, path, "cannot be locked", reason);
+  }
+  unlock_box(box);
+  return 3;
+}
+
 /* host.lock(path) -> a lock, until it is closed, collected, or the process ends; or nil, message, "busy" or "io" */
 static int lock(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   int *box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = -1;
   luaL_setmetatable(L, lock_name);
-  int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (file < 0) return fail(L, path, "cannot be locked", errno);
-  int status, tries = 0;
-  while ((status = flock(file, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK && ++tries < TRIES)
+  *box = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (*box < 0) return fail(L, path, "cannot be locked", errno);
+  for (int tries = 1; flock(*box, LOCK_EX | LOCK_NB) != 0; tries++) {
+    if (errno != EWOULDBLOCK || tries == TRIES) return fail_to_lock(L, path, box, errno);
     nanosleep(&(struct timespec){ .tv_nsec = PAUSE * 1000000L }, NULL);
-  if (status != 0) {
-    int reason = errno;
-    if (reason == EWOULDBLOCK) {
-      *box = file;  /* closed with the box, also when the next line throws */
-      lua_pushnil(L);
-      push_holder(L, file);
-      lua_pushfstring(L, "%s: held by %s", path, lua_tostring(L, -1));
-      lua_remove(L, -2);
-      lua_pushliteral(L, "busy");
-      return 3;
-    }
-    close(file);
-    return fail(L, path, "cannot be locked", reason);
   }
-  *box = file;
   char host[64] = "", text[128];
   if (gethostname(host, sizeof host - 1) != 0) strcpy(host, "?");
   int size = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
   /* Only a message is the poorer where this fails. */
-  if (ftruncate(file, 0) == 0 && pwrite(file, text, (size_t)size, 0) != size) { /* as said */ }
+  if (ftruncate(*box, 0) == 0 && pwrite(*box, text, (size_t)size, 0) != size) { /* as said */ }
   return 1;
 }
 
 static int unlock(lua_State *L) {
-  int *box = luaL_checkudata(L, 1, lock_name);
-  if (*box >= 0) close(*box);
-  *box = -1;
+  unlock_box(luaL_checkudata(L, 1, lock_name));
   return 0;
 }
 
@@ -128,8 +132,7 @@ static int locked(lua_State *L) {
   bool held = *box >= 0 && flock(*box, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   if (held) push_holder(L, *box);
   else lua_pushnil(L);
-  if (*box >= 0) close(*box);
-  *box = -1;
+  unlock_box(box);
   return 1;
 }
 

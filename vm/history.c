@@ -32,17 +32,6 @@ static int open_locked(const char *path) {
   }
 }
 
-static bool write_all(int file, const char *data, size_t size) {
-  while (size > 0) {
-    ssize_t count = write(file, data, size);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    data += count;
-    size -= (size_t)count;
-  }
-  return true;
-}
-
 /* Puts whole lines from the last `keep` bytes of the file in its place. The new file is locked until the caller closes
  * it. Returns it, or the old one when that cannot be done. */
 static int shorten(int file, const char *path, off_t size, off_t keep) {
@@ -54,7 +43,7 @@ static int shorten(int file, const char *path, off_t size, off_t keep) {
   const char *first = count > 0 ? memchr(data, '\n', (size_t)count) : NULL;
   int shorter = first ? open(name, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
   bool done = shorter >= 0 && flock(shorter, LOCK_EX) == 0 &&
-              write_all(shorter, first + 1, (size_t)(data + count - first - 1)) && rename(name, path) == 0;
+              vm_write_all(shorter, first + 1, (size_t)(data + count - first - 1)) && rename(name, path) == 0;
   free(data);
   if (!done && shorter >= 0) {
     unlink(name);
@@ -70,7 +59,7 @@ int vm_append_line(const char *path, const char *line, size_t length, size_t mos
   struct stat now;
   if (fstat(file, &now) == 0 && S_ISREG(now.st_mode) && now.st_size > (off_t)most)
     file = shorten(file, path, now.st_size, (off_t)most / 2);
-  bool done = write_all(file, line, length);
+  bool done = vm_write_all(file, line, length);
   int cause = errno;
   close(file);
   errno = cause;

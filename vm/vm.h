@@ -44,6 +44,9 @@ int vm_open_host(lua_State *L);
 /* Adds host.append, truncate, lock and locked to the table at the top of the stack. */
 void vm_open_files(lua_State *L);
 
+/* Writes it all to a descriptor that blocks; false: errno says why not. */
+bool vm_write_all(int file, const char *bytes, size_t size);
+
 /* ---- process.c ---- */
 
 /* Adds spawn and wait_any to the table at the top of the stack. */
