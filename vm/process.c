@@ -3,7 +3,7 @@
  * A child is started by vfork and execve, never by fork alone: our threads and arenas stay out of it, and it costs the
  * same however much memory we hold. Between the two the child shares our memory, so it only makes system calls there:
  * it takes the default action for every signal we handle, puts its three streams in place, closes all other files,
- * limits itself, and goes. What execve says when it fails comes back through the shared memory.
+ * and goes. What execve says when it fails comes back through the shared memory.
  *
  * Our ends of the pipes never block. Every wait looks for Ctrl-C, and wherever we write, what the child says meanwhile
  * is kept, so that two full pipes cannot wait for each other. A box that is collected kills its child and reaps it.
@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,7 +48,7 @@ typedef struct {
 typedef struct {
   pid_t pid;          /* 0: never started */
   bool ended;
-  int status;         /* waitpid's, once ended */
+  int status;         /* waitpid's, once ended; -1, which reads as exit code 255, when another call took it */
   int input;          /* -1: none, or closed */
   stream output[2];   /* the child's standard output and error */
 } process;
@@ -60,15 +59,11 @@ static process *check_process(lua_State *L, int index) {
 
 /* ---- the child, before it is another program ---- */
 
-typedef struct { int resource; rlim_t value; } limit;
-
 typedef struct {
   const char *path;
   char **argv, **env;
   int fd[3];          /* what becomes its streams; -1: ours */
   bool group;         /* of its own: Ctrl-C at the terminal is not for it */
-  limit limits[5];
-  int limit_count;
   sigset_t mask;      /* the signals that were blocked before */
   int error;          /* errno of what failed; set by the child in the memory it shares with us */
 } launch;
@@ -82,7 +77,7 @@ static void close_others(void) {
   for (int fd = 3; fd < most; fd++) close(fd);
 }
 
-static void become(launch *l) {
+static _Noreturn void become(launch *l) {
   for (int s = 1; s < NSIG; s++) {
     struct sigaction action;
     if (sigaction(s, NULL, &action) != 0 || action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) continue;
@@ -94,14 +89,6 @@ static void become(launch *l) {
   for (int i = 0; i < 3; i++)
     if (l->fd[i] >= 0 && dup2(l->fd[i], i) < 0) goto failed;
   close_others();
-  for (int i = 0; i < l->limit_count; i++) {
-    struct rlimit now, wanted = { .rlim_cur = l->limits[i].value, .rlim_max = l->limits[i].value };
-    if (getrlimit(l->limits[i].resource, &now) != 0) goto failed;
-    /* Nobody but root raises a limit; a lower one that is there already serves. */
-    if (wanted.rlim_max > now.rlim_max) wanted.rlim_max = now.rlim_max;
-    if (wanted.rlim_cur > now.rlim_max) wanted.rlim_cur = now.rlim_max;
-    if (setrlimit(l->limits[i].resource, &wanted) != 0) goto failed;
-  }
   sigprocmask(SIG_SETMASK, &l->mask, NULL);
   execve(l->path, l->argv, l->env);
 failed:
@@ -220,21 +207,6 @@ static char **read_environment(lua_State *L, int index) {
   return env;
 }
 
-static void read_limits(lua_State *L, int index, launch *l) {
-  static const char names[] = "cpu, file_size, files, memory, processes";
-  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-    int resource = strcmp(name, "cpu") == 0 ? RLIMIT_CPU : strcmp(name, "file_size") == 0 ? RLIMIT_FSIZE
-      : strcmp(name, "files") == 0 ? RLIMIT_NOFILE : strcmp(name, "memory") == 0 ? RLIMIT_AS
-      : strcmp(name, "processes") == 0 ? RLIMIT_NPROC : -1;
-    if (resource < 0) luaL_error(L, "host.spawn: unknown limit \"%s\"; known: %s", name, names);
-    int whole;
-    lua_Integer value = lua_tointegerx(L, -1, &whole);
-    if (!whole || value < 0) luaL_error(L, "host.spawn: limits.%s expects an integer of at least 0", name);
-    l->limits[l->limit_count++] = (limit){ resource, (rlim_t)value };
-  }
-}
-
 /* ---- streams ---- */
 
 /* One that no child inherits and that is none of the three streams; takes fd, which may be -1 (errno then stays). */
@@ -294,25 +266,31 @@ static int fail_io(lua_State *L, const char *what, int error) {
   return 3;
 }
 
+/* Whether a list separated by spaces has the word. */
+static bool has_word(const char *list, const char *word) {
+  for (size_t length; *list != '\0'; list += length + (list[length] == ' ')) {
+    length = strcspn(list, " ");
+    if (length == strlen(word) && memcmp(list, word, length) == 0) return true;
+  }
+  return false;
+}
+
 static void check_options(lua_State *L, int index) {
-  static const char *const names[] = { "env", "group", "limits", "stderr", "stdin", "stdout" };
+  static const char known[] = "env group stderr stdin stdout";
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "[...]";
-    bool known = false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) known = known || strcmp(name, names[i]) == 0;
-    if (known) continue;
+    if (has_word(known, name)) continue;
     char near[64];
-    const char *nearest = nnl_nearest(name, "env group limits stderr stdin stdout", near, sizeof near);
+    const char *nearest = nnl_nearest(name, known, near, sizeof near);
     if (nearest) luaL_error(L, "host.spawn: unknown option \"%s\"; did you mean \"%s\"?", name, nearest);
-    luaL_error(L, "host.spawn: unknown option \"%s\"; known: env, group, limits, stderr, stdin, stdout", name);
+    luaL_error(L, "host.spawn: unknown option \"%s\"; it takes %s", name, known);
   }
 }
 
 /* host.spawn(argv, options) -> process, or nil, message, code. argv[1] nil: our own program. Each of stdin, stdout and
  * stderr is "pipe", "null", "inherit" or the path of a file; stderr may be "stdout", which joins the two. Without
  * options a child reads nothing and writes where we do. env changes variables: NAME = "value", or false for none.
- * limits: cpu (seconds), memory (bytes of addresses), files, processes, file_size (bytes). group = true: in a process
- * group of its own, so that Ctrl-C at the terminal is ours to pass on. */
+ * group = true: in a process group of its own, so that Ctrl-C at the terminal is ours to pass on. */
 static int spawn(lua_State *L) {
   launch l = { .fd = { -1, -1, -1 } };
   const char *how[3] = { "null", "inherit", "inherit" };
@@ -337,10 +315,6 @@ static int spawn(lua_State *L) {
     if (lua_getfield(L, 2, "env") != LUA_TNIL) {
       luaL_checktype(L, -1, LUA_TTABLE);
       l.env = read_environment(L, lua_gettop(L));
-    }
-    if (lua_getfield(L, 2, "limits") != LUA_TNIL) {
-      luaL_checktype(L, -1, LUA_TTABLE);
-      read_limits(L, lua_gettop(L), &l);
     }
   }
 
@@ -386,18 +360,18 @@ static bool has_ended(process *p) {
   do got = waitpid(p->pid, &p->status, WNOHANG);
   while (got < 0 && errno == EINTR);
   if (got == 0) return false;
-  if (got < 0) p->status = 0;  /* somebody else reaped it */
+  if (got < 0) p->status = -1;
   p->ended = true;
   return true;
 }
 
-/* Reads what is there, as far as it is kept. Closes the stream at its end. */
-static void drain(stream *s) {
+/* Reads what is there, as far as it is kept. Closes the stream at its end. Raises when memory is short. */
+static void drain(lua_State *L, stream *s) {
   while (s->fd >= 0 && s->size < KEPT) {
     if (s->room - s->size < PIECE) {
       size_t room = s->room == 0 ? PIECE : 2 * s->room;
       char *data = realloc(s->data, room);
-      if (data == NULL) return;
+      if (data == NULL) luaL_error(L, "not enough memory");
       s->data = data;
       s->room = room;
     }
@@ -470,7 +444,7 @@ static int process_write(lua_State *L) {
       if (written > 0) text += written, size -= (size_t)written;
     }
     if (size == 0) break;
-    for (int i = 0; i < 2; i++) drain(&p->output[i]);
+    for (int i = 0; i < 2; i++) drain(L, &p->output[i]);
     struct pollfd list[3];
     int count = list_streams(p, list, true);
     if (!pause_for(L, list, count, until, &slice)) {
@@ -499,12 +473,12 @@ static int process_read(lua_State *L) {
   stream *s = &p->output[index];
   if (!s->piped) return luaL_error(L, "process:read: %s is no pipe", which[index]);
   for (int slice = 0;;) {
-    drain(s);
+    drain(L, s);
     if (s->size > 0 || s->fd < 0) break;
     struct pollfd list[3];
     int count = list_streams(p, list, false);
     if (!pause_for(L, list, count, until, &slice)) return lua_pushnil(L), 1;
-    drain(&p->output[1 - index]);
+    drain(L, &p->output[1 - index]);
   }
   lua_pushlstring(L, s->data ? s->data : "", s->size);
   s->size = 0;
@@ -533,7 +507,7 @@ static int process_wait(lua_State *L) {
   process *p = check_process(L, 1);
   double until = check_until(L, 2);
   for (int slice = 0; !has_ended(p);) {
-    for (int i = 0; i < 2; i++) drain(&p->output[i]);  /* a full pipe would keep it from ending */
+    for (int i = 0; i < 2; i++) drain(L, &p->output[i]);  /* a full pipe would keep it from ending */
     struct pollfd list[3];
     int count = list_streams(p, list, false);
     if (!pause_for(L, list, count, until, &slice)) return lua_pushnil(L), 1;
@@ -587,11 +561,11 @@ static int process_index(lua_State *L) {
 
 /* ---- several ---- */
 
-static bool has_news(process *p) {
+static bool has_news(lua_State *L, process *p) {
   for (int i = 0; i < 2; i++) {
     stream *s = &p->output[i];
     if (s->fd < 0) continue;
-    drain(s);
+    drain(L, s);
     if (s->size > 0 || s->fd < 0) return true;
   }
   for (int i = 0; i < 2; i++)
@@ -605,15 +579,15 @@ static int wait_any(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   double until = check_until(L, 2);
   lua_settop(L, 2);
-  int count = (int)luaL_len(L, 1);
-  if (count < 1 || count > 1000) return luaL_error(L, "host.wait_any: 1 to 1000 processes expected, got %d", count);
+  lua_Integer count = luaL_len(L, 1);
+  if (count < 1 || count > 1000) return luaL_error(L, "host.wait_any: 1 to 1000 processes expected, got %I", count);
   struct pollfd *list = lua_newuserdatauv(L, sizeof *list * 2 * (size_t)count, 0);
   for (int slice = 0;;) {
     int streams = 0;
-    for (int i = 1; i <= count; i++) {
+    for (lua_Integer i = 1; i <= count; i++) {
       lua_rawgeti(L, 1, i);
       process *p = check_process(L, -1);
-      if (has_news(p)) return 1;
+      if (has_news(L, p)) return 1;
       streams += list_streams(p, list + streams, false);
       lua_pop(L, 1);
     }

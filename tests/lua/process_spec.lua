@@ -1,4 +1,4 @@
--- Other programs, through require "host": what is started, fed, read, waited for, limited and ended.
+-- Other programs, through require "host": what is started, fed, read, waited for and ended.
 local file = require "file"
 local host = require "host"
 local lfs = require "lfs"
@@ -115,8 +115,6 @@ describe("host.spawn", function()
     for message, arguments in pairs {
       ['unknown option "stdou"; did you mean "stdout"?'] = { { "true" }, { stdou = "pipe" } },
       ['unknown option "std"'] = { { "true" }, { std = "pipe" } },
-      ['unknown limit "cpus"; known: cpu, file_size, files'] = { { "true" }, { limits = { cpus = 1 } } },
-      ["limits.cpu expects an integer of at least 0"] = { { "true" }, { limits = { cpu = -1 } } },
       ["argv has a NUL byte in it"] = { { "true", "a\0b" } },
       ["argv expects strings, got a number"] = { { "true", 1 } },
       ['env: a name expected, got "A=B"'] = { { "true" }, { env = { ["A=B"] = "c" } } },
@@ -165,26 +163,6 @@ describe("host.spawn", function()
     assert.equal(quick, host.wait_any({ slow, quick }, 10))
     assert.same({ signal = 15, name = "TERM" }, quick:wait(0))
     assert.error_matches(function() host.wait_any({}, 0) end, "1 to 1000 processes expected, got 0", 1, true)
-  end)
-
-  it("limits a child", function()
-    local function limited(script, limits)
-      return shell(script, { stdout = "pipe", stderr = "null", limits = limits })
-    end
-    assert.equal("1\n", listen(limited("ulimit -t", { cpu = 1 })))
-    assert.equal("7\n", listen(limited("ulimit -n", { files = 7 })))
-    assert.equal("100000\n", listen(limited("ulimit -v", { memory = 102400000 })))
-    local path = os.tmpname()
-    assert.is_truthy(spawn({ "head", "-c", "9999", "/dev/zero" },
-      { stdout = path, stderr = "null", limits = { file_size = 100 } }):wait(10).signal)
-    assert.equal(100, lfs.attributes(path, "size"))
-    os.remove(path)
-    local p
-    assert.is_true(elapsed(function()
-      p = limited("while :; do :; done", { cpu = 1 })
-      assert.is_truthy(p:wait(10))
-    end) < 5)
-    assert.is_truthy(p:wait().signal)
   end)
 
   it("ends what is no longer held, and keeps nothing of it", function()
