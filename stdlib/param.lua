@@ -86,10 +86,12 @@ end
 
 local common = { default = spec.any(), doc = spec.text() }
 
+-- `level` counts the callers between this function and the user's line: the functions below that end in a call of it
+-- have left the stack.
 local function make(kind, options, fields, rule, read, level)
   local given = fields
   for key, field in pairs(common) do given[key] = field end
-  local checked = spec.check("param." .. kind, options, given, (level or 0) + 1)
+  local checked = spec.check("param." .. kind, options, given, level)
   created = created + 1
   local self = setmetatable({ kind = kind, doc = checked.doc, place = created, read = read, expects = rule.expects,
                               test = rule.test, options = options or {} }, Param)
@@ -97,7 +99,7 @@ local function make(kind, options, fields, rule, read, level)
   if self.default == nil then self.default = checked[1] end
   if self.default ~= nil then
     local value, problem = self:check(self.default)
-    if value == nil then error(format("param.%s: the default %s", kind, problem), 3 + (level or 0)) end
+    if value == nil then error(format("param.%s: the default %s", kind, problem), 2 + (level or 0)) end
     self.default = value
   end
   return self
@@ -199,7 +201,7 @@ function M.choice(options)
     for _, value in ipairs(values) do
       if M.show(value) == text then return value end
     end
-  end)
+  end, 1)
   self.choices = values
   return self
 end
