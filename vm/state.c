@@ -149,6 +149,20 @@ static const char describing[] = "vm.describe";
 
 void vm_set_describe(lua_State *L) { lua_setfield(L, LUA_REGISTRYINDEX, describing); }
 
+/* What may have been meant is added to a message about a name there is none of. Replaces the message. */
+static void add_hint(lua_State *L) {
+  const char *text = lua_tostring(L, -1);
+  if (!strstr(text, " a nil value (") && !strstr(text, "module '") && !strstr(text, " has no field \"")) return;
+  int top = lua_gettop(L);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "hint");
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_getfield(L, -1, "add") == LUA_TFUNCTION) {
+    lua_pushvalue(L, top);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) lua_replace(L, top);
+  }
+  lua_settop(L, top);
+}
+
 /* The text that the prompt makes of the message at the top, or the message as it is. */
 static void describe_further(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, describing) == LUA_TNIL) {
@@ -172,6 +186,7 @@ static int describe_error(lua_State *L) {
       lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
   point_at_script(L);
+  add_hint(L);
   if (traceback) luaL_traceback(L, L, lua_tostring(L, -1), 1);
   else describe_further(L);
   return 1;

@@ -21,12 +21,18 @@ local MOST <const> = 200 -- names that are shown
 -- Fields that tensors compute instead of holding them.
 local computed <const> = { ["nn.tensor"] = { "shape", "type", "axes", "grad", "requires_grad" } }
 
--- The table behind a metatable's __index: itself, or what our own functions in C look things up in.
+-- The table behind a metatable's __index: itself, or what our own functions in C look things up in; those of our
+-- modules in Lua look in the metatable.
 local function index_table(meta)
   local index = rawget(meta, "__index")
-  if type(index) == "function" and debug.getinfo(index, "S").what == "C" then
-    local _, methods = debug.getupvalue(index, 1)
-    index = methods
+  if type(index) == "function" then
+    local info = debug.getinfo(index, "S")
+    if info.what == "C" then
+      local _, methods = debug.getupvalue(index, 1)
+      index = methods
+    elseif info.short_src:sub(1, 7) == "stdlib/" then
+      index = meta
+    end
   end
   return type(index) == "table" and index or nil
 end
@@ -53,7 +59,11 @@ local function is_ours(value)
   return type(name) == "string" and name:find "^nn%." ~= nil and name or nil
 end
 
-local function field(value, key)
+--- A field of a value, found without running anything of the user's.
+---@param value any
+---@param key any
+---@return any
+function M.field(value, key)
   for _, holder in ipairs(holders(value)) do
     local found = rawget(holder, key)
     if found ~= nil then return found end
@@ -101,7 +111,7 @@ function M.resolve(chain)
     end
     if not name then name, after = rest:match "^%[\"([^\"\\]*)\"%](.*)$" end
     if not name then return nil end
-    value, rest = field(value, name), after
+    value, rest = M.field(value, name), after
   end
   return value
 end
@@ -128,6 +138,15 @@ local function add_names(names, holder, functions_only)
       names[#names + 1] = key
     end
   end
+end
+
+--- The names of a value's fields and methods.
+---@param value any
+---@return string[]
+function M.names_of(value)
+  local names, ours = {}, is_ours(value)
+  for _, holder in ipairs(holders(value)) do add_names(names, holder) end
+  return ours and table.move(computed[ours] or {}, 1, 10, #names + 1, names) or names
 end
 
 local function fields(chain, mark, word)

@@ -11,7 +11,10 @@ local WIDTH <const> = 100
 M.entered = {}
 
 --- Line `number` of what a function was compiled from, without the blanks around it; nil where it is not to be had.
-local function line_of(source, number)
+---@param source string
+---@param number integer
+---@return string?
+function M.line_of(source, number)
   local found
   if source == "=stdin" then
     found = M.entered[number]
@@ -54,7 +57,7 @@ local function frames()
       else
         rows[#rows + 1] = { ("%s:%d"):format(info.short_src, info.currentline),
                             info.what ~= "main" and info.name and "in " .. info.name or "",
-                            line_of(info.source, info.currentline) or "", info = info }
+                            M.line_of(info.source, info.currentline) or "", info = info }
       end
     end
   end
@@ -80,7 +83,7 @@ end
 ---@return string
 function M.explain_syntax(message, on_screen)
   local number = math.tointeger(message:match "^stdin:(%d+):")
-  local line = not on_screen and number and line_of("=stdin", number)
+  local line = not on_screen and number and M.line_of("=stdin", number)
   return line and line ~= "" and message .. "\n" .. columns { { "stdin:" .. number, "", line } } or message
 end
 

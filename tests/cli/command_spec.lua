@@ -216,6 +216,27 @@ describe("an error", function()
     assert.matches("^penumbra: colour%.lua:3: attempt to index a nil value .* %(stdlib/text%.lua:%d+%)\n$", r.err)
   end)
 
+  for code, hint in pairs {
+    ["local loss = require 'loss'\nloss.cross_entropi()"] = "(field 'cross_entropi'); did you mean \"cross_entropy\"?",
+    ["local model = {}\nmodell.x = 1"] = "(global 'modell'); did you mean \"model\"?",
+    ["\ndata.open 'mnist'"] = "(global 'data'); it is a module: local data = require \"data\"",
+    ["local t = { lr = 1 }\nt.le.x = 1"] = "(field 'le'); did you mean \"lr\"?",
+    ["local t = { a = { deep = 1 } }\nprint(1 + t.a.dep)"] = "(field 'dep'); did you mean \"deep\"?",
+    ["local nn = require 'nn'\nnn.zeros({ 2 }):sumn()"] = "a tensor has no field \"sumn\"",
+    ["local x = require 'nn'.zeros { 2 }\nx:sumn()"] = "a tensor has no field \"sumn\"; did you mean \"sum\"?",
+    ["local train = {}\nlocal t = {}\nt.tran()"] = "(field 'tran')",
+    ["\nx.y = 1"] = "(global 'x')",
+  } do
+    it("says what may have been meant by " .. code:gsub(".*\n", ""), function()
+      local err = failing((code:gsub("^(.-)\n([^\n]*)$", "%1\n\n%2"))).err
+      assert.equal(hint, err:sub(-#hint - 1, -2))
+    end)
+  end
+
+  it("names the module that may have been meant", function()
+    contains("colour.lua:1: module 'modls' not found; did you mean \"models\"?", failing("require 'modls'").err)
+  end)
+
   it("shows a traceback when asked", function()
     assert.matches("^penumbra: colour.lua:1: no\nstack traceback:\n", failing("error 'no'", "--traceback").err)
     assert.matches("\nstack traceback:\n", shell('PENUMBRA_TRACEBACK=1 "$PENUMBRA" -e "error()"').err)

@@ -1,5 +1,6 @@
 --- What Tab completes at the prompt, and what is remembered of it.
 local complete = require "repl.complete"
+local data = require "data"
 local file = require "file"
 local history = require "repl.history"
 local host = require "host"
@@ -19,6 +20,7 @@ describe("completion", function()
     local values = {
       own_tensor = nn.zeros { 2, 3 },
       own_model = models.lenet { classes = 10 },
+      own_set = data.synthetic(),
       own_table = setmetatable({ apple = 1, apricot = { inner = 2, [1] = { deep = 3 } }, ["not a name"] = 4 }, {
         __index = { avocado = forbidden }, __pairs = forbidden, __len = forbidden,
       }),
@@ -49,6 +51,7 @@ describe("completion", function()
     { "own_tensor:tra", "transpose" },
     { "own_tensor.sha", "shape" },
     { "own_tensor[1]:toli", "tolist" },
+    { "own_set.train:batch_", "batch_count" },
     { "own_model:lay", "layers" },
     { "own_model:sav", "save" },
     { "own_model:cla", "" },
