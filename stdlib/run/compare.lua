@@ -128,27 +128,35 @@ local function fields_apart(here, there)
   return names
 end
 
--- The rows of training in a file of metrics up to a step, and the others when there is no such bound:
--- { line, line, ... }, their numbers, or nil, message, code.
-local function read_rows(path, steps)
+local function decode_row(path, line, number)
+  local value, message, code = json.decode(line, format("%s: row %d", path, number))
+  if type(value) == "table" then return value end
+  return nil, message or format("%s: row %d: an object expected", path, number), code or "format"
+end
+
+-- The rows of a file of metrics, one at a time: a long training has a million.
+local Rows = {}
+Rows.__index = Rows
+function Rows:__close() self.handle:close() end
+
+-- With `steps` the rows of training up to that step. nil, message, code when there is no such file.
+local function open_rows(path, steps)
   local handle, message = io.open(path, "rb")
   if not handle then return nil, message, "io" end
-  local reading <close> = handle
-  local rows, number = {}, 0
-  for line in reading:lines() do
-    number = number + 1
-    local row
-    if steps then
-      local code
-      row, message, code = json.decode(line, format("%s: row %d", path, number))
-      if row == nil then return nil, message, code end
-      if type(row) ~= "table" then return nil, format("%s: row %d: an object expected", path, number), "format" end
-    end
-    if not steps or row.kind ~= "probe" and type(row.step) == "number" and row.step <= steps then
-      rows[#rows + 1] = { line = line, number = number }
+  return setmetatable({ path = path, steps = steps, handle = handle, number = 0 }, Rows)
+end
+
+-- { line, its number }; nothing at the end, nil, message, code for a damaged one.
+function Rows:next()
+  for line in self.handle:lines() do
+    self.number = self.number + 1
+    if not self.steps then return { line = line, number = self.number } end
+    local row, message, code = decode_row(self.path, line, self.number)
+    if not row then return nil, message, code end
+    if row.kind ~= "probe" and type(row.step) == "number" and row.step <= self.steps then
+      return { line = line, number = self.number }
     end
   end
-  return rows
 end
 
 ---@class RowsCompared
@@ -166,15 +174,27 @@ end
 ---@field here any
 ---@field there any
 
-local function decode_row(path, row)
-  local value, message, code = json.decode(row.line, format("%s: row %d", path, row.number))
-  if type(value) == "table" then return value end
-  return nil, message or format("%s: row %d: an object expected", path, row.number), code or "format"
+-- One file has a row more: it is missing `where`.
+local function note_missing(found, row, where)
+  local value = json.decode(row.line)
+  local apart = { row = row.number, step = type(value) == "table" and math.tointeger(value.step) or nil, field = "row",
+                  here = where == "here" and "none" or "one more", there = where == "there" and "none" or "one more" }
+  found.first, found.beyond = found.first or apart, found.beyond or apart
 end
 
-local function missing(row, where, value)
-  return { row = row.number, step = type(value) == "table" and math.tointeger(value.step) or nil, field = "row",
-           here = where == "here" and "none" or "one more", there = where == "there" and "none" or "one more" }
+-- In what two rows differ, and whether it is within tolerance.
+local function note_difference(found, one, two, number)
+  local step = math.tointeger(two.step)
+  local bound = two.kind == "step" and step and M.tolerance(step)
+  for _, apart in ipairs(fields_apart(one, two)) do
+    apart.row, apart.step = number, step
+    found.first = found.first or apart
+    if bound and apart.measured then found.largest = max(found.largest, apart.share) end
+    if not found.beyond and not apart.measured and rank(apart.field) == 0
+      or not found.beyond and bound and apart.measured and apart.share > bound then
+      found.beyond = apart
+    end
+  end
 end
 
 --- Compares two files of metrics (metrics.jsonl), with `steps` the rows of training up to that step. A file that
@@ -185,47 +205,37 @@ end
 ---@return RowsCompared? found, string? message, string? code
 function M.rows(here, there, options)
   local steps = options and options.steps
-  local first, message, code = read_rows(here, steps)
+  local first <close>, message, code = open_rows(here, steps)
   if not first then return nil, message, code end
-  local second
-  second, message, code = read_rows(there, steps)
-  if not second then return nil, message, code end
-  local found = { rows = math.min(#first, #second), equal = 0, near = 0, largest = 0.0 }
-  for i = 1, found.rows do
-    local a, b = first[i], second[i]
-    if a.line == b.line and not found.first then
-      found.equal = i
-    elseif a.line ~= b.line then
+  local second <close>, problem, kind = open_rows(there, steps)
+  if not second then return nil, problem, kind end
+  local found = { rows = 0, equal = 0, near = 0, largest = 0.0 }
+  while true do
+    local a, b
+    a, message, code = first:next()
+    if message then return nil, message, code end
+    b, message, code = second:next()
+    if message then return nil, message, code end
+    if not a or not b then
+      if a or b then note_missing(found, a or b, b and "here" or "there") end
+      return found
+    end
+    found.rows = found.rows + 1
+    if a.line == b.line then
+      if not found.first then found.equal = found.rows end
+    else
       local one, two
-      one, message, code = decode_row(here, a)
+      one, message, code = decode_row(here, a.line, a.number)
       if not one then return nil, message, code end
-      two, message, code = decode_row(there, b)
+      two, message, code = decode_row(there, b.line, b.number)
       if not two then return nil, message, code end
-      local step = math.tointeger(two.step)
-      local bound = two.kind == "step" and step and M.tolerance(step)
-      for _, apart in ipairs(fields_apart(one, two)) do
-        apart.row, apart.step = b.number, step
-        found.first = found.first or apart
-        if bound and apart.measured then found.largest = max(found.largest, apart.share) end
-        if not found.beyond and not apart.measured and rank(apart.field) == 0
-          or not found.beyond and bound and apart.measured and apart.share > bound then
-          found.beyond = apart
-        end
-      end
+      note_difference(found, one, two, b.number)
     end
     if a.line:find '"kind":"step"' then
       local step = math.tointeger(tonumber(a.line:match '"step":(%d+)'))
       if step and M.tolerance(step) then found.near = found.near + 1 end
     end
   end
-  if #first ~= #second then
-    local longer, where = first, "there"
-    if #second > #first then longer, where = second, "here" end
-    local row = longer[found.rows + 1]
-    found.first = found.first or missing(row, where, json.decode(row.line))
-    found.beyond = found.beyond or missing(row, where, json.decode(row.line))
-  end
-  return found
 end
 
 -- ---- words ----
