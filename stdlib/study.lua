@@ -770,6 +770,11 @@ local function signed(x, decimals)
   return (format("%+." .. decimals .. "f", x):gsub("^%-(0%.?0*)$", "+%1"))
 end
 
+-- A single number whose spread is unknown. A count has none.
+local function is_bare(interval)
+  return interval.low == interval.high and (interval.n or 1) <= 1 and interval.method ~= "count"
+end
+
 --- The verdict on a claim. The difference is the left side minus the right one, so a claim with ">" holds when its
 --- whole interval is above zero, fails when the whole interval is below, and is not resolved otherwise.
 local function judge(study, claim, expansion)
@@ -800,6 +805,9 @@ local function judge(study, claim, expansion)
     end
   end
   if #pairs_of[1] == 0 then return none("no seed was run on both sides") end
+  if #pairs_of[1] == 1 and is_bare(pairs_of[1][1]) and is_bare(pairs_of[2][1]) then
+    return none(format("one seed, and %s has no interval: more seeds would give it one", claim.metric))
+  end
   local difference = stats.compare(pairs_of[1], pairs_of[2])
   verdict.difference = { value = difference.value, low = difference.low, high = difference.high,
                          level = difference.level, unit = difference.unit, p = difference.p }

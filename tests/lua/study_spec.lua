@@ -336,6 +336,13 @@ describe("recipes and studies", function()
     assert.is_nil(said:find("holds", 1, true))
   end)
 
+  it("gives no verdict on one number of each side", function()
+    local path = write("alone", study_text)
+    assert.equal(0, main(path, "scale=one", "--out", folder .. "/alone", "--quiet"))
+    assert.matches("no verdict: one seed, and seconds has no interval: more seeds would give it one", said, 1, true)
+    assert.matches("C beats plain%s+holds", said)
+  end)
+
   it("refuses studies that name what is not there", function()
     local cases = {
       { "variant = {", "varaint = {", 'grid: unknown parameter "varaint"; did you mean "variant"?' },
