@@ -294,21 +294,22 @@ end
 ---@return TrainRun
 local function train(_, options)
   options = spec.check("train", options, call_fields)
-  local call, line = {}, nil
+  local call = {}
   for _, name in ipairs(outer) do
     call[name], options[name] = options[name], nil
   end
   local keeper <close> = call.out and keeper_of(call)
+  local line = progress.new { total = 0, quiet = call.quiet } -- its clock starts before the first step
   local run = M.run(options, {
     keeper = keeper,
     progress = function(state)
-      line = line or progress.new { total = state.total, quiet = call.quiet }
+      line.total = state.total
       if state.resumed then return line:go_on(state.done) end
       line:update(state.done, state.epoch and format("%s  epoch %d/%d", call.label, state.epoch, options.epochs)
                                 or call.label, state.note)
     end,
   })
-  if line then line:finish() end
+  line:finish()
   if not call.quiet and run.steps > 0 then
     io.stderr:write(format("%s: %s, %.0f images/s, %s\n", call.label, text.duration(run.seconds),
       run.images_per_second, M.loading(run)))
