@@ -12,6 +12,7 @@
 local digest = require "data.digest"
 local file = require "file"
 local find = require "data.find"
+local folder_of = require "run.folder"
 local hash = require "hash"
 local host = require "host"
 local json = require "json"
@@ -148,15 +149,6 @@ end
 
 -- ---- writing ----
 
--- The folder of a study's run: as it was written, or beside the study when all were moved.
-local function folder_of_run(study, run)
-  if type(run) ~= "table" or type(run.folder) ~= "string" then return nil end
-  if lfs.attributes(run.folder, "mode") == "directory" then return run.folder end
-  local above = file.split(study)
-  local _, name = file.split(run.folder)
-  return (above == "" and "" or above .. "/") .. name
-end
-
 -- Adds a run's members; what keeps it from being packed whole is an error, unless forced.
 local function add_run(state, folder, head)
   local holder = host.locked(folder .. "/lock")
@@ -186,7 +178,8 @@ local function add_study(state, folder)
   if not ok then return nil, message, code end
   local results, names, seen = read_table(folder .. "/results.json") or {}, json.array(), {}
   for _, run in ipairs(type(results.runs) == "table" and results.runs or {}) do
-    local path = folder_of_run(folder, run)
+    local recorded = type(run) == "table" and type(run.folder) == "string" and run.folder
+    local path = recorded and folder_of.of_study(folder, recorded)
     local _, name = file.split(path or "")
     if path and not seen[name] then
       seen[name], names[#names + 1] = true, name
@@ -195,20 +188,6 @@ local function add_study(state, folder)
     end
   end
   return results, names
-end
-
---- The kind of thing in a folder: "study" or "run"; nil when it is neither.
----
---- Example:
----     print(pack.kind "no/such/folder")  --> nil
----@param folder string
----@return "run"|"study"|nil
-function M.kind(folder)
-  if lfs.attributes(folder .. "/study.lua", "mode") == "file" then return "study" end
-  for _, name in ipairs { "plan.txt", "params.json", "results.json", "recipe.lua" } do
-    if lfs.attributes(folder .. "/" .. name, "mode") == "file" then return "run" end
-  end
-  return nil
 end
 
 local write_fields = { out = spec.text(), weights = spec.flag { default = false },
@@ -249,7 +228,7 @@ end
 function M.write(folder, options)
   options = spec.check("pack.write", options, write_fields)
   folder = folder:gsub("(.)/+$", "%1")
-  local kind = M.kind(folder)
+  local kind = folder_of.kind(folder)
   if not kind then return nil, folder .. ": no run or study is there", "io" end
   local _, name = file.split(folder)
   local path = options.out or name .. ".penumbra"

@@ -8,7 +8,6 @@ local json = require "json"
 local lines_of = require "run.lines"
 local list_of = require "run.list"
 local options_of = require "run.options"
-local pack = require "pack"
 local param = require "param"
 local plan = require "plan"
 local print_of = require "run.print"
@@ -199,9 +198,8 @@ local function act(options)
   for i, name in ipairs { options.first, options.second } do
     local path, message = folder_of.find(name, options.out)
     if not path then return command.fail("diff", message, 2) end
-    if pack.kind(path) ~= "run" then
-      return command.fail("diff", format("%s: %s", path, pack.kind(path) == "study"
-        and "a study; its runs can be compared" or "no run is there"), 2)
+    if folder_of.kind(path) == "study" then
+      return command.fail("diff", path .. ": a study; its runs can be compared", 2)
     end
     runs[i] = read(path)
   end

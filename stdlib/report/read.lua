@@ -2,6 +2,7 @@
 --- of another shape is left out, and a notice says so.
 ---@package
 local file = require "file"
+local folder_of = require "run.folder"
 local json = require "json"
 local lfs = require "lfs"
 local spec = require "spec"
@@ -246,14 +247,6 @@ end
 
 local function is_folder(path) return lfs.attributes(path, "mode") == "directory" end
 
--- A run of a study lies where it was made; when the folders were taken elsewhere, beside the study.
-local function place_of(folder, recorded)
-  if is_folder(recorded) then return recorded end
-  local parent = file.split(folder)
-  local beside = (parent == "" and "" or parent .. "/") .. select(2, file.split(recorded))
-  return is_folder(beside) and beside or nil
-end
-
 local function read_study(folder)
   local notices = {}
   local about = read_about(folder, notices)
@@ -275,8 +268,8 @@ local function read_study(folder)
   end
   for _, entry in ipairs(as_table(results.runs)) do
     local recorded = type(entry) == "table" and as_text(entry.folder)
-    local place = recorded and place_of(folder, recorded)
-    if place then
+    local place = recorded and folder_of.of_study(folder, recorded)
+    if place and is_folder(place) then
       local run = read_run(place, as_text(entry.label))
       study.runs[#study.runs + 1] = run
       local failed = as_text(as_table(entry.failed).message)
@@ -308,9 +301,8 @@ function M.folder(folder)
   if not mode then return nil, format("%s: no such run or study", folder), "missing" end
   if mode ~= "directory" then return nil, format("%s: the folder of a run or a study expected, got a file", folder),
     "format" end
-  local function has(name) return size_of(folder .. "/" .. name) ~= nil end
-  if has "study.lua" then return read_study(folder) end
-  if has "results.json" or has "params.json" or has "plan.txt" then return read_run(folder) end
+  local kind = folder_of.kind(folder)
+  if kind then return kind == "study" and read_study(folder) or read_run(folder) end
   return nil, format("%s: neither a run nor a study: there is no results.json, params.json or study.lua in it", folder),
     "format"
 end

@@ -73,6 +73,18 @@ function M.write_json(path, value)
   M.must(file.write(path, json.encode(value, { pretty = true }) .. "\n"))
 end
 
+--- Writes a recipe's text and those that it includes into a folder, from which it can be read again.
+---@param folder string
+---@param base Recipe
+function M.write_recipe(folder, base)
+  M.must(file.write(folder .. "/recipe.lua", base.text))
+  for _, one in ipairs(base.includes) do
+    local path = folder .. "/includes/" .. one.name
+    M.must(file.make_folder((file.split(path))))
+    M.must(file.write(path, one.text))
+  end
+end
+
 --- Writes what a run needs to be made from its folder alone, and what says what it is. With `fresh` nothing else
 --- stays in the folder, which no process may be at work in; without, only the mark that it was complete goes.
 ---@param job Job
@@ -85,12 +97,7 @@ function M.prepare(job, options)
   end
   M.must(file.make_folder(job.folder))
   os.remove(job.folder .. "/results.json")
-  M.must(file.write(job.folder .. "/recipe.lua", job.recipe.text))
-  for _, one in ipairs(job.recipe.includes or {}) do
-    local path = job.folder .. "/includes/" .. one.name
-    M.must(file.make_folder((file.split(path))))
-    M.must(file.write(path, one.text))
-  end
+  M.write_recipe(job.folder, job.recipe)
   M.must(file.write(job.folder .. "/plan.txt", plan.text(job.plan) .. "\n"))
   M.write_json(job.folder .. "/params.json", job.values)
   M.write_json(job.folder .. "/environment.json", M.environment())
@@ -152,11 +159,32 @@ end
 
 -- ---- runs in their folders ----
 
-local function is_run(path)
-  return file.exists(path .. "/plan.txt") and file.exists(path .. "/params.json")
+local function is_file(path) return lfs.attributes(path, "mode") == "file" end
+
+--- What a folder holds: a "study", a "run", whole or not, or nil for neither.
+---
+--- Example:
+---     print(require "run.folder".kind "no/such/folder")  --> nil
+---@param path string
+---@return "study"|"run"|nil
+function M.kind(path)
+  if is_file(path .. "/study.lua") then return "study" end
+  for _, name in ipairs { "plan.txt", "params.json", "results.json" } do
+    if is_file(path .. "/" .. name) then return "run" end
+  end
+  return nil
 end
 
-local function is_known(path) return is_run(path) or file.exists(path .. "/study.lua") end
+--- The folder of a study's run: as it was written down, or beside the study when all were moved.
+---@param study string     # the study's folder
+---@param recorded string
+---@return string
+function M.of_study(study, recorded)
+  if lfs.attributes(recorded, "mode") == "directory" then return recorded end
+  local above = file.split(study)
+  local _, name = file.split(recorded)
+  return (above == "" and "" or above .. "/") .. name
+end
 
 --- The folder of a run or a study that is named by its path, or by its name in `out` or a beginning of it that only one
 --- has.
@@ -166,17 +194,17 @@ local function is_known(path) return is_run(path) or file.exists(path .. "/study
 function M.find(name, out)
   out = out or "runs"
   local path = #name > 1 and name:gsub("/+$", "") or name
-  if is_known(path) then return path end
+  if M.kind(path) then return path end
   local below = out .. "/" .. path
-  if not path:find "/" and is_known(below) then return below end
+  if not path:find "/" and M.kind(below) then return below end
   if file.exists(path) and path:find "/" then
-    return nil, format("%s: neither a run's folder, which has plan.txt and params.json, nor a study's", path),
-      "format"
+    return nil, format("%s: neither a run's folder nor a study's: there is no plan.txt, params.json or study.lua in it",
+      path), "format"
   end
   local known, begun = {}, {}
   if lfs.attributes(out, "mode") == "directory" then
     for entry in lfs.dir(out) do
-      if is_known(out .. "/" .. entry) then
+      if M.kind(out .. "/" .. entry) then
         known[#known + 1] = entry
         if entry:sub(1, #path) == path then begun[#begun + 1] = entry end
       end
@@ -217,7 +245,7 @@ end
 ---@param path string
 ---@return RunStatus
 function M.status(path)
-  if file.exists(path .. "/study.lua") then
+  if M.kind(path) == "study" then
     return { state = file.exists(path .. "/results.json") and "complete" or "stopped" }
   end
   local holder = host.locked(path .. "/lock")
@@ -233,7 +261,7 @@ function M.status(path)
     status.state = "complete"
     local training = type(results.training) == "table" and results.training or {}
     status.step, status.epoch = training.steps, training.epochs
-  elseif not is_run(path) then
+  elseif not (is_file(path .. "/plan.txt") and is_file(path .. "/params.json")) then
     status.state, status.reason = "broken", "plan.txt or params.json is missing"
   elseif results ~= nil then
     status.state, status.reason = "broken", "results.json holds no results"

@@ -73,16 +73,11 @@ end
 
 -- What the folder must hold for the study to be gone on with from there.
 local function prepare(grid)
-  local folder, base = grid.folder, grid.study.recipe
+  local folder = grid.folder
   folder_of.must(file.make_folder(folder .. "/figures"))
   os.remove(folder .. "/results.json")
   folder_of.must(file.write(folder .. "/study.lua", grid.study.text))
-  folder_of.must(file.write(folder .. "/recipe.lua", base.text))
-  for _, one in ipairs(grid.study.includes or base.includes) do
-    local path = folder .. "/includes/" .. one.name
-    folder_of.must(file.make_folder((file.split(path))))
-    folder_of.must(file.write(path, one.text))
-  end
+  folder_of.write_recipe(folder, grid.study.recipe)
   folder_of.write_json(folder .. "/settings.json", grid.settings)
   folder_of.write_json(folder .. "/environment.json", folder_of.environment())
   -- What a study that is stopped was, and where it came from when it is gone on with.

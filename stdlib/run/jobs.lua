@@ -5,14 +5,12 @@ local apart = require "run.apart"
 local execute = require "run.execute"
 local file = require "file"
 local folder_of = require "run.folder"
-local json = require "json"
 local keepers = require "train.keeper"
 local plan = require "plan"
 local progress = require "progress"
-local recipe = require "recipe"
+local remake = require "run.remake"
 local report = require "report"
 local text = require "text"
-local world = require "world"
 
 local M = {}
 
@@ -70,26 +68,15 @@ end
 ---@param options? { allow?: string[] }
 ---@return Job? job, string? message, string? code
 function M.open(folder, options)
-  local _, name = file.split(folder)
-  local base, message, code = world.load(folder .. "/recipe.lua", { name = name:match "^(.+)%-%x+$" or name,
-    includes = folder .. "/includes", grant = options and options.allow })
-  if not base then return nil, message, code end
-  if not recipe.is_recipe(base) then return nil, folder .. "/recipe.lua: expected a recipe, got a study", "format" end
-  local given
-  given, message, code = json.read(folder .. "/params.json")
-  if given == nil then return nil, message, code end
-  if type(given) ~= "table" then return nil, folder .. "/params.json: expected parameters", "format" end
-  local values, made
-  values, message = base:resolve(given)
-  if not values then return nil, format("%s: %s", folder, message), "format" end
-  made, message = base:make_plan(values)
-  if not made then return nil, message, "format" end
+  local remade, message, code = remake.plan(folder, options and options.allow)
+  if not remade then return nil, message, code end
   local before = file.read(folder .. "/plan.txt")
-  if before and before ~= plan.text(made) .. "\n" then
+  if before and before ~= remade.text .. "\n" then
     return nil, folder .. "/plan.txt: the recipe gives another plan now; this folder holds the results of that one",
       "format"
   end
-  return job_of(base, values, made, folder, name)
+  local _, name = file.split(folder)
+  return job_of(remade.recipe, remade.values, remade.plan, folder, name)
 end
 
 -- ---- in this process ----

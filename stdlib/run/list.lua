@@ -35,10 +35,8 @@ local format, sort, concat = string.format, table.sort, table.concat
 local function is_file(path) return lfs.attributes(path, "mode") == "file" end
 
 local function kind_of(path)
-  if is_file(path .. "/study.lua") then return "study" end
-  for _, name in ipairs { "plan.txt", "params.json", "recipe.lua", "results.json" } do
-    if is_file(path .. "/" .. name) then return "run" end
-  end
+  local kind = folder_of.kind(path)
+  if kind then return kind end
   for name in lfs.dir(path) do
     if name == "metrics.jsonl" or name:find "^checkpoint%-%d+%.json$" then return "script" end
   end

@@ -43,7 +43,7 @@ function M.plan(folder, grant)
   if type(given) ~= "table" then return nil, folder .. "/params.json: expected parameters", "format" end
   local values, made
   values, message = base:resolve(given)
-  if not values then return nil, format("params.json: %s", message), "format" end
+  if not values then return nil, format("%s/params.json: %s", folder, message), "format" end
   made, message = base:make_plan(values)
   if not made then return nil, message, "format" end
   return { recipe = base, values = values, plan = made, hash = plan.hash(made), text = plan.text(made) }
