@@ -130,7 +130,7 @@ const char *nnl_nearest(const char *word, const char *words, char *text, size_t 
     int n = (int)strcspn(p, " "), longer = n > length ? n : length;
     if (n > 0 && n < WORD) {
       int d = begins(word, length, p, n) ? 1 : edit_distance(word, length, p, n);
-      bool near = d <= 1 || d <= longer / 3;
+      bool near = d < longer && (d <= 1 || d <= longer / 3);  /* something of it must be right */
       if (near && (d < best || (d == best && strncmp(p, found, (size_t)n) < 0))) {
         best = d;
         snprintf(text, room, "%.*s", n, p);

@@ -1,4 +1,5 @@
 --- The prompt's own words: `:time`, `:mem`, `:reload`, `:help`, `:quit`.
+local errors = require "repl.errors"
 local host = require "host"
 local nn = require "nn"
 local spec = require "spec"
@@ -11,10 +12,12 @@ local RUNS <const> = 1000    -- of them at most
 
 -- ---- :time ----
 
+-- Errors then name the line that was typed.
 local function compile(code)
-  local run = load("return " .. code, "=stdin", "t")
+  local before = ("\n"):rep(#errors.entered - 1)
+  local run = load(before .. "return " .. code, "=stdin", "t")
   if run then return run end
-  local statement, message = load(code, "=stdin", "t")
+  local statement, message = load(before .. code, "=stdin", "t")
   if not statement then error(message, 0) end
   return statement
 end
