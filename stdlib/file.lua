@@ -106,6 +106,25 @@ function M.temporary(path)
   return string.format("%s.%s-%d-%s", folder == "" and "" or folder .. "/", unique, counter, name)
 end
 
+--- A new folder for files that nobody keeps, in $TMPDIR or /tmp; who asked for it removes it.
+---
+--- Example:
+---     folder = file.temporary_folder()
+---     #file.names(folder), file.remove_folder(folder)  --> 0  true
+---@return string? path, string? message, string? code
+function M.temporary_folder()
+  local above, message = os.getenv "TMPDIR", nil
+  if not above or above:sub(1, 1) ~= "/" then above = "/tmp" end
+  for _ = 1, 10 do
+    local name = nn.sha256(tostring {} .. os.time() .. os.clock() .. collectgarbage "count"):sub(1, 12)
+    local path = string.format("%s/penumbra-%s", above, name)
+    local ok
+    ok, message = lfs.mkdir(path)
+    if ok then return path end
+  end
+  return nil, string.format("%s: no folder can be made in it: %s", above, message), "io"
+end
+
 --- Writes a file whole or not at all, synced.
 ---
 --- Example:

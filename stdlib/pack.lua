@@ -301,21 +301,6 @@ end
 
 Pack.__close, Pack.__gc = Pack.close, Pack.close
 
--- A new folder for files that nobody keeps.
-local function temporary_folder()
-  local above = os.getenv "TMPDIR"
-  if not above or above:sub(1, 1) ~= "/" then above = "/tmp" end
-  local message
-  for _ = 1, 10 do
-    local name = hash.sha256(tostring {} .. os.time() .. os.clock() .. collectgarbage "count"):sub(1, 12)
-    local path = format("%s/penumbra-%s", above, name)
-    local ok
-    ok, message = lfs.mkdir(path)
-    if ok then return path end
-  end
-  return nil, format("%s: no folder can be made in it: %s", above, message), "io"
-end
-
 local function check_entry(self, name, entry)
   local path, shown = self.folder .. "/" .. name, format("%s: %s", self.path, text.tame(name))
   local bytes = lfs.attributes(path, "size")
@@ -407,7 +392,7 @@ end
 ---@param path string
 ---@return Pack? pack, string? message, string? code
 function M.open(path)
-  local base, message, code = temporary_folder()
+  local base, message, code = file.temporary_folder()
   if not base then return nil, message, code end
   local self = setmetatable({ path = path, base = base, folder = base .. "/pack" }, Pack)
   local ok

@@ -140,9 +140,7 @@ end
 
 -- A check in a folder of its own, removed whatever happens.
 local function in_folder(body)
-  local folder = os.tmpname()
-  os.remove(folder)
-  folder_of.must(file.make_folder(folder))
+  local folder = folder_of.must(file.temporary_folder())
   local ok, result = pcall(body, folder)
   file.remove_folder(folder)
   if not ok then error(result, 0) end
@@ -152,16 +150,14 @@ end
 -- ---- a recipe, a study ----
 
 local function check_recipe(base, settings, stages)
-  local values, message = base:resolve(settings, true)
-  if not values then options_of.stop(message, 2) end
-  local jobs
-  jobs, message = jobs_of.list(base, { { values = values, label = base.name } }, "")
-  if not jobs then
+  local job, message, kind = jobs_of.of(base, settings, "")
+  if not job then
+    if kind == "argument" then options_of.stop(message, 2) end
     stages:failed("plan", message)
     return 1
   end
   stages:done("plan", base.title)
-  return in_folder(function(folder) return check_run(stages, jobs[1], folder .. "/run") end) and 0 or 1
+  return in_folder(function(folder) return check_run(stages, job, folder .. "/run") end) and 0 or 1
 end
 
 -- The first run of each variant: others differ from it in their seeds only.

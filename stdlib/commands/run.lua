@@ -28,12 +28,9 @@ local function act(options)
     if not made then options_of.stop(message, kind == "argument" and 2 or 1) end
     return grid.make(made, options, options_of.say)
   end
-  local values, message = value:resolve(settings, true)
-  if not values then options_of.stop(message, 2) end
-  local jobs
-  jobs, message = jobs_of.list(value, { { values = values, label = value.name } }, options.out)
-  if not jobs then options_of.stop(message, 1) end
-  return one.make(jobs[1], options, options_of.say)
+  local job, message, kind = jobs_of.of(value, settings, options.out)
+  if not job then options_of.stop(message, kind == "argument" and 2 or 1) end
+  return one.make(job, options, options_of.say)
 end
 
 return { about = "Make the run of a recipe, or all runs of a study.", describe = describe,

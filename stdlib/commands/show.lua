@@ -230,17 +230,14 @@ end
 -- ---- a recipe, a study ----
 
 local function show_recipe(base, settings, options)
-  local values, message = base:resolve(settings, true)
-  if not values then options_of.stop(message, 2) end
-  local jobs
-  jobs, message = jobs_of.list(base, { { values = values, label = base.name } }, options.out)
-  if not jobs then options_of.stop(message, 1) end
+  local job, message, kind = jobs_of.of(base, settings, options.out)
+  if not job then options_of.stop(message, kind == "argument" and 2 or 1) end
   heading(base, "recipe")
-  parameters(base, values, settings, {})
+  parameters(base, job.values, settings, {})
   ledger(base)
   say("")
-  say(plan.tree(jobs[1].plan))
-  if not options.no_cost then one_cost(jobs[1], options) end
+  say(plan.tree(job.plan))
+  if not options.no_cost then one_cost(job, options) end
   return 0
 end
 

@@ -198,7 +198,6 @@ local function rows_table(run, name, rows_of)
   end
   if #rows_of == 0 or #rows_of > 200 or #names == 0 or #names > 16 then return nil end
   local function text_first(key) return type(rows_of[1][key]) == "string" and 1 or 2 end
-  words.order(names)
   sort(names, function(a, b)
     if kinds[a] ~= kinds[b] then return kinds[a] < kinds[b] end
     if kinds[a] == 1 and text_first(a) ~= text_first(b) then return text_first(a) < text_first(b) end

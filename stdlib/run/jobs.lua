@@ -63,6 +63,21 @@ function M.list(base, points, out)
   return jobs
 end
 
+--- The job of a recipe with the parameters that texts of the command line give; or nil, message, and "argument" when
+--- one of them is wrong.
+---@param base Recipe
+---@param settings table<string, string>
+---@param out string
+---@return Job? job, string? message, string? kind
+function M.of(base, settings, out)
+  local values, message = base:resolve(settings, true)
+  if not values then return nil, message, "argument" end
+  local jobs
+  jobs, message = M.list(base, { { values = values, label = base.name } }, out)
+  if not jobs then return nil, message, "format" end
+  return jobs[1]
+end
+
 --- The job of a run's folder, from what is in it alone.
 ---@param folder string
 ---@param options? { allow?: string[] }

@@ -118,11 +118,4 @@ function M.guarded(action)
   end
 end
 
---- How many threads each of so many processes has.
----@param jobs integer
----@return integer
-function M.threads_each(jobs)
-  return math.max(1, require "nn".threads() // jobs)
-end
-
 return M
