@@ -48,8 +48,8 @@ NN = $(addprefix nn/, \
   data/batch.c data/cifar.c data/files.c data/idx.c data/tint.c data/mat5.c data/channels.c \
   formats/checkpoint.c formats/dtype.c formats/json.c formats/npz.c formats/pickle.c \
   formats/safetensors.c formats/torch.c \
-  formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/npy.c formats/pack.c formats/unpack.c \
-  formats/zip.c \
+  formats/archive.c formats/bytes.c formats/fetch.c formats/file.c formats/library.c formats/npy.c formats/pack.c \
+  formats/unpack.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
@@ -93,6 +93,12 @@ PACKAGES = openblas libpng libjpeg zlib
 # Without these, downloads (libcurl) and archives (libarchive: .zip, .tar, and what torch and NumPy keep in them) end in
 # a message that says so.
 OPTIONAL := $(foreach name,libcurl libarchive,$(shell $(PKG_CONFIG) --exists $(name) && echo $(name)))
+# On Linux the program loads these itself when it first needs them (nn/formats/library.h). The name by which one asks
+# for a library, libcurl.so.4, is the beginning of its file's name; where there is no such file all are linked as usual.
+name_of = $(shell echo '$(notdir $(realpath $(shell $(CC) -print-file-name=$(1).so)))' | \
+            sed -n 's/^\(lib.*\.so\.[0-9]*\).*/\1/p')
+LATE := $(if $(filter Linux,$(shell uname)),$(foreach name,$(OPTIONAL),$(call name_of,$(name))))
+LATE := $(if $(filter $(words $(OPTIONAL)),$(words $(LATE))),$(LATE))
 # Without it the prompt has no editing, history and completion.
 EDITOR := $(shell $(PKG_CONFIG) --exists libedit && echo libedit)
 
@@ -112,10 +118,12 @@ endif
 
 NN_CFLAGS  := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(OPTIONAL)) \
               $(if $(filter libcurl,$(OPTIONAL)),-DNN_HAVE_CURL) \
-              $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE)
+              $(if $(filter libarchive,$(OPTIONAL)),-DNN_HAVE_ARCHIVE) \
+              $(if $(LATE),-DNN_LATE_LIBRARIES \
+                $(foreach name,$(LATE),-DNN_FILE_$(firstword $(subst -, ,$(subst ., ,$(name))))=$(name)))
 LUA_CFLAGS := $(if $(LUA),$(shell $(PKG_CONFIG) --cflags $(LUA)))
 VM_CFLAGS  := $(if $(EDITOR),$(shell $(PKG_CONFIG) --cflags $(EDITOR)) -DVM_HAVE_EDITLINE)
-NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(OPTIONAL)) -lm
+NN_LIBS    := $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(if $(LATE),,$(OPTIONAL))) $(if $(LATE),-ldl) -lm
 VM_LIBS    := $(if $(EDITOR),$(shell $(PKG_CONFIG) --libs $(EDITOR)))
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)

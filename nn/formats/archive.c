@@ -1,4 +1,4 @@
-/* archive.c -- reading .zip, .tar and .tar.gz through libarchive.
+/* archive.c -- reading .zip, .tar and .tar.gz through libarchive, which is loaded by the first of them.
  *
  * Only these formats are enabled. The bytes are fed from here: gzip goes through zlib, because libarchive does not look
  * at its checksums, and what a tar file has at its end is checked, because libarchive takes a file cut between two
@@ -14,11 +14,21 @@
 #include <zlib.h>
 
 #include "formats/file.h"
+#include "formats/library.h"
 
 #ifdef NN_HAVE_ARCHIVE
 
 #include <archive.h>
 #include <archive_entry.h>
+
+#define FUNCTIONS(_) \
+  _(archive_entry_filetype) _(archive_entry_hardlink) _(archive_entry_is_encrypted) _(archive_entry_pathname) \
+  _(archive_entry_size) _(archive_entry_sparse_count) _(archive_errno) _(archive_error_string) \
+  _(archive_read_data) _(archive_read_free) _(archive_read_header_position) _(archive_read_new) \
+  _(archive_read_next_header) _(archive_read_open1) _(archive_read_set_callback_data) \
+  _(archive_read_set_read_callback) _(archive_read_set_seek_callback) _(archive_read_set_skip_callback) \
+  _(archive_read_support_format_tar) _(archive_read_support_format_zip_seekable) _(archive_set_error)
+NNI_LIBRARY(FUNCTIONS, NN_FILE_libarchive)
 
 /* Deflate makes at most 1032 bytes of one. After its end mark a tar file may be padded to whole records; more than this
  * is something else. */
@@ -47,7 +57,7 @@ static la_ssize_t feed(struct archive *reader, void *context, const void **buffe
   nni_archive *a = context;
   ssize_t got;
   if (nn_interrupted()) {
-    archive_set_error(reader, EINTR, "interrupted");
+    lib.archive_set_error(reader, EINTR, "interrupted");
     return -1;
   }
   if (a->packed) {
@@ -56,14 +66,14 @@ static la_ssize_t feed(struct archive *reader, void *context, const void **buffe
     const char *reason = gzerror(a->packed, &code);
     if (code != Z_OK && code != Z_STREAM_END) {
       const char *plain = strstr(reason, ">: ");  /* zlib's name of a file it was given open, "<fd:3>: " */
-      archive_set_error(reader, EIO, "the compressed data is damaged: %s", code == Z_ERRNO ? strerror(errno)
-                        : code == Z_BUF_ERROR ? "it is cut short" : plain ? plain + 3 : reason);
+      lib.archive_set_error(reader, EIO, "the compressed data is damaged: %s", code == Z_ERRNO ? strerror(errno)
+                            : code == Z_BUF_ERROR ? "it is cut short" : plain ? plain + 3 : reason);
       return -1;
     }
   } else {
     do got = read(a->file, a->block, BLOCK);
     while (got < 0 && errno == EINTR);
-    if (got < 0) archive_set_error(reader, errno, "%s", strerror(errno));
+    if (got < 0) lib.archive_set_error(reader, errno, "%s", strerror(errno));
   }
   if (got < 0) return -1;
   for (ssize_t i = got; i > 0; i--)
@@ -92,7 +102,7 @@ static la_int64_t seek(struct archive *reader, void *context, la_int64_t offset,
   nni_archive *a = context;
   off_t at = lseek(a->file, (off_t)offset, whence);
   if (at < 0) {
-    archive_set_error(reader, errno, "%s", strerror(errno));
+    lib.archive_set_error(reader, errno, "%s", strerror(errno));
     return ARCHIVE_FATAL;
   }
   a->offset = (uint64_t)at;
@@ -103,9 +113,9 @@ static la_int64_t seek(struct archive *reader, void *context, la_int64_t offset,
 
 static int failed(nni_archive *a) {
   if (nn_interrupted()) return nn_interrupt_check();
-  const char *reason = archive_error_string(a->reader);
+  const char *reason = lib.archive_error_string(a->reader);
   char name[100], at[32], size[32];
-  if (archive_errno(a->reader) == ENOMEM) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
+  if (lib.archive_errno(a->reader) == ENOMEM) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
   if (!reason) reason = "damaged";
   if (!a->name) return nn_fail(NN_EFORMAT, "%s: %s", a->path, reason);
   return nn_fail(NN_EFORMAT, "%s: %s: at byte %s of %s: %s", a->path, nni_name_end(name, a->name),
@@ -137,18 +147,18 @@ static int start_reading(nni_archive *a) {
     if (!a->packed || gzbuffer(a->packed, BLOCK) != 0) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
   }
   a->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-  a->reader = archive_read_new();
+  a->reader = lib.archive_read_new();
   if (!a->reader) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
   if (a->format == ZIP) {
-    archive_read_support_format_zip_seekable(a->reader);
-    archive_read_set_seek_callback(a->reader, seek);
+    lib.archive_read_support_format_zip_seekable(a->reader);
+    lib.archive_read_set_seek_callback(a->reader, seek);
   } else {
-    archive_read_support_format_tar(a->reader);
+    lib.archive_read_support_format_tar(a->reader);
   }
-  archive_read_set_read_callback(a->reader, feed);
-  archive_read_set_skip_callback(a->reader, pass);
-  archive_read_set_callback_data(a->reader, a);
-  if (archive_read_open1(a->reader) >= ARCHIVE_WARN) return NN_OK;
+  lib.archive_read_set_read_callback(a->reader, feed);
+  lib.archive_read_set_skip_callback(a->reader, pass);
+  lib.archive_read_set_callback_data(a->reader, a);
+  if (lib.archive_read_open1(a->reader) >= ARCHIVE_WARN) return NN_OK;
   if (nn_interrupted()) return nn_interrupt_check();
   if (a->format == ZIP)
     return nn_fail(NN_EFORMAT, "%s: a zip file without the list of contents at its end; it was cut short", a->path);
@@ -159,6 +169,8 @@ static int start_reading(nni_archive *a) {
 int nni_archive_open(const char *path, nni_archive **out) {
   int file;
   uint64_t bytes;
+  const char *problem = load_library();
+  if (problem) return nn_fail(NN_EIO, "%s: archives cannot be read: %s", path, problem);
   int status = nni_descriptor_open(path, &file, &bytes);
   if (status != NN_OK) return status;
   nni_archive *a = calloc(1, sizeof *a);
@@ -178,7 +190,7 @@ int nni_archive_open(const char *path, nni_archive **out) {
 
 void nni_archive_close(nni_archive *a) {
   if (!a) return;
-  if (a->reader) archive_read_free(a->reader);
+  if (a->reader) lib.archive_read_free(a->reader);
   if (a->packed) gzclose(a->packed);
   else close(a->file);
   if (a->utf8) freelocale(a->utf8);
@@ -210,8 +222,8 @@ static int check_end(nni_archive *a) {
 }
 
 static nni_entry_kind kind_of(struct archive_entry *header) {
-  if (archive_entry_hardlink(header)) return NNI_LINK;
-  switch (archive_entry_filetype(header)) {
+  if (lib.archive_entry_hardlink(header)) return NNI_LINK;
+  switch (lib.archive_entry_filetype(header)) {
     case AE_IFREG: return NNI_FILE;
     case AE_IFDIR: return NNI_FOLDER;
     case AE_IFLNK: return NNI_LINK;
@@ -221,7 +233,7 @@ static nni_entry_kind kind_of(struct archive_entry *header) {
 
 static int next_entry(nni_archive *a, nni_entry *entry, bool *more) {
   struct archive_entry *header;
-  int code = archive_read_next_header(a->reader, &header);
+  int code = lib.archive_read_next_header(a->reader, &header);
   if (code == ARCHIVE_EOF) {
     int status = check_end(a);
     if (status == NN_OK) *more = false;
@@ -230,29 +242,29 @@ static int next_entry(nni_archive *a, nni_entry *entry, bool *more) {
   if (code < ARCHIVE_WARN) {
     /* what is wrong lies after the entry that came before */
     if (nn_interrupted()) return nn_interrupt_check();
-    const char *reason = archive_error_string(a->reader);
+    const char *reason = lib.archive_error_string(a->reader);
     char at[32], name[100];
     return nn_fail(NN_EFORMAT, "%s: %s%s%s before offset %s", a->path, reason ? reason : "damaged",
                    a->name ? " after " : "", a->name ? nni_name_end(name, a->name) : "",
                    nni_grouped(at, a->offset));
   }
-  const char *name = archive_entry_pathname(header);
+  const char *name = lib.archive_entry_pathname(header);
   char at[32];
   if (!name || !*name)
     return nn_fail(NN_EFORMAT, "%s: the entry at offset %s has no name", a->path,
-                   nni_grouped(at, (uint64_t)archive_read_header_position(a->reader)));
+                   nni_grouped(at, (uint64_t)lib.archive_read_header_position(a->reader)));
   char *copy = strdup(name);
   if (!copy) return nn_fail(NN_EMEMORY, "%s: out of memory", a->path);
   free(a->name);
   a->name = copy;
   nni_entry found = { .name = copy, .kind = kind_of(header) };
-  if (found.kind == NNI_FILE) found.size = archive_entry_size(header);
+  if (found.kind == NNI_FILE) found.size = lib.archive_entry_size(header);
   a->size = (uint64_t)found.size;
   a->done = 0;
   char shown[100];
-  if (archive_entry_is_encrypted(header))
+  if (lib.archive_entry_is_encrypted(header))
     return nn_fail(NN_EFORMAT, "%s: %s: is encrypted", a->path, nni_name_end(shown, copy));
-  if (archive_entry_sparse_count(header) > 0)
+  if (lib.archive_entry_sparse_count(header) > 0)
     return nn_fail(NN_EFORMAT, "%s: %s: has holes (a sparse file), which is not read", a->path,
                    nni_name_end(shown, copy));
   uint64_t most;
@@ -274,7 +286,7 @@ int nni_archive_next(nni_archive *a, nni_entry *entry, bool *more) {
 /* After the last byte: the entry must be over, which is also when its checksum is looked at. */
 static int check_entry_end(nni_archive *a) {
   uint8_t beyond;
-  la_ssize_t got = archive_read_data(a->reader, &beyond, 1);
+  la_ssize_t got = lib.archive_read_data(a->reader, &beyond, 1);
   char name[100], size[32];
   if (got < 0) return failed(a);
   if (got > 0)
@@ -286,7 +298,7 @@ static int check_entry_end(nni_archive *a) {
 static int read_some(nni_archive *a, uint8_t *to, size_t size) {
   char name[100], at[32], whole[32];
   for (size_t done = 0; done < size;) {
-    la_ssize_t got = archive_read_data(a->reader, to + done, size - done);
+    la_ssize_t got = lib.archive_read_data(a->reader, to + done, size - done);
     if (got < 0) return failed(a);
     if (got == 0)
       return nn_fail(NN_EFORMAT, "%s: %s: ends at byte %s of %s", a->path, nni_name_end(name, a->name),

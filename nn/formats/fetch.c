@@ -1,4 +1,4 @@
-/* fetch.c -- downloads through libcurl.
+/* fetch.c -- downloads through libcurl, which is loaded by the first of them.
  *
  * A transfer that ends early leaves <target>.part and, in <target>.part.from, where it came from: the URL and the mark
  * (ETag, or the time of the last change) that tells this version of the file from another. The next call asks for the
@@ -17,10 +17,19 @@
 #include <unistd.h>
 
 #include "formats/file.h"
+#include "formats/library.h"
 
 #ifdef NN_HAVE_CURL
 
+#define CURL_DISABLE_TYPECHECK  /* its macros would call the functions by their names */
 #include <curl/curl.h>
+
+#define FUNCTIONS(_) \
+  _(curl_easy_cleanup) _(curl_easy_init) _(curl_easy_setopt) _(curl_easy_strerror) _(curl_global_init) \
+  _(curl_multi_add_handle) _(curl_multi_cleanup) _(curl_multi_info_read) _(curl_multi_init) \
+  _(curl_multi_perform) _(curl_multi_poll) _(curl_multi_remove_handle) _(curl_slist_append) \
+  _(curl_slist_free_all)
+NNI_LIBRARY(FUNCTIONS, NN_FILE_libcurl)
 
 enum { MARK = 256, WORDS = 128, CONNECT_SECONDS = 30, STALL_SECONDS = 60, POLL_MS = 50 };
 #define MOST_BYTES ((uint64_t)4 << 40)
@@ -245,10 +254,10 @@ static bool is_web(const char *url) {
 static void allow(CURL *curl, CURLoption option, CURLoption old, bool plain) {
 #if LIBCURL_VERSION_NUM >= 0x075500
   (void)old;
-  curl_easy_setopt(curl, option, plain ? "http,https" : "https");
+  lib.curl_easy_setopt(curl, option, plain ? "http,https" : "https");
 #else
   (void)option;
-  curl_easy_setopt(curl, old, (long)(plain ? CURLPROTO_HTTP | CURLPROTO_HTTPS : CURLPROTO_HTTPS));
+  lib.curl_easy_setopt(curl, old, (long)(plain ? CURLPROTO_HTTP | CURLPROTO_HTTPS : CURLPROTO_HTTPS));
 #endif
 }
 
@@ -291,73 +300,73 @@ static int tell(fetch *f) {
 static int drive(fetch *f, CURLM *multi, CURLcode *code) {
   for (;;) {
     int running, left;
-    if (curl_multi_perform(multi, &running) != CURLM_OK) return no_memory(f);
+    if (lib.curl_multi_perform(multi, &running) != CURLM_OK) return no_memory(f);
     if (f->status != NN_OK) return f->status;
     int status = nn_interrupt_check();
     if (status == NN_OK) status = tell(f);
     if (status != NN_OK) return status;
     if (running == 0) {
-      CURLMsg *message = curl_multi_info_read(multi, &left);
+      CURLMsg *message = lib.curl_multi_info_read(multi, &left);
       *code = message ? message->data.result : CURLE_OK;
       return NN_OK;
     }
-    if (curl_multi_poll(multi, NULL, 0, POLL_MS, NULL) != CURLM_OK) return no_memory(f);
+    if (lib.curl_multi_poll(multi, NULL, 0, POLL_MS, NULL) != CURLM_OK) return no_memory(f);
   }
 }
 
 static int transfer_with(fetch *f, CURLM *multi, CURL *curl, struct curl_slist **headers) {
   char range[40], condition[MARK + 16], detail[CURL_ERROR_SIZE] = "";
   const char *url = f->request->url;
-  curl_easy_setopt(curl, CURLOPT_URL, url);
+  lib.curl_easy_setopt(curl, CURLOPT_URL, url);
   allow(curl, PROTOCOLS, true);
   /* what came safely does not go on in the open, unless the digest makes up for it */
   allow(curl, REDIRECTS, f->request->sha256 || strncasecmp(url, "https", 5) != 0);
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "penumbra/" NN_VERSION);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, f);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, f);
+  lib.curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+  lib.curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
+  lib.curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+  lib.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  lib.curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+  lib.curl_easy_setopt(curl, CURLOPT_USERAGENT, "penumbra/" NN_VERSION);
+  lib.curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+  lib.curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+  lib.curl_easy_setopt(curl, CURLOPT_HEADERDATA, f);
+  lib.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
+  lib.curl_easy_setopt(curl, CURLOPT_WRITEDATA, f);
 #if LIBCURL_VERSION_NUM >= 0x075700
-  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);  /* an interrupt does not wait for the name server */
+  lib.curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);  /* an interrupt does not wait for the name server */
 #endif
   if (f->asked > 0) {
     snprintf(range, sizeof range, "%" PRIu64 "-", f->asked);
-    curl_easy_setopt(curl, CURLOPT_RANGE, range);
+    lib.curl_easy_setopt(curl, CURLOPT_RANGE, range);
     if (f->mark[0]) {
       snprintf(condition, sizeof condition, "If-Range: %s", f->mark);
-      *headers = curl_slist_append(NULL, condition);
+      *headers = lib.curl_slist_append(NULL, condition);
       if (!*headers) return no_memory(f);
-      curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
+      lib.curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
     }
   }
-  if (curl_multi_add_handle(multi, curl) != CURLM_OK) return no_memory(f);
+  if (lib.curl_multi_add_handle(multi, curl) != CURLM_OK) return no_memory(f);
   CURLcode code = CURLE_OK;
   int status = drive(f, multi, &code);
-  curl_multi_remove_handle(multi, curl);
+  lib.curl_multi_remove_handle(multi, curl);
   if (status == NN_OK && code == CURLE_OK && !f->begun) status = begin(f);  /* an answer without a body */
   if (f->whole) return NN_OK;
   if (status != NN_OK) return status;
-  return explain(f, code, detail[0] ? detail : curl_easy_strerror(code));
+  return explain(f, code, detail[0] ? detail : lib.curl_easy_strerror(code));
 }
 
 static int transfer(fetch *f) {
   struct curl_slist *headers = NULL;
-  CURLM *multi = curl_multi_init();
-  CURL *curl = curl_easy_init();
+  CURLM *multi = lib.curl_multi_init();
+  CURL *curl = lib.curl_easy_init();
   f->begun = f->again = f->whole = false;
   f->status = NN_OK;
   f->asked = f->have;
   f->location[0] = '\0';
   int status = multi && curl ? transfer_with(f, multi, curl, &headers) : no_memory(f);
-  if (curl) curl_easy_cleanup(curl);
-  if (multi) curl_multi_cleanup(multi);
-  curl_slist_free_all(headers);
+  if (curl) lib.curl_easy_cleanup(curl);
+  if (multi) lib.curl_multi_cleanup(multi);
+  lib.curl_slist_free_all(headers);
   return status;
 }
 
@@ -408,7 +417,7 @@ static int finish(fetch *f, nn_fetch_result *out) {
   return NN_OK;
 }
 
-static void start_curl(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+static void start_curl(void) { lib.curl_global_init(CURL_GLOBAL_DEFAULT); }
 
 int nn_fetch(const nn_fetch_request *request, nn_progress progress, void *context, nn_fetch_result *out) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -416,6 +425,8 @@ int nn_fetch(const nn_fetch_request *request, nn_progress progress, void *contex
   if (!is_web(request->url)) return nn_fail(NN_EARGUMENT, "%s: an http or https URL expected", request->url);
   if (strlen(request->url) > 2000 || strpbrk(request->url, "\r\n "))
     return nn_fail(NN_EARGUMENT, "%s: not a URL", request->url);
+  const char *problem = load_library();
+  if (problem) return nn_fail(NN_EIO, "%s: cannot be downloaded: %s", request->url, problem);
   pthread_once(&once, start_curl);
   size_t room = strlen(request->target) + 16;
   f.part = malloc(room);
