@@ -27,6 +27,14 @@ function M.names()
   return names
 end
 
+-- Arguments have one name, in the usage as in the list below it.
+local function name_arguments(parser)
+  for _, argument in ipairs(parser._arguments) do
+    if not argument._argname then argument:argname(argument._name) end
+  end
+  for _, one in ipairs(parser._commands) do name_arguments(one) end
+end
+
 --- The argparse parser of a command; nil and a message without lua-argparse.
 ---@param name string
 ---@return table? parser, string? message
@@ -36,7 +44,21 @@ function M.parser(name)
   local this = require("commands." .. name)
   local parser = argparse("penumbra " .. name, this.about):help_max_width(100):usage_max_width(100)
   this.describe(parser)
+  name_arguments(parser)
   return parser
+end
+
+-- A letter stands for the long option that begins with it, not for the nearest of the short ones: -j is --jobs.
+local function name_options(parser, text)
+  return (text:gsub('unknown option "%-(%w)".*', function(letter)
+    local meant
+    for _, option in ipairs(parser._options) do
+      for _, alias in ipairs(option._aliases) do
+        if alias:sub(1, 3) == "--" .. letter then meant = meant or alias end
+      end
+    end
+    return ('unknown option "-%s"%s'):format(letter, meant and ('; did you mean "%s"?'):format(meant) or "")
+  end))
 end
 
 --- Runs `penumbra NAME` with its words: the command's `describe` adds to argparse's parser what it takes, its `act`
@@ -54,6 +76,7 @@ function M.main(name, words)
   local ok, options = parser:pparse(words)
   if ok then return this.act(options) end
   local text = options:gsub("\nDid you mean", "; did you mean"):gsub("'([^'\n]*)'", '"%1"'):gsub("%s*\n%s*", "; ")
+  text = name_options(parser, text)
   local more = text:find("did you mean", 1, true) and "" or ("; penumbra %s --help says more"):format(name)
   return M.fail(name, text .. more, 2)
 end

@@ -227,7 +227,10 @@ function Recipe:resolve(given, as_text)
     else
       local kept, problem
       if as_text then kept, problem = this:parse(value) else kept, problem = this:check(value) end
-      if kept == nil then return nil, format("%s: %s %s", name, key, problem) end
+      if kept == nil then
+        local several = as_text and (value:find(",", 1, true) or value:find("..", 1, true)) and this.kind ~= "list"
+        return nil, format("%s: %s %s%s", name, key, problem, several and "; penumbra sweep takes several values" or "")
+      end
       value = kept
       if as_text then self:allow(this, value) end
     end
@@ -250,7 +253,7 @@ local plan_fields = {
   schedule = spec.value { "a schedule", is_plan_value },
   augment = spec.value { "a perturbation", is_plan_value },
   epochs = spec.integer { min = 0, default = 1 },
-  batch = spec.integer { min = 1, default = 128 },
+  batch = spec.integer { min = 1, max = 1 << 24, default = 128 },
   seed = spec.integer { min = 0, default = 1 },
   clip = spec.number { above = 0 },
   clip_value = spec.number { above = 0 },

@@ -106,6 +106,10 @@ function M.find(word)
     return nil, format("%s: a recipe or a study expected, found the folder of a run; penumbra resume goes on with it",
       word), "argument"
   end
+  if mode == "file" and word:find "%.penumbra$" then
+    return nil, format("%s: a recipe or a study expected, found a pack; penumbra verify repeats what it holds", word),
+      "argument"
+  end
   if word:find("/", 1, true) or mode == "file" then return word, {} end
   local name = word:gsub("%.lua$", "")
   local found = {}
@@ -116,6 +120,10 @@ function M.find(word)
   if found[1] then return table.remove(found, 1), found end
   local titles = {}
   for i, place in ipairs(M.places()) do titles[i] = place.title end
+  if word ~= name then
+    return nil, format("there is no %s in %s or %s; penumbra recipes lists what there is", word,
+      table.concat(titles, ", ", 1, #titles - 1), titles[#titles]), "io"
+  end
   local near = spec.nearest(name, known_names())
   return nil, format('there is no recipe or study "%s" in %s or %s%s', name,
     table.concat(titles, ", ", 1, #titles - 1), titles[#titles],

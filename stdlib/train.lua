@@ -44,7 +44,7 @@ local function plan_fields()
     schedule = spec.value { "a schedule", optim.is_schedule },
     augment = spec.value { "a perturbation", perturb.is },
     epochs = spec.integer { min = 0, default = 1 },
-    batch = spec.integer { min = 1, default = 128 },
+    batch = spec.integer { min = 1, max = 1 << 24, default = 128 },
     seed = spec.integer { default = 1 },
     clip = spec.number { above = 0, doc = "largest norm of all gradients together" },
     clip_value = spec.number { above = 0, doc = "largest size of any one gradient" },

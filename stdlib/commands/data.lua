@@ -351,14 +351,14 @@ end
 local function describe(parser)
   parser:command_target "command"
   parser:command("list", "What is here and what can be had.")
-  parser:command("info", "All that is known of one, with its statistics."):argument("name", "A name or a path.")
-    :argname "NAME"
+  parser:command("info", "All that is known of one, with its statistics."):argument("NAME", "A name or a path.")
+    :target "name"
   local importing = parser:command("import", "Copy or unpack one into your data folder.")
-  importing:argument("path", "A folder, or an archive (.zip, .tar, .tar.gz)."):argname "PATH"
+  importing:argument("PATH", "A folder, or an archive (.zip, .tar, .tar.gz)."):target "path"
   importing:option("--name", "What it will be called; by default as the folder or archive is."):argname "NAME"
   importing:flag("--quiet", "Show no progress.")
   local getting = parser:command("get", "Download one into your data folder.")
-  getting:argument("name", "A name of the list."):argname "NAME"
+  getting:argument("NAME", "A name of the list."):target "name"
   getting:option("--from", "Another place that has the same files: a URL."):argname "URL"
   getting:flag("--accept", "Accept the terms that it comes with.")
   getting:flag("--quiet", "Show no progress.")

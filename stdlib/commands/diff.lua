@@ -18,8 +18,8 @@ local text = require "text"
 local format = string.format
 
 local function describe(parser)
-  parser:argument("first", "A run: its folder, or the beginning of its name in the folder of runs."):argname "RUN"
-  parser:argument("second", "Another."):argname "RUN"
+  parser:argument("RUN", "A run: its folder, or the beginning of its name in the folder of runs."):target "first"
+  parser:argument("RUN", "Another."):target "second"
   options_of.describe_out(parser)
   parser:epilog [=[
 Example:
@@ -39,7 +39,7 @@ local function read(path)
   local results = object(path .. "/results.json")
   return { path = path, params = object(path .. "/params.json"), environment = object(path .. "/environment.json"),
            plan = file.read(path .. "/plan.txt"), results = results,
-           data = type(results.data) == "table" and results.data or {}, metrics = folder_of.metrics(path, results),
+           data = type(results.data) == "table" and results.data or nil, metrics = folder_of.metrics(path, results),
            rows = file.exists(path .. "/metrics.jsonl") and path .. "/metrics.jsonl" or nil }
 end
 
@@ -120,6 +120,7 @@ local function show_recipes(a, b)
 end
 
 local function show_data(a, b)
+  if not a.data or not b.data then return false end -- one has no results yet
   local rows = {}
   local names = {}
   for _, data in ipairs { a.data, b.data } do
@@ -159,7 +160,7 @@ local function show_metrics(a, b)
       local d = this.difference
       difference = d and text.number(d.value, 3) .. (d.low ~= d.high and " " .. d:range() or "") or "–"
     end
-    rows[#rows + 1] = { "  " .. text.tame(this.name, 40), shown(this.first), shown(this.second), difference,
+    rows[#rows + 1] = { text.tame(this.name, 40), shown(this.first), shown(this.second), difference,
                         this.paired and not this.same and "item by item" or "" }
   end
   if not differs then
@@ -167,8 +168,9 @@ local function show_metrics(a, b)
     return false
   end
   heading "metrics"
-  print(text.table({ "  metric", "first", "second", "first - second [95 %]", { title = "", align = "left" } }, rows,
-    { width = print_of.table_width() }))
+  local width = print_of.table_width()
+  local columns = { "metric", "first", "second", "first - second [95 %]", { title = "", align = "left" } }
+  print(indented(text.table(columns, rows, { width = width and width - 2 })))
   return differs
 end
 

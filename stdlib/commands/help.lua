@@ -3,7 +3,7 @@ local command = require "command"
 local help = require "help"
 
 local function describe(parser)
-  parser:argument("topic", "What to explain; without it, the overview."):args "?"
+  parser:argument("TOPIC", "What to explain; without it, the overview."):target "topic":args "?"
   parser:option("--stubs", "Write definitions for editors (LuaCATS) into this folder."):argname "FOLDER"
   parser:flag("--completion", "Print what makes bash complete the commands: eval \"$(penumbra help --completion)\".")
   parser:flag("--man", "Print the manual page, for man -l.")

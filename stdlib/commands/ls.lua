@@ -10,7 +10,7 @@ local text = require "text"
 local NARROW <const> = 100 -- columns; with fewer, what belongs to a run stands below it
 
 local function describe(parser)
-  parser:argument("pattern", "Only those whose names hold this; * is anything."):argname "PATTERN":args "?"
+  parser:argument("PATTERN", "Only those whose names hold this; * is anything."):target "pattern":args "?"
   options_of.describe_out(parser)
   parser:flag("--json", "One line of JSON for each, with everything.")
   parser:epilog [=[

@@ -123,11 +123,11 @@ end
 local function describe(parser)
   parser:command_target "command"
   local one = parser:command("info", "What a file holds, and which model it fits.")
-  one:argument("file", "A file of weights, or a run."):argname "FILE"
+  one:argument("FILE", "A file of weights, or a run."):target "file"
   local two = parser:command("convert", "The same tensors in another format, under the same names and in torch's "
     .. "layout; float16, bfloat16 and float64 become float32.")
-  two:argument("input", "The file to read, or a run."):argname "IN"
-  two:argument("out", "The file to write; it ends in .safetensors or .npz."):argname "OUT"
+  two:argument("IN", "The file to read, or a run."):target "input"
+  two:argument("OUT", "The file to write; it ends in .safetensors or .npz."):target "out"
 end
 
 return { about = "Files of weights: safetensors, what torch.save writes, .npz.", describe = describe,

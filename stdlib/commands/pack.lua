@@ -5,7 +5,7 @@ local pack = require "pack"
 local text = require "text"
 
 local function describe(parser)
-  parser:argument("run", "A run or a study: its folder, or the beginning of its name in runs/."):argname "RUN"
+  parser:argument("RUN", "A run or a study: its folder, or the beginning of its name in runs/."):target "run"
   parser:flag("--weights", "With the weights: those that were measured, and the best.")
   parser:option("--out", "The file to write; by default NAME.penumbra."):argname "FILE"
   parser:flag("--force", "Pack what is there of a run that is not complete.")

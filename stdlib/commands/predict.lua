@@ -36,8 +36,8 @@ local function whole(word)
 end
 
 local function describe(parser)
-  parser:argument("model", "A file of weights, a training's checkpoint, or a run."):argname "MODEL"
-  parser:argument("images", "PNG or JPEG files."):argname "IMAGE":args "+"
+  parser:argument("MODEL", "A file of weights, a training's checkpoint, or a run."):target "model"
+  parser:argument("IMAGE", "PNG or JPEG files."):target "images":args "+"
   parser:option("--top", "How many classes to show.", "5"):argname "N":convert(whole)
   parser:option("--classes", "Names: a file with one a line, or a list with commas; else those in MODEL.")
     :argname "NAMES"

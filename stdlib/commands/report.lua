@@ -14,7 +14,7 @@ local function place_of(name, runs)
 end
 
 local function describe(parser)
-  parser:argument("run", "A run or a study: its folder, or its name or the beginning of it."):args "+"
+  parser:argument("RUN", "A run or a study: its folder, or its name or the beginning of it."):target "run":args "+"
   parser:option("--out", "The page; else report.html in the folder, or report.html here for several."):argname "FILE"
   parser:option("--runs", "The folder that names are looked for in."):argname("FOLDER"):default "runs"
   parser:option("--title", "A title of your own."):argname "TEXT"

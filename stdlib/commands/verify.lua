@@ -7,7 +7,7 @@ local print_of = require "run.print"
 local text = require "text"
 
 local function describe(parser)
-  parser:argument("pack", "A file that penumbra pack has made."):argname "PACK"
+  parser:argument("PACK", "A file that penumbra pack has made."):target "pack"
   parser:option("--steps", "Repeat only the first N steps of training."):argname "N"
     :convert(options_of.count "--steps")
   parser:option("--out", "Keep the repeated runs in this folder."):argname "FOLDER"

@@ -127,6 +127,23 @@ describe("a name", function()
     assert.same({ 1, "" }, { r.code, r.out })
     assert.matches('^penumbra: there is no recipe or study "tabel4" in the current folder, .*; '
       .. 'did you mean "table4"%?\n$', r.err)
+    contains("there is no tabel4.lua in the current folder, ", inside({ ["x"] = "" }, '"$PENUMBRA" run tabel4.lua').err)
+  end)
+
+  it("is not a pack", function()
+    local r = inside({ ["x.penumbra"] = "PK" }, '"$PENUMBRA" show x.penumbra')
+    assert.same({ 2, "penumbra: x.penumbra: a recipe or a study expected, found a pack; penumbra verify repeats what "
+      .. "it holds\n" }, { r.code, r.err })
+  end)
+
+  it("is run with one value of each parameter", function()
+    for setting, problem in pairs {
+      ["seed=1..3"] = 'seed expects an integer of at least 0, got "1..3"; penumbra sweep takes several values\n',
+      ["levels=1,x"] = 'levels expects a list (each: an integer from 1 to 4), got "x" at place 2\n',
+    } do
+      local r = inside({ ["small.lua"] = small }, '"$PENUMBRA" run small ' .. setting)
+      assert.same({ 2, "penumbra: small.lua: " .. problem }, { r.code, r.err })
+    end
   end)
 end)
 
@@ -261,6 +278,8 @@ describe("penumbra sweep", function()
       { "seed=1..200 epochs=1..200", "expected at most 10000 runs, got 40000" },
       { "seed", 'expected key=value, got "seed"' },
       { "seed=1,2 --jbos 2", 'unknown option "--jbos"; did you mean "--jobs"?' },
+      { "seed=1,2 -j2", 'unknown option "-j"; did you mean "--jobs"?' },
+      { "seed=1,2 -1", 'unknown option "-1"; penumbra sweep --help says more' },
       { "seed=1,2 --jobs 0", 'option "--jobs" expects a whole number of at least 1, got "0"' },
     }
     for _, case in ipairs(cases) do

@@ -514,7 +514,7 @@ describe("penumbra data", function()
     ["get digits --form x"] = { 2, 'data: unknown option "--form"; did you mean "--from"?' },
     ["lsit"] = { 2, 'data: unknown command "lsit"; did you mean "list"?' },
     [""] = { 2, "data: a command is required; penumbra data --help says more" },
-    ["import"] = { 2, 'data: missing argument "path"; penumbra data --help says more' },
+    ["import"] = { 2, 'data: missing argument "PATH"; penumbra data --help says more' },
     ["import /no/such/path"] = { 1, "data import: /no/such/path: No such file or directory" },
     ["import Makefile"] = { 1, "data import: Makefile: expected a folder or an archive (.zip, .tar, .tar.gz)" },
     ["import examples/data/mnist --name a/b"] = { 2, 'data import: --name expects a plain name, got "a/b"' },

@@ -380,6 +380,12 @@ describe("a recipe from a stranger", function()
     assert.equal("x.lua: plan: loss is required: a loss", said(with_plan "return { data = data.open 'mnist' }"))
     assert.equal('x.lua: plan: unknown option "eopchs"; did you mean "epochs"?',
       said((with_loss "loss.hinge()":gsub("epochs", "eopchs"))))
+    assert.equal('x.lua:2: param.number: unknown option "mni"; did you mean "min"?',
+      said("return recipe { params = { a = param.number { 1, mni = 0 } } }"))
+    assert.equal('x.lua:2: param.choice: unknown option "dco"; did you mean "doc"?',
+      said("return recipe { params = { a = param.choice { 1, 2, dco = '' } } }"))
+    assert.equal("x.lua:2: param.integer: the default expects an integer of at least 1, got 0",
+      said("return recipe { params = { a = param.integer { 0, min = 1 } } }"))
     assert.equal("x.lua:2: models.lenet: size expects an integer of at least 12, got 3",
       said((with_loss "loss.hinge()":gsub("classes = 10", "classes = 10, size = 3"))))
     -- What only the data can tell is left to the run.

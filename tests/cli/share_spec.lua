@@ -536,7 +536,8 @@ describe("penumbra diff", function()
     r = run { "diff", made, other }
     assert.same({ 1, "" }, { r.code, r.err })
     for _, part in ipairs { "first   " .. made, "second  " .. other, "alpha  0.5  → 2", "seed   1    → 3",
-                            "weight of loss.continuity  0.5 → 2.0", "first - second" } do
+                            "weight of loss.continuity  0.5 → 2.0", "\n  metric ", "first - second",
+                            "\n  ──" } do
       contains(part, r.out)
     end
     assert.is_nil(r.out:find "recipe\n")
