@@ -1,6 +1,7 @@
 --- JSON that loses nothing: keys sorted, integers kept apart from floats, floats with every digit, non-finite
 --- numbers as null. The same value always encodes to the same bytes, so a text can be hashed.
 local decode = require "nn".json.decode
+local well_formed = require "text".well_formed
 
 local M = {}
 
@@ -45,22 +46,8 @@ local function escape(char)
 end
 
 -- Bytes that are no UTF-8 (a file name, an old text) become U+FFFD: what is written must stay readable.
-local function valid_utf8(text)
-  local parts, from = {}, 1
-  while true do
-    local _, bad = utf8.len(text, from)
-    if not bad then break end
-    parts[#parts + 1] = sub(text, from, bad - 1)
-    parts[#parts + 1] = "\u{FFFD}"
-    from = bad + 1
-  end
-  parts[#parts + 1] = sub(text, from)
-  return concat(parts)
-end
-
-local function quote(text)
-  if not utf8.len(text) then text = valid_utf8(text) end
-  return '"' .. gsub(text, '[%c"\\]', escape) .. '"'
+local function quote(s)
+  return '"' .. gsub(well_formed(s), '[%c"\\]', escape) .. '"'
 end
 
 --- A number as text: the shortest of 15, 16 and 17 digits that reads back as the same number. A float with an

@@ -22,6 +22,25 @@ function M.clean(s)
   return concat(parts)
 end
 
+--- The text as UTF-8: each byte that is no part of a character becomes "�".
+---
+--- Example:
+---     print(text.well_formed "na\xEFve")  --> na�ve
+---@param s string
+---@return string
+function M.well_formed(s)
+  if utf8.len(s) then return s end
+  local parts, from = {}, 1
+  while true do
+    local _, bad = utf8.len(s, from)
+    if not bad then break end
+    parts[#parts + 1] = s:sub(from, bad - 1)
+    from = bad + 1
+  end
+  parts[#parts + 1] = s:sub(from)
+  return concat(parts, "\u{FFFD}")
+end
+
 -- ---- widths ----
 
 local function zero_width(c)
@@ -89,14 +108,15 @@ function M.cut(s, width)
   return concat(parts) .. "…"
 end
 
---- What a stranger wrote, a name in a file, on one line of a terminal: control characters become "?".
+--- What a stranger wrote, a name in a file, on one line of a terminal: control characters become "?", what turns the
+--- writing round "�".
 ---
 --- Example:
 ---     text.tame "one\27[31mtwo"  --> one?[31mtwo
 ---@param s string
 ---@param width? integer  # 80
 ---@return string
-function M.tame(s, width) return M.cut((s:gsub("%c", "?")), width or 80) end
+function M.tame(s, width) return M.cut(M.clean((s:gsub("%c", "?"))), width or 80) end
 
 --- Lines of at most `width` columns, broken at spaces; a longer word stays whole. Later lines start with `indent`.
 ---
@@ -138,6 +158,25 @@ function M.count(n)
   return (n < 0 and "-" or "") .. grouped
 end
 
+--- So many of something: "1 run", "1,200 images"; `many` is the word for several, if it is not the first with an s.
+---
+--- Example:
+---     text.plural(1, "run"), text.plural(3, "study", "studies")  --> 1 run  3 studies
+---@param n integer
+---@param one string
+---@param many? string
+---@return string
+function M.plural(n, one, many)
+  return M.count(n) .. " " .. (n == 1 and one or many or one .. "s")
+end
+
+-- In the unit, each a thousand times the one before, that leaves three digits.
+local function scaled(value, units)
+  local i = 1
+  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
+  return format("%.3g %s", value, units[i])
+end
+
 --- A number of bytes as people say it: 512 bytes, 19.4 MB, 1.33 GB.
 ---
 --- Example:
@@ -145,10 +184,17 @@ end
 ---@param n integer
 ---@return string
 function M.bytes(n)
-  if n < 1000 then return format("%d byte%s", n, n == 1 and "" or "s") end
-  local units, value, i = { "kB", "MB", "GB", "TB" }, n / 1000, 1
-  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
-  return format("%.3g %s", value, units[i])
+  return n < 1000 and M.plural(n, "byte") or scaled(n / 1000, { "kB", "MB", "GB", "TB" })
+end
+
+--- A large number as people say it: 1,728; 3.54 M; 1.11 G.
+---
+--- Example:
+---     text.large(1728), text.large(3540000)  --> 1,728  3.54 M
+---@param n integer
+---@return string
+function M.large(n)
+  return n < 1e6 and M.count(n) or scaled(n / 1e6, { "M", "G", "T" })
 end
 
 --- Floating-point operations as people say them: 686 GFLOP, 1.22 PFLOP.
@@ -158,9 +204,8 @@ end
 ---@param n number
 ---@return string
 function M.flops(n)
-  local units, value, i = { "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP" }, n / 1000, 1
-  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
-  return format("%.3g %s", value, units[i])
+  if n < 1000 then return format("%.0f FLOP", n) end
+  return scaled(n / 1000, { "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP" })
 end
 
 --- A number with so many significant digits (4), without an exponent where it stays readable.
@@ -175,6 +220,17 @@ function M.number(x, digits)
   if x ~= x then return "nan" end
   if x == math.huge or x == -math.huge then return x > 0 and "inf" or "-inf" end
   return (format("%." .. (digits or 4) .. "g", x):gsub("e([+-])0+(%d)", "e%1%2"):gsub("e%+", "e"))
+end
+
+--- A short time as it is measured: 1.25 s, 380 µs.
+---
+--- Example:
+---     text.seconds(1.25), text.seconds(0.00038)  --> 1.25 s  380 µs
+---@param seconds number
+---@return string
+function M.seconds(seconds)
+  if seconds < 0.9995 then return scaled(seconds * 1e9, { "ns", "µs", "ms" }) end
+  return format("%.3g s", seconds)
 end
 
 --- Seconds as a clock shows them: 0:09, 12:30, 3:05:00.

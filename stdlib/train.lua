@@ -134,8 +134,8 @@ end
 --- What came of it, in a few lines: the last epoch, the validation, what the probes found.
 ---@return string
 function TrainRun:__tostring()
-  local lines = { format("%d epoch%s, %d steps, %s, %.0f images/s, %s", self.epochs, self.epochs == 1 and "" or "s",
-    self.steps, text.duration(self.seconds), self.images_per_second, M.loading(self)) }
+  local lines = { format("%s, %d steps, %s, %.0f images/s, %s", text.plural(self.epochs, "epoch"), self.steps,
+    text.duration(self.seconds), self.images_per_second, M.loading(self)) }
   local row = self.history[#self.history]
   if row then
     lines[#lines + 1] = format("loss %s%s%s", text.number(row.loss),

@@ -109,10 +109,8 @@ local Report = {}
 Report.__index = Report
 Report.__name = "LoadReport"
 
-local function counted(n, word) return format("%s %s%s", text.count(n), word, n == 1 and "" or "s") end
-
 function Report:__tostring()
-  local parts = { format("%s: %s, %s", self.path, self.format, counted(self.tensors, "tensor")) }
+  local parts = { format("%s: %s, %s", self.path, self.format, text.plural(self.tensors, "tensor")) }
   if self.prefix ~= "" then parts[#parts + 1] = format('prefix "%s" stripped', self.prefix) end
   for _, pair in ipairs(self.renamed) do parts[#parts + 1] = format("%s is %s there", pair[1], pair[2]) end
   for _, what in ipairs { "skipped", "ignored", "missing", "unexpected" } do
@@ -235,7 +233,7 @@ end
 -- One line for each kind of mismatch, and what may help.
 local function mismatch_text(path, file, match, take, missing, unexpected, wrong)
   local lines = { format("load: %s does not fit the model (%s, %s%s; %d of the model's %d names are there)", path,
-                         file.format, counted(#file.entries, "tensor"),
+                         file.format, text.plural(#file.entries, "tensor"),
                          match.prefix ~= "" and format(', prefix "%s"', match.prefix) or "",
                          #take + #wrong, #take + #wrong + #missing) }
   if #missing > 0 then lines[#lines + 1] = "  missing in the file: " .. names.listed(missing) end

@@ -214,8 +214,7 @@ local function copy_folder(from, to, options)
     fail(1, "%s: no space: %s bytes are needed, %s are free", above, text.count(bytes), text.count(free))
   end
   if not options.quiet then
-    io.stderr:write(format("%s: %s in %s file%s, to %s\n", from, text.bytes(bytes), text.count(#files),
-      #files == 1 and "" or "s", to))
+    io.stderr:write(format("%s: %s in %s, to %s\n", from, text.bytes(bytes), text.plural(#files, "file"), to))
   end
   local part = file.temporary(to)
   local bar = progress.new { label = "copying", total = bytes / 1e6, unit = "MB", quiet = options.quiet }

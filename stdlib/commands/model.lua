@@ -10,8 +10,6 @@ local weights = require "checkpoint.weights"
 
 local format, concat = string.format, table.concat
 
-local function plural(n, word) return format("%s %s%s", text.count(n), word, n == 1 and "" or "s") end
-
 local function elements_of(entry)
   local n = 1
   for _, size in ipairs(entry.shape) do n = n * size end
@@ -56,7 +54,7 @@ local function info(options)
   local elements = 0
   for _, entry in ipairs(file.entries) do elements = elements + elements_of(entry) end
   local lines = { { "format", file.format },
-                  { "tensors", format("%s, %s: %s", text.count(#file.entries), plural(elements, "element"),
+                  { "tensors", format("%s, %s: %s", text.count(#file.entries), text.plural(elements, "element"),
                                       types_text(file.entries)) } }
   lines[#lines + 1] = table.pack(fits_text(file))
   add_pairs(lines, "values", file.values)
@@ -116,7 +114,7 @@ local function convert(options)
     ok, message = nn.checkpoint.write(out, list, metadata)
   end
   if not ok then return command.fail("model convert", message) end
-  print(format("%s: %s", out, plural(#list, "tensor")))
+  print(format("%s: %s", out, text.plural(#list, "tensor")))
   return 0
 end
 

@@ -24,7 +24,7 @@ local function act(options)
   info, message = pack.write(folder, { out = options.out, weights = options.weights, force = options.force })
   if not info then return command.fail("pack", message) end
   print(("%s: %s, %s files%s"):format(info.path, text.bytes(info.bytes), text.count(info.files),
-    info.kind == "study" and (", %d run%s"):format(info.runs, info.runs == 1 and "" or "s") or ""))
+    info.kind == "study" and ", " .. text.plural(info.runs, "run") or ""))
   return 0
 end
 

@@ -82,18 +82,13 @@ local function how_long(seconds, like)
   return format("%.1f days", seconds / 86400)
 end
 
-local function short(seconds)
-  return seconds < 1 and format("%.3g ms", 1000 * seconds) or format("%.3g s", seconds)
-end
-
 local function about(span)
   local value, low, high = how_long(span.value), how_long(span.low, span.value), how_long(span.high, span.value)
   return low == high and "about " .. value or format("about %s (%s to %s)", value, low, high)
 end
 
 local function say_cost(rows, notes)
-  local threads = nn.threads()
-  say(format("cost, measured on this machine now with %d thread%s", threads, threads == 1 and "" or "s"))
+  say("cost, measured on this machine now with " .. text.plural(nn.threads(), "thread"))
   for i, row in ipairs(rows) do rows[i] = { "  " .. row[1], row[2] } end
   say(text.columns(rows, { width = print_of.width() }))
   for _, note in ipairs(notes) do say(text.wrap("note: " .. note, print_of.width(), "      ")) end
@@ -127,7 +122,7 @@ local function one_cost(job, options)
   end
   local there = folder_of.read(job.folder, job.hash)
   local steps = cost.step and format(": %s steps of %d images, %s each", text.count(cost.steps), cost.batch,
-    short(cost.step.value)) or ""
+    text.seconds(cost.step.value)) or ""
   local rows = {
     { "time", about(cost.seconds) .. steps .. (cost.probes > 0 and "; probes " .. how_long(cost.probes) or "") },
     { "compute", format("%s, %s parameters", text.flops(cost.flops), text.count(cost.parameters)) },
@@ -208,7 +203,8 @@ local function grid_cost(grid, options)
     local cost = kind.cost
     for _, key in ipairs(spans) do total[key] = total[key] + kind.missing * cost.seconds[key] end
     flops = flops + kind.missing * cost.flops
-    rows[i] = { kind.label, kind.missing, cost.step and short(cost.step.value) or "", how_long(cost.seconds.value) }
+    rows[i] = { kind.label, kind.missing, cost.step and text.seconds(cost.step.value) or "",
+                how_long(cost.seconds.value) }
   end
   local notes = { most.stand_in }
   if #kinds > MEASURED then
@@ -262,7 +258,7 @@ local function show_study(this, settings, options)
   local expansion, base, width = grid.expansion, this.recipe, print_of.width()
   heading(this, "study")
   say("")
-  say(text.wrap(format("%d run%s of %s: %s", #grid.jobs, #grid.jobs == 1 and "" or "s", base.name, base.title), width))
+  say(text.wrap(format("%s of %s: %s", text.plural(#grid.jobs, "run"), base.name, base.title), width))
   local rows, varies = {}, {}
   for _, axis in ipairs(expansion.axes) do
     rows[#rows + 1], varies[axis] = { "  " .. axis, shown_values(expansion.values[axis]) }, true

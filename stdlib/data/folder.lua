@@ -1,5 +1,6 @@
 --- Small questions about files and folders, for the readers of data sets.
 local lfs = require "lfs"
+local text = require "text"
 
 local M = {}
 
@@ -77,7 +78,7 @@ function M.some(names, what)
   if #names == 0 then return "no " .. what end
   local shown = {}
   for i = 1, math.min(#names, 4) do shown[i] = M.shown(names[i]) end
-  return format("%d %s%s (%s%s)", #names, what, #names == 1 and "" or "s", table.concat(shown, ", "),
+  return format("%s (%s%s)", text.plural(#names, what), table.concat(shown, ", "),
     #names > 4 and ", ..." or "")
 end
 

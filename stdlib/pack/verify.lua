@@ -135,7 +135,7 @@ local function compare_weights(state, job, label)
   end
 end
 
-local function rows(n) return format("%s row%s of metrics", text.count(n), n == 1 and "" or "s") end
+local function rows(n) return text.plural(n, "row of metrics", "rows of metrics") end
 
 local function wrong(message, found, first)
   return { verified = false, bits = false, rows = found.rows, first = first, message = message }
@@ -154,7 +154,7 @@ local function judge_bits(state, folder, job, found, label)
     local differs, count = compare_results(folder, job, true)
     differs = differs or compare_weights(state, job, label)
     if differs then return wrong("differs in the results: " .. differs, found) end
-    also = format(", and %d result%s", count, count == 1 and "" or "s")
+    also = ", and " .. text.plural(count, "result")
   end
   return { verified = true, bits = true, rows = found.rows, message = format("%s%s are the same bits",
     rows(found.rows), also) }
@@ -260,8 +260,8 @@ local function verify_all(state)
   if first then
     return { verified = false, runs = verdicts, first = first.first, message = first.name .. ": " .. first.message }
   end
-  return { verified = true, bits = bits, runs = verdicts, message = format("%d run%s, %s", #verdicts,
-    #verdicts == 1 and "" or "s", bits and "all rows of metrics are the same bits" or "within tolerance") }
+  return { verified = true, bits = bits, runs = verdicts, message = format("%s, %s", text.plural(#verdicts, "run"),
+    bits and "all rows of metrics are the same bits" or "within tolerance") }
 end
 
 --- Verifies a pack: unpacks and checks it (pack.open), reads its recipe in the sandbox and makes the plan anew,

@@ -40,15 +40,7 @@ end
 ---@param lines? boolean
 ---@return string
 function M.clean(s, lines)
-  s = tostring(s)
-  local out, at = {}, 1
-  while at <= #s do
-    local bad = select(2, utf8.len(s, at))
-    out[#out + 1] = s:sub(at, (bad or #s + 1) - 1)
-    if bad then out[#out + 1] = "�" end
-    at = bad and bad + 1 or #s + 1
-  end
-  s = concat(out):gsub("\r\n?", "\n"):gsub(lines and "[%z\1-\9\11-\31\127]" or "%c", " ")
+  s = text.well_formed(tostring(s)):gsub("\r\n?", "\n"):gsub(lines and "[%z\1-\9\11-\31\127]" or "%c", " ")
   s = s:gsub("\xC2[\x80-\x9F]", " "):gsub("\xE2\x80[\xA8\xA9]", " "):gsub("\xEF\xBF[\xBE\xBF]", "�")
   return (s:gsub("\xE2\x80[\xAA-\xAE]", "�"):gsub("\xE2\x81[\xA6-\xA9]", "�"))
 end

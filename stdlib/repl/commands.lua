@@ -22,12 +22,6 @@ local function compile(code)
   return statement
 end
 
-local function seconds_text(seconds)
-  local units, value, i = { "s", "ms", "µs", "ns" }, seconds, 1
-  while value < 0.9995 and i < #units do value, i = value * 1000, i + 1 end
-  return ("%.3g %s"):format(value, units[i])
-end
-
 local function time(code)
   if code == "" then error(":time: an expression or statement expected after it", 0) end
   local run = compile(code)
@@ -38,7 +32,7 @@ local function time(code)
     local taken = host.clock() - begin
     best, total, runs = math.min(best, taken), total + taken, runs + 1
   until total + best >= ENOUGH or runs == RUNS
-  print(runs == 1 and seconds_text(best) or ("%s, the best of %d runs"):format(seconds_text(best), runs))
+  print(runs == 1 and text.seconds(best) or ("%s, the best of %d runs"):format(text.seconds(best), runs))
 end
 
 -- ---- :mem ----

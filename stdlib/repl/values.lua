@@ -104,14 +104,6 @@ local function frozen_paths(rows)
   return frozen
 end
 
--- 1,728; 3.54 M; 1.11 G; and the blank before a unit that follows
-local function large(n)
-  if n < 1e6 then return text.count(n), " " end
-  local units, value, i = { "M", "G", "T" }, n / 1e6, 1
-  while value >= 999.5 and i < #units do value, i = value / 1000, i + 1 end
-  return ("%.3g %s"):format(value, units[i]), ""
-end
-
 --- The layers of a model in a table, with shapes and operations for an input where one is known.
 ---
 --- Example:
@@ -134,7 +126,7 @@ function M.model(model, input)
         ("  "):rep(own - 1) .. row.path:match "[^.]*$", row.class .. (frozen[row.path] and " *" or ""),
         row.output and table.concat(row.output, "x"),
         row.parameters > 0 and text.count(row.parameters) or nil,
-        row.flops and (large(row.flops)),
+        row.flops and text.large(row.flops),
       }
     end
   end
@@ -146,10 +138,9 @@ function M.model(model, input)
     for _, row in ipairs(cells) do table.remove(row, 3) end
   end
   local lines = { #cells > 0 and text.table(columns, cells) or rows[1].class }
-  local total = ("%s: %s parameters"):format(model.kind or rows[1].class, (large(rows[1].parameters)))
+  local total = ("%s: %s parameters"):format(model.kind or rows[1].class, text.large(rows[1].parameters))
   if known then
-    local number, blank = large(rows[1].flops)
-    total = ("%s, %s%sFLOPs for %s"):format(total, number, blank, table.concat(input, "x"))
+    total = ("%s, %s for %s"):format(total, text.flops(rows[1].flops), table.concat(input, "x"))
   end
   lines[#lines + 1] = total
   if any then lines[#lines + 1] = "* frozen" end

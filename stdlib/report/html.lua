@@ -1,5 +1,7 @@
 --- HTML as values: `tag.p{ class = "lead", "a & b" }` is an element; texts in it are escaped when it is written out, so
 --- that nothing that comes from a file ever becomes markup. Only html.raw lets a text through as it is.
+local well_formed = require "text".well_formed
+
 local M = {}
 
 local concat, format, gsub = table.concat, string.format, string.gsub
@@ -25,20 +27,6 @@ M.tag = setmetatable({}, {
 -- ---- texts ----
 
 local REPLACEMENT = "\u{FFFD}"
-
--- Well-formed UTF-8: each byte that is no part of it becomes U+FFFD.
-local function well_formed(s)
-  if utf8.len(s) then return s end
-  local parts, from = {}, 1
-  while true do
-    local _, bad = utf8.len(s, from)
-    if not bad then break end
-    parts[#parts + 1] = s:sub(from, bad - 1)
-    from = bad + 1
-  end
-  parts[#parts + 1] = s:sub(from)
-  return concat(parts, REPLACEMENT)
-end
 
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 

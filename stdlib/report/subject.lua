@@ -4,6 +4,7 @@
 local json = require "json"
 local parts = require "report.parts"
 local spec = require "spec"
+local text = require "text"
 local words = require "report.words"
 
 local M = {}
@@ -203,8 +204,6 @@ local function sorted(runs, axes)
   end)
 end
 
-local function plural(n, one, many) return format("%d %s", n, n == 1 and one or many or one .. "s") end
-
 --- Puts together what was read.
 ---@param found table[]     # as read.folder gives them
 ---@param options { title?: string }
@@ -250,13 +249,13 @@ function M.new(found, options)
   if #this.recipes == 0 and study and study.about.recipe then this.recipes[1] = study.about.recipe end
   local one_recipe = #this.recipes == 1 and this.recipes[1]
   this.title = options.title or study and study.title or #runs == 1 and runs[1].title
-    or one_recipe and one_recipe.title or plural(#runs, "run")
+    or one_recipe and one_recipe.title or text.plural(#runs, "run")
   this.about = study and study.about.about or not study and one_recipe and one_recipe.about or nil
   this.kicker = study and "Study " .. study.name or #runs == 1 and "Run " .. runs[1].name
-    or #this.studies > 0 and format("%s, %s", plural(#this.studies, "study", "studies"), plural(#runs, "run"))
-    or plural(#runs, "run") .. " side by side"
+    or #this.studies > 0 and format("%s, %s", text.plural(#this.studies, "study", "studies"), text.plural(#runs, "run"))
+    or text.plural(#runs, "run") .. " side by side"
   this.scale = study and study.scale
-  this.count = study and plural(#runs, "run") or nil
+  this.count = study and text.plural(#runs, "run") or nil
   local environment = (study or #found == 1 and found[1] or runs[#runs] or {}).environment or {}
   this.environment = next(environment) and environment or runs[1] and runs[1].environment or {}
   this.written = written_of(this.environment)

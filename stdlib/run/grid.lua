@@ -131,7 +131,7 @@ local function say_failures(jobs, both)
   end
   if #failed == 0 then return 0 end
   both("")
-  both(format("%d of %d run%s failed:", #failed, #jobs, #jobs == 1 and "" or "s"))
+  both(format("%d of %s failed:", #failed, text.plural(#jobs, "run")))
   for _, job in ipairs(failed) do
     both(function(wide)
       return "  " .. text.wrap(format("%s: %s", job.label, text.tame(job.failed.message, 400)), wide - 2, "    ")
@@ -164,7 +164,7 @@ function M.make(grid, options, say)
   end)
   both("")
   local apart = (options.jobs or 1) > 1 and #jobs > 1
-  both(format("%d run%s%s", #jobs, #jobs == 1 and "" or "s", apart and format(", %d at a time", options.jobs) or ""))
+  both(text.plural(#jobs, "run") .. (apart and format(", %d at a time", options.jobs) or ""))
   options.keep_going = true
   if not jobs_of.make(jobs, options, both) then
     local complete, code = 0, say_failures(jobs, both)

@@ -252,8 +252,8 @@ end
 function M.results(this, count)
   if this.problem or this.reason then return text.tame(this.problem or this.reason, 100) end
   if this.kind == "study" then
-    local runs = format("%d run%s", this.runs or 0, this.runs == 1 and "" or "s")
     if not this.runs then return "" end
+    local runs = text.plural(this.runs, "run")
     if this.failed > 0 then runs = format("%s, %d failed", runs, this.failed) end
     return this.claims and format("%s, %d of %d claims hold", runs, this.claims.holds, this.claims.of) or runs
   end

@@ -85,7 +85,7 @@ penumbra: stdin:2: attempt to index a nil value (field 'y')
   it("shows models as tables of layers", function()
     local out = session("models.lenet { classes = 10, channels = 1 }").out
     assert.matches("\nconv1%s+Conv2d%s+28x28x6%s+156%s+239,904\n", out)
-    assert.matches("\nlenet: 61,706 parameters, 852,370 FLOPs for 28x28x1\n$", out)
+    assert.matches("\nlenet: 61,706 parameters, 852 kFLOP for 28x28x1\n$", out)
     out = session("models.resnet50 { classes = 10 }:freeze 'layer1'").out
     assert.matches("\n  0%s+Residual %*%s+32x32x256%s+75,008%s+%d+ M\n", out)
     assert.matches("\n%d+ layers in all: [^\n]+\n$", out)
