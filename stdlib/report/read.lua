@@ -14,6 +14,8 @@ local format, sort = string.format, table.sort
 
 local LARGEST = 32 << 20 -- bytes of a file of numbers; more is not a run of ours
 local LONGEST = 64 << 10 -- bytes of a text that is shown
+local LONGEST_ROW = 1 << 20
+local MOST_ROWS = 8192   -- of metrics, of a kind, that are kept
 
 ---@class ReportRun
 ---@field folder string
@@ -104,31 +106,49 @@ local function read_text(path)
   return text and (more and text .. "\n…" or text)
 end
 
+-- Rows of one kind: all of them, or of very many each second, fourth, ... one.
+local function new_sample() return { rows = {}, every = 1, count = 0 } end
+
+-- Is the next row one that is kept?
+local function next_kept(sample)
+  sample.count = sample.count + 1
+  return (sample.count - 1) % sample.every == 0
+end
+
+local function keep(sample, row)
+  local rows = sample.rows
+  rows[#rows + 1] = row
+  if #rows < MOST_ROWS then return end
+  for i = 1, MOST_ROWS // 2 do rows[i] = rows[2 * i - 1] end
+  for i = MOST_ROWS, MOST_ROWS // 2 + 1, -1 do rows[i] = nil end
+  sample.every = 2 * sample.every
+end
+
 -- The rows of metrics.jsonl. The last line may be half there: a run that was killed, or is writing just now.
 local function read_rows(folder, notices)
-  local epochs, steps = {}, {}
+  local epochs, steps, last, damaged, number = new_sample(), new_sample(), nil, nil, 0
   local path = folder .. "/metrics.jsonl"
-  local size = size_of(path)
-  if not size then return epochs, steps end
-  if size > LARGEST then
-    notices[#notices + 1] = format("metrics.jsonl is too large to be read: %d bytes", size)
-    return epochs, steps
-  end
-  local damaged, number = nil, 0
-  for line in (file.read(path) or ""):gmatch("[^\n]+") do
+  local reading <close> = size_of(path) and io.open(path, "rb") or nil
+  if not reading then return {}, {} end
+  for line in reading:lines() do
     number = number + 1
-    local row = json.decode(line)
-    row = type(row) == "table" and without_null(row)
-    if not row then
-      damaged = damaged or number
-    elseif (row.kind == nil or row.kind == "epoch") and as_number(row.epoch) then
-      epochs[#epochs + 1] = row
-    elseif row.kind == "step" and as_number(row.step) then
-      steps[#steps + 1] = row
+    local is_step = line:find('"kind":"step"', 1, true)
+    if line ~= "" and (not is_step or next_kept(steps)) then
+      local row = #line <= LONGEST_ROW and json.decode(line)
+      row = type(row) == "table" and without_null(row)
+      if not row then
+        damaged = damaged or number
+      elseif (row.kind == nil or row.kind == "epoch") and as_number(row.epoch) then
+        last = row
+        if next_kept(epochs) then keep(epochs, row) end
+      elseif row.kind == "step" and as_number(row.step) then
+        keep(steps, row)
+      end
     end
   end
   if damaged then notices[#notices + 1] = format("metrics.jsonl: line %d cannot be read and is left out", damaged) end
-  return epochs, steps
+  if last ~= epochs.rows[#epochs.rows] then epochs.rows[#epochs.rows + 1] = last end
+  return epochs.rows, steps.rows
 end
 
 local function list_files(folder, prefix, out, depth)

@@ -153,9 +153,13 @@ function Keeper:timing(row) append(self, "timing.jsonl", row) end
 ---@return table[]
 function Keeper:rows(kind)
   local rows = {}
-  for line in must(file.read(self.folder .. "/metrics.jsonl")):gmatch "[^\n]+" do
-    local row = must(json.decode(line, self.folder .. "/metrics.jsonl"))
-    if row.kind == kind then rows[#rows + 1] = row end
+  local path, wanted = self.folder .. "/metrics.jsonl", json.encode { kind = kind }:sub(2, -2)
+  for line in must(file.read(path)):gmatch "[^\n]+" do
+    -- Most rows of a long training are of steps; those of other kinds are not read.
+    if line:find(wanted, 1, true) then
+      local row = must(json.decode(line, path))
+      if row.kind == kind then rows[#rows + 1] = row end
+    end
   end
   return rows
 end

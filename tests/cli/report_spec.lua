@@ -211,6 +211,22 @@ describe("penumbra report", function()
     end)
   end)
 
+  it("keeps some rows of a training with very many", function()
+    copy_of(runs[1], function(copy)
+      local rows = {}
+      for step = 1, 20000 do rows[step] = json.encode { kind = "step", step = step, epoch = 1, loss = 1 / step } end
+      for epoch = 1, 9000 do
+        rows[#rows + 1] = json.encode { kind = "epoch", epoch = epoch, step = epoch, loss = 1 / epoch }
+      end
+      write(copy .. "/metrics.jsonl", table.concat(rows, "\n") .. "\n")
+      local run = assert(require "report.read".folder(copy))
+      assert.equal(20000 // 4, #run.steps)
+      for i, row in ipairs(run.steps) do assert.equal(4 * i - 3, row.step) end
+      assert.equal(9000 // 2 + 1, #run.epochs)
+      assert.equal(9000, run.epochs[#run.epochs].epoch)
+    end)
+  end)
+
   it("makes a page of any folder that was damaged", function()
     local notices = 0
     without_charts(function()
