@@ -68,8 +68,9 @@ local common = {
     max = 2 }, default = "page" },
 }
 
--- The options checked, and what is to be drawn. `plot.lines(list)` and `plot.lines{ list, list, title = ... }` are
--- short for series. Errors are the caller's caller's; the public functions are not on the stack: they end in a call.
+-- The options checked, and what is to be drawn. `plot.lines(list)`, `plot.lines{ list, list, title = ... }` and
+-- `plot.lines{ x = list, y = list }` are short for series.
+-- Errors are the caller's caller's; the public functions are not on the stack: they end in a call.
 local function read(kind, options, name)
   local given = {}
   if values.is_list(options) or values.is_tensor(options) then
@@ -81,6 +82,10 @@ local function read(kind, options, name)
     if #options > 0 then
       if given.series then error(name .. ": series are given twice: by name and by place", 3) end
       given.series = table.move(options, 1, #options, 1, {})
+    elseif not given.series and (values.is_list(given.y) or values.is_tensor(given.y)) then
+      local along = (values.is_list(given.x) or values.is_tensor(given.x)) and given.x or nil
+      given.series = { { x = along, y = given.y } }
+      given.x, given.y = not along and given.x or nil, nil
     end
   else
     given = options
@@ -297,7 +302,8 @@ end
 --- missing breaks the line. Names stand beside the lines' ends where there is room, else in a legend. Up to 30 points
 --- are marked each; of lines of many thousands the extremes of each small step are drawn.
 ---
---- In short: plot.lines(losses) for one list or tensor, plot.lines{ train, test, title = "Loss" } for several.
+--- In short: plot.lines(losses) for one list or tensor, plot.lines{ train, test, title = "Loss" } for several,
+--- plot.lines{ x = sizes, y = times } for one over values of its own.
 ---
 --- Example:
 ---     local loss = { { 1, 2.1 }, { 2, 1.4 }, { 3, stats.interval { 1.1, 1.2, 1.0 } } }

@@ -13,6 +13,7 @@ local M = {}
 
 local PATIENCE <const> = 0.5  -- seconds in which a terminal answers
 local MOST <const> = 64       -- pictures of a batch that are drawn
+local FIRST <const> = 16      -- of a part of a data set
 local CELL <const> = { width = 8, height = 16 } -- pixels of a character, where the terminal does not say
 
 -- ---- the terminal ----
@@ -268,6 +269,22 @@ local function list_of(x)
   return #list > 0 and list or nil
 end
 
+local function is_part(x)
+  local meta = type(x) == "table" and getmetatable(x)
+  return type(meta) == "table" and meta.__name == "data part"
+end
+
+-- The first images of a part of a data set, and the names of their classes; nil and why one cannot be read.
+local function of_part(part)
+  local list, captions = {}, {}
+  for i = 1, math.min(part.count, FIRST) do
+    local picture, label = part:image(i)
+    if not picture then return nil, label end
+    list[i], captions[i] = picture, text.tame(part.class_names[label], 20)
+  end
+  return list, captions
+end
+
 -- Rows of pictures with their captions below, in characters.
 local function block_grid(list, count, options)
   local columns = M.width()
@@ -311,18 +328,29 @@ local function pixel_grid(list, count, options)
 end
 
 --- Draws a picture, or several in rows with captions below them, as wide as the terminal at most. Of a batch the first
---- 64 are drawn.
+--- 64 are drawn, of a part of a data set the first 16 with their classes. In place of options a label may stand and is
+--- not looked at, as in show(part:image(3)).
 ---
 --- Example:
 ---     terminal.show(nn.ones { 4, 2, 2, 1 }, { captions = { "a", "b", "c", "d" }, columns = 2 })
 ---     terminal.show(nn.uniform { 2, 8, 8, 3 }, { captions = { "a" } })
 ---     --> error: show: expected 2 captions, as there are pictures, got 1
----@param x Tensor|Tensor[]  # of uint8, or of float in [0, 1]; C is 1, 3 or 4
----@param options? { captions?: string[], columns?: integer, path?: string }
----@return boolean? ok, string? message, string? code  # only of `path`: nothing, or nil and why it was not written
+---@param x Tensor|Tensor[]|Part  # of uint8, or of float in [0, 1]; C is 1, 3 or 4
+---@param options? { captions?: string[], columns?: integer, path?: string }|integer
+---@return boolean? ok, string? message, string? code  # nothing, or nil and why a file was not read or written
 function M.show(x, options)
+  if math.type(options) == "integer" then options = nil end
   options = spec.check("show", options, show_options)
-  local list = list_of(x)
+  local list, total
+  if is_part(x) then
+    local captions
+    list, captions = of_part(x)
+    if not list then return nil, captions, "io" end
+    options.captions, total = options.captions or captions, x.count
+  else
+    list = list_of(x)
+    total = list and #list
+  end
   if not list then
     error("show: expected a picture [H x W] or [H x W x C], a batch [N x H x W x C] or a list of pictures, got "
       .. shape_text(x), 2)
@@ -336,7 +364,7 @@ function M.show(x, options)
   if one then io.stdout:write(M.picture(list[1]))
   elseif pixels then io.stdout:write(drawn(pixel_grid(list, count, options), graphics))
   else io.stdout:write(block_grid(list, count, options)) end
-  if count < #list then io.stdout:write(("... %d of %s pictures\n"):format(count, text.count(#list))) end
+  if count < total then io.stdout:write(("... %d of %s pictures\n"):format(count, text.count(total))) end
   if options.path then
     local ok, message, code = image.save(options.path, one and list[1] or pixel_grid(list, count, options))
     if not ok then return nil, message, code end

@@ -69,7 +69,9 @@ local function reload(name)
   local old = package.loaded[name]
   if name == "nn" or name == "host" then error((":reload: %s is a part of the program"):format(name), 0) end
   if old == nil then
-    error((":reload: no module \"%s\" is loaded%s"):format(name, spec.suggest(name, spec.names(package.loaded))), 0)
+    local near = spec.nearest(name, spec.names(package.loaded))
+    near = near and ('; did you mean "%s"?'):format(near) or ""
+    error((":reload: no module \"%s\" is loaded%s"):format(name, near), 0)
   end
   package.loaded[name] = nil
   local ok, new, from = pcall(require, name)
@@ -99,7 +101,7 @@ function M.names() return spec.names(list) end
 function M.help()
   local function line(word, about) print(("  %-16s %s"):format(word, about)) end
   for _, name in ipairs(M.names()) do line((":%s %s"):format(name, list[name][1]), list[name][2]) end
-  line("?NAME", 'help on it; help() is the overview, help "prompt" says more of these')
+  line("?NAME", 'help on it; help() is the overview, help "prompt" says more')
 end
 
 --- Serves an entry that begins with a colon.

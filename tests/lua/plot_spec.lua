@@ -223,6 +223,12 @@ describe("plot", function()
     end
   end)
 
+  with_gnuplot("takes one list over another", function()
+    local full = plot.render("lines", { series = { { x = { 1, 5 }, y = { 1, 2 } } }, title = "t" }, "svg")
+    assert.equal(full, (plot.render("lines", { x = nn.tensor { 1, 5 }, y = { 1, 2 }, title = "t" }, "svg")))
+    assert.equal(plot.render("lines", { { 1, 2 } }, "svg"), (plot.render("lines", { y = { 1, 2 } }, "svg")))
+  end)
+
   with_gnuplot("takes lists, tensors and pairs, in short and in full", function()
     local same = plot.render("lines", { series = { { points = { { 1, 3 }, { 2, 5 } } } } }, "svg")
     for _, options in ipairs { { 3, 5 }, nn.tensor { 3, 5 }, { { 3, 5 } }, { nn.tensor { 3, 5 } },

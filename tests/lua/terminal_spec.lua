@@ -1,4 +1,5 @@
 --- Pictures for terminals. What is drawn where, a terminal decides: tests/cli/prompt_spec.lua.
+local data = require "data"
 local host = require "host"
 local image = require "image"
 local nn = require "nn"
@@ -140,6 +141,14 @@ describe("show", function()
     local _, message, code = shown(nn.ones { 1, 1 }, { path = "/nonexistent/x.png" })
     assert.matches("/nonexistent/x.png", message)
     assert.equal("io", code)
+  end)
+
+  it("draws a part of a data set, and an image with its label", function()
+    local part = data.synthetic({ classes = 3, train = 100, side = 8 }).train
+    assert.matches("\n%.%.%. 16 of 100 pictures\n$", shown(part))
+    local caption = part.class_names[part.labels:get(2)]
+    assert.equal(shown(part:take(2):image(2)), (shown(part.images[2])))
+    assert.is_truthy(shown(part:take(2)):find(caption, 1, true))
   end)
 
   it("refuses what is no picture", function()
