@@ -165,6 +165,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   tr, figure, .claims > li, .key div, pre { break-inside: avoid; }
   h1, h2, h3, h4, .caption, summary { break-after: avoid; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line); }
+  td code { overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; height: auto; block-size: auto; overflow: visible; }
   summary { list-style: none; }
   a[href^="http"]::after { content: " (" attr(href) ")"; font-size: .9em; }

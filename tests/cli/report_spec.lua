@@ -425,7 +425,7 @@ describe("penumbra report", function()
 
   it("is printed whole, in light colours", function()
     in_browser(function(open)
-      open:open(made .. "/report.html", { width = 680, height = 900, dark = true })
+      open:open(made .. "/report.html", { width = 620, height = 900, dark = true })
       open:call("Emulation.setEmulatedMedia", { media = "print", features = json.array {} })
       local about = open:value [[({
         wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -433,7 +433,7 @@ describe("penumbra report", function()
         hidden: [...document.querySelectorAll('.inside')].filter(e => e.getBoundingClientRect().height < 20).length,
         open: document.querySelectorAll('details[open]').length,
         details: document.querySelectorAll('details').length,
-        cut: [...document.querySelectorAll('.scroll, pre')].filter(e => e.scrollWidth > 680).length })]]
+        cut: [...document.querySelectorAll('.scroll, pre')].filter(e => e.scrollWidth > 620).length })]]
       assert.equal(0, about.open)
       assert.is_true(about.details > 6)
       assert.equal(0, about.hidden)
