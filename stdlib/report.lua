@@ -2,7 +2,6 @@
 --- everything in itself (pictures, style) and asks for nothing else: no scripts, no fonts, no network.
 ---
 --- What was found comes first, then the charts, then what was asked and all that is needed to repeat it.
-local about = require "report.about"
 local file = require "file"
 local html = require "report.html"
 local read = require "report.read"
@@ -16,10 +15,6 @@ local M = {}
 
 local tag = html.tag
 local format = string.format
-
---- Describes a recipe or a study in a folder, for reports made later; see report/about.lua.
----@package
-M.describe = about.write
 
 local CONTENT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
   .. "form-action 'none'"

@@ -5,7 +5,7 @@ local compare = require "run.compare"
 local file = require "file"
 local folder_of = require "run.folder"
 local json = require "json"
-local lines_of = require "run.lines"
+local line_diff = require "run.line_diff"
 local list_of = require "run.list"
 local options_of = require "run.options"
 local param = require "param"
@@ -114,7 +114,7 @@ local function show_recipes(a, b)
     local one, two = file.read(a.path .. "/" .. name) or "", file.read(b.path .. "/" .. name) or ""
     if one ~= two then
       heading(name == "recipe.lua" and "recipe" or "recipe: " .. text.tame(name))
-      print(indented(lines_of.diff(one, two)))
+      print(indented(line_diff.text(one, two)))
     end
   end
 end

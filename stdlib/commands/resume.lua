@@ -4,9 +4,9 @@ local folder_of = require "run.folder"
 local grid = require "run.grid"
 local jobs_of = require "run.jobs"
 local json = require "json"
-local one = require "run.one"
 local options_of = require "run.options"
 local progress = require "progress"
+local single = require "run.single"
 local world = require "world"
 
 local format = string.format
@@ -81,7 +81,7 @@ local function act(options)
     return 1
   end
   if not job then options_of.stop(message, 1) end
-  return one.make(job, options, options_of.say)
+  return single.make(job, options, options_of.say)
 end
 
 return { about = "Go on with a run, a study or a sweep that was stopped.", describe = describe,

@@ -1,9 +1,9 @@
 --- `penumbra run FILE key=value ...`: makes the run of a recipe, or all runs of a study, and writes their folders.
 local grid = require "run.grid"
 local jobs_of = require "run.jobs"
-local one = require "run.one"
 local options_of = require "run.options"
 local recipe = require "recipe"
+local single = require "run.single"
 
 local function describe(parser)
   options_of.describe_file(parser)
@@ -30,7 +30,7 @@ local function act(options)
   end
   local job, message, kind = jobs_of.of(value, settings, options.out)
   if not job then options_of.stop(message, kind == "argument" and 2 or 1) end
-  return one.make(job, options, options_of.say)
+  return single.make(job, options, options_of.say)
 end
 
 return { about = "Make the run of a recipe, or all runs of a study.", describe = describe,

@@ -12,7 +12,7 @@
 ---   stopped.json                                        why it ended before that
 --- Of these timing.jsonl, environment.json, stopped.json, and `timing` in results.json tell of one attempt; the others
 --- have the same bytes each time the run is made, however often it was interrupted.
-local about = require "report.about"
+local about = require "run.about"
 local checkpoint = require "checkpoint"
 local file = require "file"
 local find = require "data.find"

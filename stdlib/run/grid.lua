@@ -3,7 +3,7 @@
 ---   study.lua recipe.lua includes/ settings.json    what is made; written first, so that it can be gone on with
 ---   report.txt figures/ about.json environment.json what came out
 ---   results.json                                    the same as numbers; written last
-local about = require "report.about"
+local about = require "run.about"
 local file = require "file"
 local folder_of = require "run.folder"
 local jobs_of = require "run.jobs"

@@ -1,12 +1,12 @@
 --- Jobs: the runs that are to be made, and making those that are not there yet, in this process or in several. A run
 --- whose folder is complete, made by this version of the program and with the same data files, is not made again: its
 --- results are read. One that was stopped goes on where it was.
-local apart = require "run.apart"
 local execute = require "run.execute"
 local file = require "file"
 local folder_of = require "run.folder"
 local keepers = require "train.keeper"
 local plan = require "plan"
+local processes = require "run.processes"
 local progress = require "progress"
 local remake = require "run.remake"
 local report = require "report"
@@ -221,7 +221,7 @@ function M.make(jobs, options, say)
     if job.reused then say(format("  %s  %s  was there already", text.pad(job.label, width), job.folder)) end
   end
   local tell = teller(work, options, say)
-  local make = (options.jobs or 1) > 1 and #work > 1 and apart.make or make_here
+  local make = (options.jobs or 1) > 1 and #work > 1 and processes.make or make_here
   local ok, problem = pcall(make, work, options, tell)
   if not ok then
     tell.bar:clear()

@@ -13,8 +13,8 @@ local checkpoint = require "checkpoint"
 local file = require "file"
 local host = require "host"
 local json = require "json"
-local kept = require "train.kept"
 local lfs = require "lfs"
+local probe_results = require "train.probe_results"
 local progress = require "progress"
 local stops = require "train.stop"
 local tensorboard = require "tensorboard"
@@ -259,7 +259,7 @@ end
 ---@param of table<string, string|integer>
 ---@param result ProbeResult
 function Keeper:keep_result(number, of, result)
-  local kept_text = kept.text(of, result)
+  local kept_text = probe_results.text(of, result)
   if not kept_text then return end
   must(file.make_folder(self.folder .. "/probes"))
   must(file.write(format("%s/probes/%d.json", self.folder, number), kept_text))
@@ -271,7 +271,7 @@ end
 ---@return ProbeResult?
 function Keeper:kept_result(number, of)
   local kept_text = file.read(format("%s/probes/%d.json", self.folder, number))
-  return kept_text and kept.result(of, kept_text)
+  return kept_text and probe_results.result(of, kept_text)
 end
 
 --- Forgets them.

@@ -468,7 +468,7 @@ return study {
     local plot = require "plot"
     for i = 1, plot.program() and 4 or 0 do assert(plot.render(charts[i].kind, charts[i].options, "svg")) end
     -- What the report has to draw them again from.
-    local about = require "report.about".of(made, { charts = charts })
+    local about = require "run.about".of(made, { charts = charts })
     local report = require "report.charts"
     for i = 1, plot.program() and 4 or 0 do
       local again = assert(report.of_study(about.charts[i]))

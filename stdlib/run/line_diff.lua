@@ -59,12 +59,12 @@ end
 --- they are the same.
 ---
 --- Example:
----     print(require "run.lines".diff("a\nb\nc\n", "a\nB\nc\n", 0))
+---     print(require "run.line_diff".text("a\nb\nc\n", "a\nB\nc\n", 0))
 ---@param a string
 ---@param b string
 ---@param context? integer
 ---@return string
-function M.diff(a, b, context)
+function M.text(a, b, context)
   if a == b then return "" end
   context = context or 2
   local list = edits(split(a), split(b))
