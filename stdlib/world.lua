@@ -6,10 +6,13 @@ local recipes = require "recipes"
 local sandbox = require "sandbox"
 local source = require "sandbox.source"
 local study = require "study"
+local text_of = require "text"
 
 local M = {}
 
 local format = string.format
+
+local MESSAGE <const> = 1000 -- columns of what is wrong, in which a stranger's names stand
 
 ---@class LoadOptions
 ---@field name? string      # the name, if it is not the file's
@@ -64,7 +67,7 @@ function M.load(path, options)
   if message then return nil, message, "format" end
   local ok
   ok, message = value:attach(base)
-  if not ok then return nil, format("%s: %s", name, message), "format" end
+  if not ok then return nil, format("%s: %s", name, text_of.cut(message, MESSAGE)), "format" end
   return value
 end
 

@@ -4,6 +4,7 @@ local file <const> = require "file"
 local host <const> = require "host"
 local json <const> = require "json"
 local lfs <const> = require "lfs"
+local nn <const> = require "nn"
 local plan <const> = require "plan"
 local program <const> = require "tests.cli.program"
 local sandbox <const> = require "sandbox"
@@ -12,6 +13,7 @@ local study <const> = require "study"
 local world <const> = require "world"
 
 local LIMIT <const> = 3 -- seconds: 2 until a child is stopped, and what a busy machine takes for the rest
+local SANITIZED <const> = nn.info().allocator ~= "caching" -- a slow build: time may run out before anything else
 
 -- A recipe with this text in the place of its plan's loss.
 local function with_loss(text)
@@ -173,6 +175,8 @@ local attempts <const> = {
     .. "{ a = t } }", "more than 200000 values" },
   { "tables for names", 'return study { title = "x", recipe = "x", grid = { a = { [{}] = 1 } } }',
     "cannot be the name of a" },
+  { "a name of 3000 bytes", 'return study { title = "x", recipe = "y", grid = { [("a"):rep(3000)] = { 1 } } }',
+    'unknown parameter "aaa', files = { ["y.lua"] = with_loss "loss.hinge()" } },
   { "a recipe elsewhere", 'return study { title = "x", recipe = "../y", grid = {} }', "the name of a recipe beside" },
 }
 
@@ -225,7 +229,9 @@ describe("a recipe from a stranger", function()
       local message = read(path)
       local seconds = host.clock() - from
       assert.is_string(message)
+      if SANITIZED and message:find(TOO_LONG) then expected = TOO_LONG end
       assert.matches(expected, message, 1, expected:sub(1, 1) ~= "^")
+      assert.is_true(#message < 2000)
       assert.is_nil(message:find "%c", "one line")
       assert.is_nil(message:find "0x%x%x%x%x", "no address")
       assert.is_truthy(message:find("x.lua", 1, true) or message:find("a.lua", 1, true))
