@@ -114,6 +114,15 @@ local function still_true(results)
   return true
 end
 
+-- One number per test item; nil for what is no list of numbers.
+local function numbers(list)
+  if type(list) ~= "table" then return nil end
+  for _, x in ipairs(list) do
+    if type(x) ~= "number" then return nil end
+  end
+  return list
+end
+
 --- The metrics of results.json as Intervals, with their items where the folder has them; nil when they are damaged.
 ---@param folder? string  # none: without items
 ---@param results any  # what results.json holds
@@ -128,11 +137,11 @@ function M.metrics(folder, results)
     end
     -- A value that was not finite came back as null; as a number it shows as what it was.
     if fields.value == nil then fields.value = 0 / 0 end
-    for _, key in ipairs { "value", "low", "high" } do
+    for _, key in ipairs { "value", "low", "high", "level", "n", "se" } do
       if fields[key] ~= nil and type(fields[key]) ~= "number" then return nil end
     end
     if fields.unit ~= nil and type(fields.unit) ~= "string" then return nil end
-    fields.items = type(items) == "table" and items[name] or nil
+    fields.items = type(items) == "table" and numbers(items[name]) or nil
     metrics[name] = stats.new(fields)
   end
   local timing = results.timing

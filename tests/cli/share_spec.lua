@@ -430,6 +430,14 @@ describe("penumbra verify", function()
     assert_differs(forged(function(results) results.claims = json.array() end), "claims are not those of its runs")
     assert_differs(forged(function(results) results.runs[2].metrics.accuracy.value = 99.5 end),
       "metrics.accuracy.value is 99.5 in the study")
+    -- What should be numbers is not.
+    assert_differs(changed("study", function(below)
+      for _, path in ipairs(file.below(below .. "/runs")) do
+        if path:find "/items%.json$" then
+          forge(below, "runs/" .. path, function(text) return (text:gsub("(%d+)([,%]])", '"x"%2')) end)
+        end
+      end
+    end, name .. ".penumbra"), "claims.1.", " in the study, ", " by its runs")
     assert_differs(forged(function(results) results.runs[2] = nil end), "the study makes 2 runs, the pack has 1")
     assert_differs(forged(function(results)
       local row = results.tables[1].rows[1]
