@@ -268,7 +268,7 @@ local MOST_TEXT <const> = 64 << 20                        -- bytes of a file tha
 
 local digits = spec.text { required = true, pattern = "^%x+$", expects = "hexadecimal digits" }
 local count = spec.integer { required = true, min = 0 }
-local word = { pattern = "^[%w_.+-]+$", expects = "a plain name" }
+local word = { pattern = spec.FILE_NAME, expects = "a file's name" }
 local entry_fields = { bytes = count, sha256 = digits }
 local data_fields = { bytes = count, files = count, sha256 = digits, by = spec.choice { "content", "sizes" } }
 local manifest_fields = {

@@ -15,6 +15,9 @@ M.unknown = setmetatable({}, { __name = "unknown" })
 
 -- ---- names ----
 
+--- The pattern of a name that a file or folder may have: no path, nothing hidden.
+M.FILE_NAME = "^[^./%c][^/%c]*$"
+
 --- The known name most like the word, or nil when none is near enough to be what was meant. Case does not count.
 ---
 --- Example:

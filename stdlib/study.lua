@@ -173,7 +173,7 @@ end
 local fields = {
   title = spec.text { required = true },
   about = spec.text(),
-  recipe = spec.text { required = true, pattern = "^[%w_-]+$", expects = "the name of a recipe beside the study" },
+  recipe = spec.text { required = true, pattern = spec.FILE_NAME, expects = "the name of a recipe beside the study" },
   grid = spec.map { required = true },
   fixed = spec.map { default = {} },
   scales = spec.map { spec.map {}, default = {} },

@@ -3,6 +3,7 @@ local file = require "file"
 local json = require "json"
 local plan = require "plan"
 local recipe = require "recipe"
+local spec = require "spec"
 local world = require "world"
 
 local M = {}
@@ -15,7 +16,7 @@ local function name_of(folder)
   local said = type(about) == "table" and about.name
   local _, own = file.split(folder)
   local name = type(said) == "string" and said or own:match "^(.+)%-%x+$"
-  return name and name:find "^[%w_-]+$" and name or "recipe"
+  return name and name:find(spec.FILE_NAME) and name or "recipe"
 end
 
 ---@class Remade

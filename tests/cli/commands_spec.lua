@@ -292,6 +292,14 @@ describe("penumbra sweep", function()
     contains("a sweep is over a recipe, and this is a study", r.err)
   end)
 
+  it("is made of a recipe of any name", function()
+    local r = inside({ ["a é (2).lua"] = small }, '"$PENUMBRA" sweep "a é (2)" seed=1,2 --quiet --metric accuracy && '
+      .. '"$PENUMBRA" pack runs/*-sweep-* --out "p k.penumbra" && '
+      .. '"$PENUMBRA" verify "p k.penumbra" --quiet')
+    assert.same({ 0, "" }, { r.code, r.err })
+    contains("\nverified: ", r.out)
+  end)
+
   it("takes ranges, and several values of a list", function()
     local r = inside({ ["small.lua"] = small },
       '"$PENUMBRA" sweep small alpha=0..0.3/0.1 levels=1 levels=2,3 --quiet --metric images')
