@@ -31,7 +31,7 @@ end
 
 -- The folders of runs, by their names.
 local function run_names(options)
-  local folder, names = options["--out"] or "runs", {}
+  local folder, names = options["--runs"] or "runs", {}
   if lfs.attributes(folder, "mode") ~= "directory" then return names end
   for name in lfs.dir(folder) do
     if name:find "%-%x+$" and lfs.attributes(folder .. "/" .. name, "mode") == "directory" then

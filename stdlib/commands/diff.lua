@@ -20,7 +20,7 @@ local format = string.format
 local function describe(parser)
   parser:argument("RUN", "A run: its folder, or the beginning of its name in the folder of runs."):target "first"
   parser:argument("RUN", "Another."):target "second"
-  options_of.describe_out(parser)
+  options_of.describe_runs(parser)
   parser:epilog [=[
 Example:
   penumbra diff digits-3f2a91c0 digits-77b0c1d2
@@ -198,7 +198,7 @@ end
 local function act(options)
   local runs = {}
   for i, name in ipairs { options.first, options.second } do
-    local path, message = folder_of.find(name, options.out)
+    local path, message = folder_of.find(name, options.runs)
     if not path then return command.fail("diff", message, 2) end
     if folder_of.kind(path) == "study" then
       return command.fail("diff", path .. ": a study; its runs can be compared", 2)

@@ -11,7 +11,7 @@ local NARROW <const> = 100 -- columns; with fewer, what belongs to a run stands 
 
 local function describe(parser)
   parser:argument("PATTERN", "Only those whose names hold this; * is anything."):target "pattern":args "?"
-  options_of.describe_out(parser)
+  options_of.describe_runs(parser)
   parser:flag("--json", "One line of JSON for each, with everything.")
   parser:epilog [=[
 Examples:
@@ -56,14 +56,14 @@ local function as_table(list, width)
 end
 
 local function act(options)
-  local list, message = list_of.all(options.out, options.pattern)
+  local list, message = list_of.all(options.runs, options.pattern)
   if not list then return command.fail("ls", message) end
   if options.json then
     for _, this in ipairs(list) do print(json.encode(plain_of(this))) end
     return 0
   end
   if #list == 0 then
-    io.stderr:write(("no runs in %s%s\n"):format(options.out,
+    io.stderr:write(("no runs in %s%s\n"):format(options.runs,
       options.pattern and (' with names like "%s"'):format(options.pattern) or ""))
     return 0
   end

@@ -1,13 +1,15 @@
 --- `penumbra pack RUN`: one small file of a run or a study, to share.
 local command = require "command"
 local folder_of = require "run.folder"
+local options_of = require "run.options"
 local pack = require "pack"
 local text = require "text"
 
 local function describe(parser)
-  parser:argument("RUN", "A run or a study: its folder, or the beginning of its name in runs/."):target "run"
+  parser:argument("RUN", "A run or a study: its folder, or the beginning of its name in the folder of runs."):target "run"
   parser:flag("--weights", "With the weights: those that were measured, and the best.")
   parser:option("--out", "The file to write; by default NAME.penumbra."):argname "FILE"
+  options_of.describe_runs(parser)
   parser:flag("--force", "Pack what is there of a run that is not complete.")
   parser:epilog [=[
 Example:
@@ -18,7 +20,7 @@ tables, figures, the report, and hashes of all and of the data sets. penumbra ve
 end
 
 local function act(options)
-  local folder, message = folder_of.find(options.run)
+  local folder, message = folder_of.find(options.run, options.runs)
   if not folder then return command.fail("pack", message) end
   local info
   info, message = pack.write(folder, { out = options.out, weights = options.weights, force = options.force })

@@ -3,6 +3,7 @@ local command = require "command"
 local file = require "file"
 local folder_of = require "run.folder"
 local lfs = require "lfs"
+local options_of = require "run.options"
 local report = require "report"
 
 local format = string.format
@@ -16,7 +17,7 @@ end
 local function describe(parser)
   parser:argument("RUN", "A run or a study: its folder, or its name or the beginning of it."):target "run":args "+"
   parser:option("--out", "The page; else report.html in the folder, or report.html here for several."):argname "FILE"
-  parser:option("--runs", "The folder that names are looked for in."):argname("FOLDER"):default "runs"
+  options_of.describe_runs(parser)
   parser:option("--title", "A title of your own."):argname "TEXT"
 end
 

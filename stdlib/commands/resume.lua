@@ -14,7 +14,7 @@ local format = string.format
 local function describe(parser)
   parser:argument("RUN", "The folder of a run, a study or a sweep, or the beginning of its name in the folder of runs.")
     :target "run":argname "RUN"
-  options_of.describe_out(parser)
+  options_of.describe_runs(parser)
   parser:flag("--quiet", "Show no progress.")
   parser:option("--jobs", "Of a study: so many runs at a time."):argname "N":default "1"
     :convert(options_of.count "--jobs")
@@ -70,7 +70,7 @@ local function resume_study(folder, options)
 end
 
 local function act(options)
-  local folder, message = folder_of.find(options.run, options.out)
+  local folder, message = folder_of.find(options.run, options.runs)
   if not folder then options_of.stop(message, 1) end
   if file.exists(folder .. "/study.lua") then return resume_study(folder, options) end
   local job

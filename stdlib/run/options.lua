@@ -24,9 +24,14 @@ function M.describe_file(parser, settings)
   parser:argument("KEY=VALUE", settings or "A parameter of it."):target "setting":argname "KEY=VALUE":args "*"
 end
 
---- Where runs are.
+--- Where runs are written.
 function M.describe_out(parser)
-  parser:option("--out", "The folder that runs are in."):argname "FOLDER":default "runs"
+  parser:option("--out", "The folder to make runs in."):argname "FOLDER":default "runs"
+end
+
+--- Where runs are looked for that are not named by their path.
+function M.describe_runs(parser)
+  parser:option("--runs", "The folder that runs are looked for in."):argname "FOLDER":default "runs"
 end
 
 --- What a plan may read beside the data folders.

@@ -478,7 +478,7 @@ describe("penumbra ls", function()
     os.execute(("cp -r %s %s"):format(program.quote(at(made)), program.quote(at "mixed/tiny-2")))
     sets.write(at "mixed/tiny-2/params.json", '{"alpha":2.0,"epochs":1,"seed":1}')
     os.remove(at "mixed/tiny-2/results.json")
-    local r = run { "ls", "--out", "mixed" }
+    local r = run { "ls", "--runs", "mixed" }
     assert.same({ 0, "" }, { r.code, r.err })
     local lines = {}
     for line in r.out:gmatch "[^\n]+" do lines[line:match "^%S+"] = line end
@@ -501,27 +501,27 @@ describe("penumbra ls", function()
       if ended or name and file.exists(at("going/" .. name .. "/metrics.jsonl")) then break end
     end
     assert.is_nil(ended)
-    local running, packing = run { "ls", "--out", "going" }, run { "pack", "going/" .. name, "--force" }
+    local running, packing = run { "ls", "--runs", "going" }, run { "pack", name, "--runs", "going", "--force" }
     process:kill "int"
     assert(process:wait(20))
     assert.is_truthy(running.out:find "\ntiny%-%x+ +running", running.out)
     assert.equal(1, packing.code)
     contains("is being made: held by ", packing.err)
-    local r = run { "ls", "--out", "going" }
+    local r = run { "ls", "--runs", "going" }
     assert.is_truthy(r.out:find "\ntiny%-%x+ +stopped at step %d+ ", r.out)
   end)
 
   it("finds by pattern, and gives JSON", function()
-    local r = run { "ls", "--out", "mixed", "--json", "tiny*1" }
+    local r = run { "ls", "--runs", "mixed", "--json", "tiny*1" }
     assert.equal(0, r.code)
     local this = assert(json.decode(r.out))
     assert.same({ "tiny-1", "complete", "run", "A tiny run" }, { this.name, this.status, this.kind, this.title })
     assert.equal(0.5, this.params.alpha)
     assert.is_true(this.metrics.accuracy.low <= this.metrics.accuracy.value)
     assert.is_true(this.bytes > 1000)
-    r = run { "ls", "--out", "nowhere" }
+    r = run { "ls", "--runs", "nowhere" }
     assert.same({ 0, "", "no runs in nowhere\n" }, { r.code, r.out, r.err })
-    assert.equal(1, run({ "ls", "--out", "tiny.lua" }).code)
+    assert.equal(1, run({ "ls", "--runs", "tiny.lua" }).code)
   end)
 end)
 
