@@ -74,6 +74,15 @@ changes them. A build without libedit reads plain lines. From a file or a pipe (
 one without a prompt, and the first that fails ends it with exit code 1.
 ]==]
 
+M.include = [==[
+include(name) in a recipe or a study gives what another file of the same folder, or of one below it, returns:
+
+  local base = include "digits.lua"        -- a recipe: its title, about, cites, params, unstated and plan
+  local nets = include "parts/nets.lua"    -- or any other value: a table of functions, say
+
+The file is read in the same closed world, and its text is kept with the run.
+]==]
+
 M.errors = [==[
 What a script does wrong raises an error: a wrong type, shape or option. The message names the operation, what it
 expected and what it got, with the shapes, and the line of the script:
@@ -93,6 +102,7 @@ In an example, `--> text` is what an entry prints at the prompt; `--> error: tex
 M.environment = [==[
   PENUMBRA_CPU        avx512, avx2 or portable: the kernels to use (default: the processor's best)
   PENUMBRA_DATA       folders in which data sets are looked for by name, separated by colons
+  PENUMBRA_GNUPLOT    the program that draws charts (default: gnuplot)
   PENUMBRA_GRAPHICS   kitty, sixel or blocks: how show draws, instead of what the terminal says
   PENUMBRA_PATH       a folder whose modules replace those inside the program (to develop them)
   PENUMBRA_TRACEBACK  1: as --traceback

@@ -11,7 +11,7 @@ local function say_results(job, say)
   say("")
   for _, name in ipairs(spec.names(job.plan.probes)) do
     local shown = file.read(job.folder .. "/tables/" .. name .. ".txt")
-    if shown and shown:find "%S" then say((shown:gsub("\n$", ""))) end
+    if shown and shown:find "%S" then say((shown:gsub("\n*$", "\n"))) end
   end
   local training = job.results.training
   if training and training.best then say(require "train".choice(training)) end
