@@ -406,6 +406,9 @@ static int push_layer_tensor(void *context, const char *path, nn_tensor *t, bool
 static int batch_sizes(lua_State *L, const char *who, const nn_param *input, int64_t images, int64_t *size) {
   if (input->count >= NN_MAX_AXES)
     nnl_error(L, "%s: input expects at most %d axes, got %d", who, NN_MAX_AXES - 1, input->count);
+  for (int i = 0; i < input->count; i++)
+    if (input->list[i] < 1)
+      nnl_error(L, "%s: input expects sizes of at least 1, got %lld", who, (long long)input->list[i]);
   size[0] = images;
   memcpy(size + 1, input->list, (size_t)input->count * sizeof *size);
   return 1 + input->count;

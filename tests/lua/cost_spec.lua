@@ -53,6 +53,16 @@ describe("model:cost", function()
     assert.equal(2 * 36 + 4, model:cost { input = { 4 } }.flops)
   end)
 
+  it("takes images that have a size", function()
+    local model = nn.Sequential { nn.ReLU() }
+    for _, method in ipairs { "cost", "layers" } do
+      for _, size in ipairs { 0, -1 } do
+        assert.error_matches(function() model[method](model, { input = { 8, size, 3 } }) end,
+          method .. ": input expects sizes of at least 1, got " .. size, 1, true)
+      end
+    end
+  end)
+
   it("counts the way back to the weights that are trained, not to the input", function()
     local model = nn.Sequential { nn.Linear(100, 200), nn.Linear(200, 100) }
     local product, cost = 2 * 100 * 200, model:cost { input = { 100 }, batch = 3, training = true }
