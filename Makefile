@@ -87,6 +87,7 @@ RECIPES := $(sort $(wildcard scripts/paper/*.lua) \
 
 # ---- tools and libraries ----------------------------------------------------------------------------------------
 
+SYSTEM := $(shell uname)
 PKG_CONFIG ?= pkg-config
 LUA := $(firstword $(foreach name,lua5.4 lua-5.4 lua,$(shell $(PKG_CONFIG) --exists '$(name) >= 5.4' && echo $(name))))
 PACKAGES = openblas libpng libjpeg zlib
@@ -97,7 +98,7 @@ OPTIONAL := $(foreach name,libcurl libarchive,$(shell $(PKG_CONFIG) --exists $(n
 # for a library, libcurl.so.4, is the beginning of its file's name; where there is no such file all are linked as usual.
 name_of = $(shell echo '$(notdir $(realpath $(shell $(CC) -print-file-name=$(1).so)))' | \
             sed -n 's/^\(lib.*\.so\.[0-9]*\).*/\1/p')
-LATE := $(if $(filter Linux,$(shell uname)),$(foreach name,$(OPTIONAL),$(call name_of,$(name))))
+LATE := $(if $(filter Linux,$(SYSTEM)),$(foreach name,$(OPTIONAL),$(call name_of,$(name))))
 LATE := $(if $(filter $(words $(OPTIONAL)),$(words $(LATE))),$(LATE))
 # Without it the prompt has no editing, history and completion.
 EDITOR := $(shell $(PKG_CONFIG) --exists libedit && echo libedit)
@@ -128,10 +129,12 @@ VM_LIBS    := $(if $(EDITOR),$(shell $(PKG_CONFIG) --libs $(EDITOR)))
 LUA_LIBS   := $(if $(LUA),$(shell $(PKG_CONFIG) --libs $(LUA)))
 TEST_LIBS   = $(shell $(PKG_CONFIG) --libs cmocka)
 
+# What of the system's headers is used. macOS keeps flock and the like behind a name of its own.
+FEATURES = -D_XOPEN_SOURCE=700$(if $(filter Darwin,$(SYSTEM)), -D_DARWIN_C_SOURCE)
 # What is asked of the compiler; CFLAGS and LDFLAGS are the user's and come last.
 # Nobody reads errno after arithmetic, or the processor's exception flags: without them more loops vectorise, to the
 # same results.
-COMPILE = $(CC) -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread $(OPTIMIZE) \
+COMPILE = $(CC) -std=c11 $(FEATURES) -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread $(OPTIMIZE) \
           $(WARNINGS) $(FLAGS_$(VARIANT))
 LINK    = $(CC) -pthread $(FLAGS_$(VARIANT))
 
