@@ -21,6 +21,7 @@ local ANSWER <const> = 4 << 20  -- bytes that a child may say: read as JSON they
 local TOGETHER <const> = 200    -- plans that one child makes
 local MESSAGE <const> = 1000    -- bytes of a message
 local CPU_CODE <const> = 3      -- VM_SANDBOX_CPU
+local OPEN_CODE <const> = 4     -- VM_SANDBOX_OPEN
 
 --- How the child is started; tests put others in its place.
 M.argv = { nil, "--sandbox" }
@@ -34,6 +35,8 @@ local environment = { OPENBLAS_NUM_THREADS = "1", OMP_NUM_THREADS = "1", LD_PREL
 local function cause(status)
   if status.code == CPU_CODE or status.name == "XCPU" then
     return "reading it took more than 1 s of processor time: stopped"
+  elseif status.code == OPEN_CODE then
+    return "this system refuses the limits under which a recipe is read"
   elseif status.name == "SYS" then
     return "it tried what a recipe may not do: stopped"
   elseif status.signal then

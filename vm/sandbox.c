@@ -252,7 +252,7 @@ static int serve(lua_State *L) {
   lua_pushliteral(L, "sandbox.child");
   lua_call(L, 1, 1);
   luaL_newlib(L, channel);
-  if (!lock_up()) return luaL_error(L, "the sandbox cannot be closed");
+  if (!lock_up()) _exit(VM_SANDBOX_OPEN);
   locked = true;
   lua_sethook(L, watch, LUA_MASKCOUNT, HOOK_EVERY);
   lua_call(L, 1, 0);

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* What a process ends with; 0 is success. `penumbra help command` lists them for users. */
-enum { VM_FAILED = 1, VM_USAGE = 2, VM_SANDBOX_CPU = 3, VM_INTERRUPTED = 130 };
+enum { VM_FAILED = 1, VM_USAGE = 2, VM_SANDBOX_CPU = 3, VM_SANDBOX_OPEN = 4, VM_INTERRUPTED = 130 };
 
 /* ---- state.c ---- */
 

@@ -544,6 +544,7 @@ describe("an answer from a child that was taken over", function()
     local path = folder .. "/x.lua"
     for script, expected in pairs {
       ["exit 3"] = "reading it took more than 1 s of processor time: stopped",
+      ["exit 4"] = "this system refuses the limits under which a recipe is read",
       ["exit 9"] = "the process that read it ended without an answer (exit code 9)",
       ["kill -SEGV $$"] = "the process that read it ended by signal 11",
       ["kill -SYS $$"] = "it tried what a recipe may not do: stopped",
