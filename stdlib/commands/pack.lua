@@ -6,7 +6,8 @@ local pack = require "pack"
 local text = require "text"
 
 local function describe(parser)
-  parser:argument("RUN", "A run or a study: its folder, or the beginning of its name in the folder of runs."):target "run"
+  parser:argument("RUN", "A run or a study: its folder, or the beginning of its name in the folder of runs.")
+    :target "run"
   parser:flag("--weights", "With the weights: those that were measured, and the best.")
   parser:option("--out", "The file to write; by default NAME.penumbra."):argname "FILE"
   options_of.describe_runs(parser)
