@@ -21,14 +21,6 @@ for _, name in ipairs(command.names()) do commands[name] = true end
 
 -- ---- what an argument may be ----
 
-local function recipe_names()
-  local seen = {}
-  for _, place in ipairs(recipes.places()) do
-    for _, one in ipairs(recipes.list(place.folder)) do seen[one.name] = true end
-  end
-  return spec.names(seen)
-end
-
 -- The folders of runs, by their names.
 local function run_names(options)
   local folder, names = options["--runs"] or "runs", {}
@@ -84,7 +76,7 @@ end
 
 -- By the name that a command's argument has: candidates, and whether files are too.
 local kinds = {
-  recipe = function() return recipe_names(), true end,
+  recipe = function() return recipes.names(), true end,
   run = function(state) return run_names(state.options), true end,
   setting = function(state, word) return settings(state.words.file, word, state.given) end,
   dataset = function() return spec.names(cards.list), false end,

@@ -7,7 +7,7 @@
 local file = require "file"
 local host = require "host"
 local lfs = require "lfs"
-local places = require "data.places"
+local places = require "places"
 local spec = require "spec"
 
 local M = {}
@@ -87,8 +87,9 @@ function M.list(folder)
   return list
 end
 
--- The names there are in all places.
-local function known_names()
+--- The names there are in all places, sorted.
+---@return string[]
+function M.names()
   local seen = {}
   for _, place in ipairs(M.places()) do
     for _, one in ipairs(M.list(place.folder)) do seen[one.name] = true end
@@ -124,7 +125,7 @@ function M.find(word)
     return nil, format("there is no %s in %s or %s; penumbra recipes lists what there is", word,
       table.concat(titles, ", ", 1, #titles - 1), titles[#titles]), "io"
   end
-  local near = spec.nearest(name, known_names())
+  local near = spec.nearest(name, M.names())
   return nil, format('there is no recipe or study "%s" in %s or %s%s', name,
     table.concat(titles, ", ", 1, #titles - 1), titles[#titles],
     near and format('; did you mean "%s"?', near) or "; penumbra recipes lists them"), "io"

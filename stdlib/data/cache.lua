@@ -4,7 +4,7 @@ local file = require "file"
 local hash = require "hash"
 local json = require "json"
 local lfs = require "lfs"
-local places = require "data.places"
+local places = require "places"
 
 local M = {}
 

@@ -3,7 +3,7 @@ local cards = require "data.cards"
 local folder = require "data.folder"
 local hash = require "hash"
 local lfs = require "lfs"
-local places = require "data.places"
+local places = require "places"
 local unpack = require "data.unpack"
 
 local M = {}

@@ -3,7 +3,7 @@ local file = require "file"
 local hash = require "hash"
 local lfs = require "lfs"
 local nn = require "nn"
-local places = require "data.places"
+local places = require "places"
 local progress = require "progress"
 local text = require "text"
 

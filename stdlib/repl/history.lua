@@ -1,19 +1,15 @@
 --- What was typed at the prompt, in the user's state folder: one entry a line, that several sessions may add to.
 local file = require "file"
 local host = require "host"
+local places = require "places"
 
 local M = {}
 
 local MOST <const> = 1000         -- entries that are recalled
 local SIZE <const> = 1024 * 1024  -- bytes; a longer file loses its older half
 
---- The file's path: penumbra/history in $XDG_STATE_HOME or ~/.local/state; nil where there is no home.
----@return string?
-function M.path()
-  local state, home = os.getenv "XDG_STATE_HOME", os.getenv "HOME"
-  if state and state:sub(1, 1) == "/" then return state .. "/penumbra/history" end
-  if home and home:sub(1, 1) == "/" then return home .. "/.local/state/penumbra/history" end
-end
+--- The file's path; nil where nothing says where home is.
+M.path = places.history
 
 --- The entries, the oldest first; none when there is no file.
 ---@return string[]

@@ -4,7 +4,7 @@ local data = require "data"
 local lfs = require "lfs"
 local nn = require "nn"
 local part = require "data.part"
-local places = require "data.places"
+local places = require "places"
 local sets = require "sets"
 
 local folder

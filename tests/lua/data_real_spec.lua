@@ -3,7 +3,7 @@ package.path = "tests/?.lua;" .. package.path
 local cards = require "data.cards"
 local data = require "data"
 local lfs = require "lfs"
-local places = require "data.places"
+local places = require "places"
 local sets = require "sets"
 
 -- The path of something in a folder of PENUMBRA_DATA, or nil; the test then waits.

@@ -1,4 +1,6 @@
---- The user's folders: where data sets are put, and what can be made again is kept (XDG's base directories).
+--- The user's folders: where data sets, recipes and the prompt's history are put, and what can be made again is kept
+--- (XDG's base directories).
+---@package
 local M = {}
 
 -- An empty variable is as good as none, and so is a relative path.
@@ -6,7 +8,7 @@ local function folder(variable, below)
   local path = os.getenv(variable)
   if path and path:sub(1, 1) == "/" then return path end
   local home = os.getenv "HOME"
-  return home and home ~= "" and home .. below or nil
+  return home and home:sub(1, 1) == "/" and home .. below or nil
 end
 
 --- Data sets that the user downloaded or imported; nil when nothing says where home is.
@@ -21,6 +23,13 @@ end
 function M.recipes()
   local base = folder("XDG_DATA_HOME", "/.local/share")
   return base and base .. "/penumbra/recipes"
+end
+
+--- What was typed at the prompt, a file; nil when nothing says where home is.
+---@return string?
+function M.history()
+  local base = folder("XDG_STATE_HOME", "/.local/state")
+  return base and base .. "/penumbra/history"
 end
 
 --- What can be made again: unpacked archives.
