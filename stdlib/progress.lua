@@ -219,6 +219,7 @@ end
 ---@param keep? boolean
 function Progress:finish(keep)
   if self.quiet then return end
+  self.ended = true
   if keep then
     show(self, true)
     if self.terminal then self.stream:write("\n") end
@@ -226,6 +227,11 @@ function Progress:finish(keep)
     self:clear()
   end
   self.stream:flush()
+end
+
+--- What is left by an error or Ctrl-C leaves no half of a line behind.
+function Progress:__close()
+  if not self.ended then self:clear() end
 end
 
 return M

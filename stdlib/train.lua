@@ -299,7 +299,7 @@ local function train(_, options)
     call[name], options[name] = options[name], nil
   end
   local keeper <close> = call.out and keeper_of(call)
-  local line = progress.new { total = 0, quiet = call.quiet } -- its clock starts before the first step
+  local line <close> = progress.new { total = 0, quiet = call.quiet } -- its clock starts before the first step
   local run = M.run(options, {
     keeper = keeper,
     progress = function(state)

@@ -4,45 +4,58 @@ local text = require "text"
 local M = {}
 
 local MOST <const> = 40     -- entries of a table, rows of a model that are shown
-local SHORT <const> = 8     -- numbers of a list in a table that are
+local SHORT <const> = 8     -- entries of a table in a table that are
+local DEPTH <const> = 4     -- tables in tables that are
+local WIDE <const> = 100    -- characters that a table in a table may take
 local LENGTH <const> = 4000 -- bytes of a text that are
 
 -- ---- tables ----
 
---- Text of a value inside a table: strings in quotes, short lists of numbers whole, other tables only by their kind.
-local function brief(value)
+-- The keys of a table beside its list, in order.
+local function names_of(t)
+  local keys, count = {}, #t
+  for key in next, t do
+    if math.type(key) ~= "integer" or key < 1 or key > count then keys[#keys + 1] = key end
+  end
+  table.sort(keys, function(one, two) return tostring(one) < tostring(two) end)
+  return keys
+end
+
+local key_text
+
+--- Text of a value inside a table: strings in quotes, small tables whole, others only by their kind.
+local function brief(value, depth)
   if type(value) == "string" then
     if #value > 200 then return ("%q ... %s"):format(value:sub(1, 60), text.bytes(#value)):gsub("\\\n", "\\n") end
     return (("%q"):format(value):gsub("\\\n", "\\n"))
   end
-  if type(value) ~= "table" or getmetatable(value) or #value == 0 or #value > SHORT then
-    -- A tensor's or a model's first line says what it is.
-    return (tostring(value):match "^[^\n]*")
+  -- A tensor's or a model's first line says what it is.
+  local kind = tostring(value):match "^[^\n]*"
+  if type(value) ~= "table" or getmetatable(value) or depth == DEPTH or #value > SHORT then return kind end
+  local keys, parts = names_of(value), {}
+  if #keys > SHORT then return kind end
+  for i, element in ipairs(value) do
+    parts[i] = math.type(element) and ("%.5g"):format(element) or brief(element, depth + 1)
   end
-  local parts = {}
-  for key, number in pairs(value) do
-    if math.type(key) ~= "integer" or not math.type(number) then return tostring(value) end
+  for _, key in ipairs(keys) do
+    parts[#parts + 1] = key_text(key) .. " = " .. brief(rawget(value, key), depth + 1)
   end
-  for i, number in ipairs(value) do parts[i] = ("%.5g"):format(number) end
-  return "{ " .. table.concat(parts, ", ") .. " }"
+  local line = #parts == 0 and "{}" or "{ " .. table.concat(parts, ", ") .. " }"
+  return #line <= WIDE and line or kind
 end
 
-local function key_text(key)
+function key_text(key)
   if type(key) == "string" and key:match "^[%a_][%w_]*$" then return key end
-  return "[" .. brief(key) .. "]"
+  return "[" .. brief(key, DEPTH) .. "]"
 end
 
---- A table as a constructor would write it, one level deep: list first, then the other keys in order.
+--- A table as a constructor would write it: list first, then the other keys in order.
 local function table_text(t)
   local parts, count = {}, #t
-  for i = 1, math.min(count, MOST) do parts[i] = brief(t[i]) end
+  for i = 1, math.min(count, MOST) do parts[i] = brief(t[i], 1) end
   if count > MOST then parts[#parts + 1] = ("... %d in all"):format(count) end
-  local keys = {}
-  for key in pairs(t) do
-    if math.type(key) ~= "integer" or key < 1 or key > count then keys[#keys + 1] = key end
-  end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  for i = 1, math.min(#keys, MOST) do parts[#parts + 1] = key_text(keys[i]) .. " = " .. brief(t[keys[i]]) end
+  local keys = names_of(t)
+  for i = 1, math.min(#keys, MOST) do parts[#parts + 1] = key_text(keys[i]) .. " = " .. brief(t[keys[i]], 1) end
   if #keys > MOST then parts[#parts + 1] = ("... %d names in all"):format(#keys) end
 
   local line = "{ " .. table.concat(parts, ", ") .. " }"

@@ -32,8 +32,10 @@ describe("the prompt", function()
   end)
 
   it("prints tables and tensors readably", function()
-    local r = session('{ 1, "two", x = { 3, 0.5 }, y = { z = 3 }, [4.5] = true }', "nn.zeros{2, 3}")
-    assert.matches('^{ 1, "two", %[4%.5%] = true, x = { 3, 0.5 }, y = table: %S+ }\n', r.out)
+    local r = session('{ 1, "two", x = { 3, 0.5 }, y = { z = 3, { "a" }, {} }, [4.5] = true }',
+      "nn.zeros{2, 3}", "t = {}", "t.t = t", "t")
+    assert.matches('^{ 1, "two", %[4%.5%] = true, x = { 3, 0.5 }, y = { { "a" }, {}, z = 3 } }\n', r.out)
+    assert.matches("\n{ t = { t = { t = { t = table: %S+ } } } }\n$", r.out)
     contains("2x3", r.out)
     assert.matches("^image: .*enlarge, .*grid, .*save\n", session("image").out)
   end)

@@ -65,6 +65,17 @@ describe("progress", function()
     assert.equal("", stream.all())
   end)
 
+  it("is taken away when an error ends what it shows", function()
+    local bar, stream = make { total = 10, terminal = true }
+    pcall(function()
+      local shown <close> = bar
+      now = 1
+      shown:update(5)
+      error "stop"
+    end)
+    assert.equal("\r\27[K", stream.all():sub(-4))
+  end)
+
   it("is silent when quiet", function()
     local bar, stream = make { total = 10, terminal = true, quiet = true }
     now = 5
