@@ -477,6 +477,76 @@ function M.sweep(recipe, settings)
   return self
 end
 
+-- The values that a study's parameters are given: its own, those of a scale over them, those of settings over these.
+-- nil and a message when a setting is wrong.
+local function given_values(self, scale, settings, file_name)
+  local recipe, given = self.recipe, {}
+  for _, values in ipairs { self.fixed, self.grid, scale and self.scales[scale] or {} } do
+    for key, value in pairs(values) do given[key] = value end
+  end
+  for _, key in ipairs(spec.names(settings)) do
+    if key ~= "scale" or recipe.params.scale then
+      local this = recipe.params[key]
+      if not this then
+        local known = recipe:names()
+        known[#known + 1] = "scale"
+        return nil, format('unknown parameter "%s" in %s%s', key, file_name, spec.suggest(key, known))
+      end
+      local kept, problem = M.read_values(this, settings[key])
+      if kept == nil then return nil, format("%s: %s %s", file_name, key, problem) end
+      recipe:allow(this, kept)
+      given[key] = kept
+    end
+  end
+  return given
+end
+
+-- The axes of an expansion in the recipe's order, the seed last, and the parameters that all runs share.
+local function add_axes(self, expansion, given, file_name)
+  local recipe, fixed = self.recipe, {}
+  for _, key in ipairs(recipe:names()) do
+    if given[key] ~= nil then
+      local values, problem, many = axis_values(recipe, key, given[key])
+      if not values then return nil, format("%s: %s", file_name, problem) end
+      if many or self.grid[key] ~= nil then
+        expansion.values[key] = values
+        if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key
+        else expansion.axes[#expansion.axes + 1] = key end
+      else
+        fixed[key] = values[1]
+      end
+    end
+  end
+  expansion.axes[#expansion.axes + 1] = expansion.seed
+  return fixed
+end
+
+-- A point for each combination of the axes' values. Seeds vary slowest: the first seed's full comparison is there
+-- before the second seed begins. Gives what is wrong with one.
+local function add_points(recipe, expansion, fixed, file_name)
+  local order, count = { expansion.seed }, 1
+  for _, key in ipairs(expansion.axes) do
+    if key ~= expansion.seed then order[#order + 1] = key end
+    count = count * #expansion.values[key]
+  end
+  if count > MOST then return format("%s: expected at most %d runs, got %.0f", file_name, MOST, count) end
+  local function fill(depth, chosen)
+    if depth > #order then
+      local values, problem = recipe:resolve(chosen)
+      expansion.points[#expansion.points + 1] = { values = values }
+      return problem
+    end
+    for _, value in ipairs(expansion.values[order[depth]]) do
+      local deeper = {}
+      for key, kept in pairs(chosen) do deeper[key] = kept end
+      deeper[order[depth]] = value
+      local problem = fill(depth + 1, deeper)
+      if problem then return problem end
+    end
+  end
+  return fill(1, fixed)
+end
+
 ---@class Expansion
 ---@field points table[]                # { values = resolved parameters }, in the order they are run
 ---@field axes string[]                 # parameters with more than one value or in the grid, seeds last
@@ -494,71 +564,22 @@ end
 ---@param settings? table<string, string|string[]>  # as M.read_values takes them
 ---@return Expansion? expansion, string? message
 function Study:expand(settings)
-  local recipe, given, scale = self.recipe, {}, self.scale
-  local file_name = self.path and self.path:match("[^/]*$") or "the study"
+  local scale, file_name = self.scale, self.path and self.path:match("[^/]*$") or "the study"
   settings = settings or {}
-  if settings.scale and not recipe.params.scale then
+  if settings.scale and not self.recipe.params.scale then
     scale = settings.scale
     if not self.scales[scale] then
       return nil, format('unknown scale "%s" in %s%s', scale, file_name,
         spec.suggest(scale, spec.names(self.scales)))
     end
   end
-  for key, value in pairs(self.fixed) do given[key] = value end
-  for key, value in pairs(self.grid) do given[key] = value end
-  for key, value in pairs(scale and self.scales[scale] or {}) do given[key] = value end
-  for _, key in ipairs(spec.names(settings)) do
-    if key ~= "scale" or recipe.params.scale then
-      local this = recipe.params[key]
-      if not this then
-        local known = recipe:names()
-        known[#known + 1] = "scale"
-        return nil, format('unknown parameter "%s" in %s%s', key, file_name, spec.suggest(key, known))
-      end
-      local kept, problem = M.read_values(this, settings[key])
-      if kept == nil then return nil, format("%s: %s %s", file_name, key, problem) end
-      recipe:allow(this, kept)
-      given[key] = kept
-    end
-  end
+  local given, message = given_values(self, scale, settings, file_name)
+  if not given then return nil, message end
   local expansion = { points = {}, axes = {}, values = {}, scale = scale }
-  local fixed = {}
-  for _, key in ipairs(recipe:names()) do
-    if given[key] ~= nil then
-      local values, problem, many = axis_values(recipe, key, given[key])
-      if not values then return nil, format("%s: %s", file_name, problem) end
-      if many or self.grid[key] ~= nil then
-        expansion.values[key] = values
-        if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key
-        else expansion.axes[#expansion.axes + 1] = key end
-      else
-        fixed[key] = values[1]
-      end
-    end
-  end
-  -- Seeds vary slowest: the first seed's full comparison is there before the second seed begins.
-  local order = { table.unpack(expansion.axes) }
-  if expansion.seed then table.insert(order, 1, expansion.seed) end
-  expansion.axes[#expansion.axes + 1] = expansion.seed
-  local count = 1
-  for _, key in ipairs(order) do count = count * #expansion.values[key] end
-  if count > MOST then return nil, format("%s: expected at most %d runs, got %.0f", file_name, MOST, count) end
-  local function fill(depth, chosen)
-    if depth > #order then
-      local values, problem = recipe:resolve(chosen)
-      if not values then return problem end
-      expansion.points[#expansion.points + 1] = { values = values }
-      return
-    end
-    for _, value in ipairs(expansion.values[order[depth]]) do
-      local deeper = {}
-      for key, kept in pairs(chosen) do deeper[key] = kept end
-      deeper[order[depth]] = value
-      local problem = fill(depth + 1, deeper)
-      if problem then return problem end
-    end
-  end
-  local problem = fill(1, fixed)
+  local fixed
+  fixed, message = add_axes(self, expansion, given, file_name)
+  if not fixed then return nil, message end
+  local problem = add_points(self.recipe, expansion, fixed, file_name)
   if problem then return nil, problem end
   return expansion
 end
