@@ -79,7 +79,7 @@ local function show_environments(a, b)
   for i, trait in ipairs(compare.machines(a, b)) do
     rows[i] = { "  " .. trait[1], text.tame(trait[2], 60), text.tame(trait[3], 60) }
   end
-  table.move(fields_apart(a, b, decisive), 1, 50, #rows + 1, rows)
+  for _, row in ipairs(fields_apart(a, b, decisive)) do rows[#rows + 1] = row end
   show_rows_apart("environment", rows)
 end
 

@@ -203,10 +203,10 @@ end
 local function open_string(line)
   local at = 1
   while true do
-    local start, stop, mark = line:find("(%-%-)", at)
+    local start = line:find("--", at, true)
     local quote_start, _, quote = line:find("([\"'])", at)
     if not quote_start and not start then return nil end
-    if start and (not quote_start or start < quote_start) then return nil, nil, nil, mark ~= nil, stop end
+    if start and (not quote_start or start < quote_start) then return nil, nil, nil, true end
     local from = quote_start + 1
     while true do
       local close = line:find("[\\" .. quote .. "]", from)
