@@ -88,7 +88,7 @@ describe("penumbra model info", function()
       { { "model", "info", at "nothing" }, 1, "nothing: No such file or directory\n" },
       { { "model", "info", folder }, 1, folder .. ": " },
       { { "model", "info", at "one.png" }, 1, "one.png: " },
-      { { "model", "info" }, 2, 'missing argument "file"; penumbra model --help says more\n' },
+      { { "model", "info" }, 2, 'missing argument "FILE"; penumbra model --help says more\n' },
       { { "model", "inof", "x" }, 2, 'unknown command "inof"; did you mean "info"?\n' },
       { { "model" }, 2, "a command is required" },
     } do
@@ -201,7 +201,7 @@ describe("penumbra predict", function()
         "do not fit --arch resnet8; they fit --arch lenet" },
       { { at "told.safetensors", at "one.png", "--classes", "a,b" }, 1, "2 names of classes, but the model has 3" },
       { { at "told.safetensors", at "one.png", "--top", "0" }, 2, 'expected a number from 1, got "0"' },
-      { { at "told.safetensors" }, 2, 'missing argument "images"' },
+      { { at "told.safetensors" }, 2, 'missing argument "IMAGE"' },
       { { at "nothing", at "one.png" }, 1, "No such file" },
     } do
       local r = run { "predict", table.unpack(case[1]) }
