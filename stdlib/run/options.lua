@@ -101,7 +101,10 @@ function M.load(options)
     io.stderr:write(format("penumbra: %s is %s here; the same name: %s\n", options.file, path, concat(others, ", ")))
   end
   options.allow = granted(options)
-  local value, message = world.load(path, { grant = options.allow })
+  -- What the recipe in a run's folder includes lies in a folder of its own there.
+  local base = path:match "^(.*)/recipe%.lua$"
+  local kept = base and file.exists(base .. "/params.json") and base .. "/includes" or nil
+  local value, message = world.load(path, { grant = options.allow, includes = kept })
   return value or stop(message, 1)
 end
 

@@ -130,6 +130,14 @@ describe("a name", function()
     contains("there is no tabel4.lua in the current folder, ", inside({ ["x"] = "" }, '"$PENUMBRA" run tabel4.lua').err)
   end)
 
+  it("may be the copy in a run's folder, with what it includes", function()
+    local extending = 'local base = include "base.lua"\n'
+      .. 'return recipe { title = "Two", params = base.params, plan = base.plan }'
+    local r = inside({ ["base.lua"] = small, ["two.lua"] = extending },
+      '"$PENUMBRA" run two --quiet > /dev/null && "$PENUMBRA" run runs/two-*/recipe.lua --quiet | head -1')
+    assert.same({ 0, "", "Two\n" }, { r.code, r.err, r.out })
+  end)
+
   it("is not a pack", function()
     local r = inside({ ["x.penumbra"] = "PK" }, '"$PENUMBRA" show x.penumbra')
     assert.same({ 2, "penumbra: x.penumbra: a recipe or a study expected, found a pack; penumbra verify repeats what "
