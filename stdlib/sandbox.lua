@@ -20,6 +20,7 @@ local SECONDS <const> = 2
 local ANSWER <const> = 4 << 20  -- bytes that a child may say: read as JSON they are some 25 times as many
 local TOGETHER <const> = 200    -- plans that one child makes
 local MESSAGE <const> = 1000    -- bytes of a message
+local GRACE <const> = 0.2       -- seconds for the end of a child whose output has ended, even at the deadline
 local CPU_CODE <const> = 3      -- VM_SANDBOX_CPU
 local OPEN_CODE <const> = 4     -- VM_SANDBOX_OPEN
 
@@ -93,7 +94,7 @@ local function receiver(child, left)
       local bytes = child:read(seconds)
       if bytes == nil then return nil, too_long end
       if bytes == "" then
-        local status = child:wait(left())
+        local status = child:wait(math.max(left(), GRACE))
         return nil, status and cause(status) or "the process that read it does not end: stopped"
       end
       total, have = total + #bytes, have + #bytes

@@ -214,7 +214,12 @@ function M.make(jobs, options, say)
     job.results = not options.fresh and folder_of.read(job.folder, job.hash) or nil
     job.reused = job.results ~= nil
     width = math.max(width, text.width(job.label))
-    if job.reused then keepers.tidy(job.folder) else work[#work + 1] = job end
+    if job.reused then
+      keepers.tidy(job.folder)
+      if not file.exists(job.folder .. "/report.html") then report.write(job.folder) end
+    else
+      work[#work + 1] = job
+    end
   end
   for _, job in ipairs(jobs) do
     job.label_width = width

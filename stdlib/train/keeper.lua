@@ -116,10 +116,12 @@ function Keeper:clear()
   remove_checkpoints(self.folder)
 end
 
---- Removes the checkpoints of a training that is complete, if they are still there.
+--- Removes what a training that is complete needs no more, if it is still there: its checkpoints, and what was
+--- half-written when it was killed after its last result.
 ---@param folder string
 function M.tidy(folder)
   remove_checkpoints(folder)
+  remove_parts(folder)
   file.remove_folder(folder .. "/probes")
   os.remove(folder .. "/stopped.json")
 end
