@@ -8,6 +8,9 @@
 ---                    chart.points { x = "variant", y = "accuracy" } },
 ---           claims = { claim { "C beats plain", "accuracy", C = ">", "plain" } } }
 ---
+--- A list of grids, grid = { { variant = { "plain" }, seed = { 1, 2, 3 } }, { variant = { "ADV" }, seed = { 1 } } }, is
+--- the runs of all of them; a scale may have a grid of its own, which replaces the study's.
+---
 --- Runs that differ only in a seed are repetitions: they share one row, and pair with the same seeds of another row.
 --- Runs are found by their plans: what is there already is not made again, and studies share them. A claim holds when
 --- the whole interval of its difference is on its side of zero, fails when it is on the other, and is else not
@@ -33,16 +36,22 @@ Rows.__name = "rows"
 
 M.rows = {}
 
---- A table with one row for each value of a grid parameter; columns are added with `:column`.
+local rows_fields = { where = spec.map { default = {} }, title = spec.text() }
+
+--- A table with one row for each value of a grid parameter; columns are added with `:column`. `where` fixes other
+--- parameters, as { alpha = 1 }; `title` stands above the table.
 ---
 --- Example:
 ---     shown = study.rows.by("variant"):column("accuracy", { paper = { plain = 96.01 } }):column("flips")
 ---     #shown.columns  --> 2
+---     study.rows.by("alpha", { where = { variant = "C" } }):column("ds").where.variant  --> C
 ---@param axis string
+---@param options? { where?: table<string, any>, title?: string }
 ---@return Rows
-function M.rows.by(axis)
+function M.rows.by(axis, options)
   if type(axis) ~= "string" then error("rows.by: expected the name of a parameter, got " .. spec.shown(axis), 2) end
-  return setmetatable({ axis = axis, columns = {} }, Rows)
+  options = spec.check("rows.by", options, rows_fields)
+  return setmetatable({ axis = axis, where = options.where, title = options.title, columns = {} }, Rows)
 end
 
 local column_fields = { title = spec.text(), paper = spec.map { spec.number(), any_key = true, default = {} } }
@@ -74,9 +83,8 @@ local AXES <const> = { bars = { "x", "series" }, points = { "x", "series" }, lin
 
 -- The grid parameters that a chart, or a table, is about.
 local function axes_of(shown)
-  if not AXES[shown.kind] then return { shown.axis } end
-  local axes = {}
-  for _, key in ipairs(AXES[shown.kind]) do axes[#axes + 1] = shown[key] end
+  local axes = { shown.axis }
+  for _, key in ipairs(AXES[shown.kind] or {}) do axes[#axes + 1] = shown[key] end
   for _, key in ipairs(spec.names(shown.where)) do axes[#axes + 1] = key end
   return axes
 end
@@ -173,7 +181,7 @@ local fields = {
   title = spec.text { required = true },
   about = spec.text(),
   recipe = spec.text { required = true, pattern = spec.FILE_NAME, expects = "the name of a recipe beside the study" },
-  grid = spec.map { required = true },
+  grid = spec.any { spec.list { spec.map {}, min = 1 }, spec.map {}, required = true },
   fixed = spec.map { default = {} },
   scales = spec.map { spec.map {}, default = {} },
   scale = spec.text(),
@@ -186,10 +194,12 @@ local fields = {
 ---@class StudyOptions
 ---@field title string
 ---@field recipe string           # the name of a recipe beside the study, or of one that `penumbra recipes` lists
----@field grid table<string, any[]>  # the parameters that vary, with their values; a seed among them repeats
+---@field grid table<string, any[]>|table<string, any[]>[]  # the parameters that vary, with their values; a seed among
+---                                # them repeats; several grids: the runs of all of them
 ---@field about? string
 ---@field fixed? table<string, any>  # parameters that all runs have
----@field scales? table<string, table<string, any>>  # presets over grid and fixed, for scale=NAME
+---@field scales? table<string, table<string, any>>  # presets over grid and fixed, for scale=NAME; their `grid`
+---                                # replaces the study's
 ---@field scale? string           # the one without scale=
 ---@field show? (Rows|table)[]    # rows.by(...) and chart.NAME{...}; without them a table of all metrics
 ---@field claims? table[]         # claim{ ... }
@@ -223,6 +233,23 @@ function M.new(options)
   return self
 end
 
+-- The grids that hold at a scale, as a list.
+local function grids_of(self, scale)
+  local grid = scale and self.scales[scale] and self.scales[scale].grid or self.grid
+  return #grid > 0 and grid or { grid }
+end
+
+-- Is the parameter in one of the study's grids?
+local function in_grids(self, key)
+  local names = spec.names(self.scales)
+  for i = 0, #names do
+    for _, grid in ipairs(grids_of(self, names[i])) do
+      if grid[key] ~= nil then return true end
+    end
+  end
+  return false
+end
+
 --- Everything a study file says, as data; M.from makes a study of it again.
 ---@return table
 ---@package
@@ -250,7 +277,7 @@ local function shown_from(description)
     if not M.chart[description.kind] then error("a chart of no kind", 0) end
     return M.chart[description.kind](options)
   end
-  local rows = M.rows.by(options.axis)
+  local rows = M.rows.by(options.axis, { where = options.where, title = options.title })
   for _, column in ipairs(options.columns) do
     local metric = column.metric
     column.metric = nil
@@ -376,26 +403,38 @@ end
 ---@package
 function Study:attach(recipe)
   self.recipe = recipe
-  for _, key in ipairs(spec.names(self.grid)) do
-    local _, problem = axis_values(recipe, key, self.grid[key])
-    if problem then return nil, "grid: " .. problem end
+  local function check_grids(scale, where)
+    for _, grid in ipairs(grids_of(self, scale)) do
+      if type(grid) ~= "table" then return nil, format("%s expects a table or a list of them", where) end
+      for _, key in ipairs(spec.names(grid)) do
+        local _, problem = axis_values(recipe, key, grid[key])
+        if problem then return nil, format("%s: %s", where, problem) end
+      end
+    end
+    return true
   end
+  local sound, problem_of_grid = check_grids(nil, "grid")
+  if not sound then return nil, problem_of_grid end
   for _, key in ipairs(spec.names(self.fixed)) do
     local _, problem, many = axis_values(recipe, key, self.fixed[key])
     if problem or many then return nil, "fixed: " .. (problem or key .. " has several values; grid is for those") end
   end
   for _, name in ipairs(spec.names(self.scales)) do
+    local ok, message = check_grids(name, format("scale %s: grid", name))
+    if not ok then return nil, message end
     for _, key in ipairs(spec.names(self.scales[name])) do
-      local _, problem = axis_values(recipe, key, self.scales[name][key])
+      local _, problem
+      if key ~= "grid" then _, problem = axis_values(recipe, key, self.scales[name][key]) end
       if problem then return nil, format("scale %s: %s", name, problem) end
     end
   end
+  local axes = {}
+  for _, key in ipairs(recipe:names()) do
+    if in_grids(self, key) then axes[#axes + 1] = key end
+  end
   local function known(axis, where)
-    if self.grid[axis] == nil then
-      return nil, format('%s: "%s" is not in the grid%s', where, tostring(axis),
-        spec.suggest(axis, spec.names(self.grid)))
-    end
-    return true
+    if in_grids(self, axis) then return true end
+    return nil, format('%s: "%s" is not in the grid%s', where, tostring(axis), spec.suggest(axis, axes))
   end
   for _, shown in ipairs(self.show) do
     for _, axis in ipairs(axes_of(shown)) do
@@ -409,8 +448,8 @@ function Study:attach(recipe)
   end
   for _, claim in ipairs(self.claims) do
     if not claim.axis then
-      for _, axis in ipairs(recipe:names()) do
-        if self.grid[axis] and recipe.params[axis].kind ~= "seed" and not claim.axis then claim.axis = axis end
+      for _, axis in ipairs(axes) do
+        if recipe.params[axis].kind ~= "seed" then claim.axis = claim.axis or axis end
       end
     end
     local ok, message = known(claim.axis, format('claim "%s"', claim.title))
@@ -477,13 +516,9 @@ function M.sweep(recipe, settings)
   return self
 end
 
--- The values that a study's parameters are given: its own, those of a scale over them, those of settings over these.
--- nil and a message when a setting is wrong.
-local function given_values(self, scale, settings, file_name)
-  local recipe, given = self.recipe, {}
-  for _, values in ipairs { self.fixed, self.grid, scale and self.scales[scale] or {} } do
-    for key, value in pairs(values) do given[key] = value end
-  end
+-- What settings from the command line give the recipe's parameters; nil and a message when one is wrong.
+local function read_settings(recipe, settings, file_name)
+  local given = {}
   for _, key in ipairs(spec.names(settings)) do
     if key ~= "scale" or recipe.params.scale then
       local this = recipe.params[key]
@@ -501,42 +536,28 @@ local function given_values(self, scale, settings, file_name)
   return given
 end
 
--- The axes of an expansion in the recipe's order, the seed last, and the parameters that all runs share.
-local function add_axes(self, expansion, given, file_name)
-  local recipe, fixed = self.recipe, {}
+-- A point for each combination of the values that one grid gives the parameters: { values = resolved }. The last
+-- parameter varies fastest, a seed slowest. Gives what is wrong with one.
+local function add_points(recipe, points, given, file_name)
+  local order, lists, count = {}, {}, 1
   for _, key in ipairs(recipe:names()) do
     if given[key] ~= nil then
-      local values, problem, many = axis_values(recipe, key, given[key])
-      if not values then return nil, format("%s: %s", file_name, problem) end
-      if many or self.grid[key] ~= nil then
-        expansion.values[key] = values
-        if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key
-        else expansion.axes[#expansion.axes + 1] = key end
-      else
-        fixed[key] = values[1]
-      end
+      local values, problem = axis_values(recipe, key, given[key])
+      if not values then return format("%s: %s", file_name, problem) end
+      table.insert(order, recipe.params[key].kind == "seed" and 1 or #order + 1, key)
+      lists[key], count = values, count * #values
     end
   end
-  expansion.axes[#expansion.axes + 1] = expansion.seed
-  return fixed
-end
-
--- A point for each combination of the axes' values. Seeds vary slowest: the first seed's full comparison is there
--- before the second seed begins. Gives what is wrong with one.
-local function add_points(recipe, expansion, fixed, file_name)
-  local order, count = { expansion.seed }, 1
-  for _, key in ipairs(expansion.axes) do
-    if key ~= expansion.seed then order[#order + 1] = key end
-    count = count * #expansion.values[key]
+  if #points + count > MOST then
+    return format("%s: expected at most %d runs, got %.0f", file_name, MOST, #points + count)
   end
-  if count > MOST then return format("%s: expected at most %d runs, got %.0f", file_name, MOST, count) end
   local function fill(depth, chosen)
     if depth > #order then
       local values, problem = recipe:resolve(chosen)
-      expansion.points[#expansion.points + 1] = { values = values }
+      points[#points + 1] = { values = values }
       return problem
     end
-    for _, value in ipairs(expansion.values[order[depth]]) do
+    for _, value in ipairs(lists[order[depth]]) do
       local deeper = {}
       for key, kept in pairs(chosen) do deeper[key] = kept end
       deeper[order[depth]] = value
@@ -544,7 +565,35 @@ local function add_points(recipe, expansion, fixed, file_name)
       if problem then return problem end
     end
   end
-  return fill(1, fixed)
+  return fill(1, {})
+end
+
+-- The values that a parameter has in the points, in the order of the grids; numbers ascend when there are several grids.
+local function values_in(points, key, ascending)
+  local values, seen, numbers = {}, {}, true
+  for _, point in ipairs(points) do
+    local value = point.values[key]
+    if not seen[param.show(value)] then
+      seen[param.show(value)], values[#values + 1] = true, value
+      numbers = numbers and type(value) == "number"
+    end
+  end
+  if ascending and numbers then table.sort(values) end
+  return values
+end
+
+-- Leaves out what several grids have in common, and puts the runs of a seed together.
+local function merge(points, seed, seeds)
+  local out, seen = {}, {}
+  for _, value in ipairs(seed and seeds or { false }) do
+    for _, point in ipairs(points) do
+      local key = json.encode(point.values)
+      if (not seed or point.values[seed] == value) and not seen[key] then
+        seen[key], out[#out + 1] = true, point
+      end
+    end
+  end
+  return out
 end
 
 ---@class Expansion
@@ -573,14 +622,34 @@ function Study:expand(settings)
         spec.suggest(scale, spec.names(self.scales)))
     end
   end
-  local given, message = given_values(self, scale, settings, file_name)
-  if not given then return nil, message end
-  local expansion = { points = {}, axes = {}, values = {}, scale = scale }
-  local fixed
-  fixed, message = add_axes(self, expansion, given, file_name)
-  if not fixed then return nil, message end
-  local problem = add_points(self.recipe, expansion, fixed, file_name)
-  if problem then return nil, problem end
+  local recipe, grids, points = self.recipe, grids_of(self, scale), {}
+  local typed, message = read_settings(recipe, settings, file_name)
+  if not typed then return nil, message end
+  local many = {} -- parameters that a scale or setting gives several values
+  for _, grid in ipairs(grids) do
+    local given = {}
+    for _, values in ipairs { self.fixed, grid, scale and self.scales[scale] or {}, typed } do
+      for key, value in pairs(values) do
+        if values ~= self.scales[scale] or key ~= "grid" then given[key] = value end
+      end
+    end
+    for key, value in pairs(given) do
+      local _, _, several = axis_values(recipe, key, value)
+      many[key] = many[key] or several
+    end
+    local problem = add_points(recipe, points, given, file_name)
+    if problem then return nil, problem end
+  end
+  local expansion = { axes = {}, values = {}, scale = scale }
+  for _, key in ipairs(recipe:names()) do
+    if in_grids(self, key) or many[key] then
+      expansion.values[key] = values_in(points, key, #grids > 1)
+      if recipe.params[key].kind == "seed" and not expansion.seed then expansion.seed = key
+      else expansion.axes[#expansion.axes + 1] = key end
+    end
+  end
+  expansion.axes[#expansion.axes + 1] = expansion.seed
+  expansion.points = #grids > 1 and merge(points, expansion.seed, expansion.values[expansion.seed]) or points
   return expansion
 end
 

@@ -282,7 +282,7 @@ local function read_study(folder)
   end
   for i, shown in ipairs(as_table(results.tables)) do
     if type(shown) == "table" and as_text(shown.by) and type(shown.rows) == "table" then
-      study.tables[#study.tables + 1] = { by = shown.by, rows = shown.rows,
+      study.tables[#study.tables + 1] = { by = shown.by, title = as_text(shown.title), rows = shown.rows,
                                           shown = as_table(as_table(about.tables)[i]) }
     end
   end

@@ -156,9 +156,9 @@ local function study_table(study, shown)
   local notes = {}
   for i, note in ipairs(study.notes) do notes[i] = tag.p { class = "note", "Note: ", note } end
   return { parts.table {
-    caption = spread and "Mean ± standard deviation over the seeds."
-      or paper and "Ours with 95 % intervals, the paper's figures beside them." or "With 95 % intervals.",
-    name = "Results by " .. shown.by, columns = columns, rows = rows }, notes }
+    caption = (shown.title and shown.title .. ". " or "") .. (spread and "Mean ± standard deviation over the seeds."
+      or paper and "Ours with 95 % intervals, the paper's figures beside them." or "With 95 % intervals."),
+    name = shown.title or "Results by " .. shown.by, columns = columns, rows = rows }, notes }
 end
 
 -- The metrics that any of the runs has.

@@ -88,6 +88,7 @@ end
 local function tell_results(grid, found, both)
   for _, shown in ipairs(found.tables) do
     both("")
+    if shown.title then both(shown.title) end
     both(function(_, wide) return text.table(shown.columns, shown.rows, { width = wide, keys = shown.keys }) end)
     if shown.note then both(shown.note) end
   end
@@ -102,7 +103,7 @@ end
 
 local function write_results(grid, found)
   local tables, runs = {}, {}
-  for i, shown in ipairs(found.tables) do tables[i] = { by = shown.by, rows = folder_of.plain(shown.data) } end
+  for i, shown in ipairs(found.tables) do tables[i] = { by = shown.by, title = shown.title, rows = folder_of.plain(shown.data) } end
   for i, job in ipairs(grid.jobs) do
     runs[i] = { label = job.label, folder = job.folder, plan_hash = job.hash, params = job.values, failed = job.failed,
                 metrics = job.results and folder_of.plain(job.results.metrics) }

@@ -18,15 +18,19 @@ local function same(a, b)
   return a == b
 end
 
+-- Has the point these values?
+local function fits(point, where)
+  for key, value in pairs(where) do
+    if point.values[key] == nil or not same(point.values[key], value) then return false end
+  end
+  return true
+end
+
 -- The points with these values, ordered by seed. Points need `metrics` to count.
 local function select_points(expansion, where)
   local out = {}
   for _, point in ipairs(expansion.points) do
-    local fits = point.metrics ~= nil
-    for key, value in pairs(where) do
-      if point.values[key] == nil or not same(point.values[key], value) then fits = false end
-    end
-    if fits then out[#out + 1] = point end
+    if point.metrics and fits(point, where) then out[#out + 1] = point end
   end
   if expansion.seed then
     sort(out, function(a, b) return a.values[expansion.seed] < b.values[expansion.seed] end)
@@ -66,6 +70,20 @@ end
 
 -- ---- tables and charts ----
 
+-- The values of a parameter that some run with the values of `where` has.
+local function values_with(expansion, axis, where)
+  local out = {}
+  for _, value in ipairs(expansion.values[axis] or {}) do
+    for _, point in ipairs(expansion.points) do
+      if same(point.values[axis], value) and fits(point, where) then
+        out[#out + 1] = value
+        break
+      end
+    end
+  end
+  return out
+end
+
 --- One shown table: { columns, rows } for text.table, and the same as plain data.
 local function make_table(shown, expansion)
   local columns, rows, data = { shown.axis }, {}, {}
@@ -78,9 +96,10 @@ local function make_table(shown, expansion)
     columns[#columns + 1] = unit_title(column.title or column.metric, unit)
     if next(column.paper) ~= nil then columns[#columns + 1] = "paper" end
   end
-  for i, value in ipairs(expansion.values[shown.axis]) do
-    local name = param.show(value)
-    local points = select_points(expansion, { [shown.axis] = value })
+  for i, value in ipairs(values_with(expansion, shown.axis, shown.where)) do
+    local name, where = param.show(value), { [shown.axis] = value }
+    for key, kept in pairs(shown.where) do where[key] = kept end
+    local points = select_points(expansion, where)
     local row, record = { name }, { [shown.axis] = name }
     for _, column in ipairs(shown.columns) do
       local intervals, why = metric_of(expansion, points, column.metric)
@@ -96,7 +115,7 @@ local function make_table(shown, expansion)
     end
     rows[i], data[i] = row, record
   end
-  return { by = shown.axis, columns = columns, rows = rows, data = data }
+  return { by = shown.axis, title = shown.title, columns = columns, rows = rows, data = data }
 end
 
 -- What a chart shows of the runs with these values: the mean over seeds, the seeds when there are several; false when
@@ -116,13 +135,13 @@ end
 
 -- bars, points and lines: a metric over one grid parameter, in one series or one for each value of another.
 local function chart_over_axis(study, shown, expansion)
-  local values_of = expansion.values[shown.series] or { false }
+  local values_of = shown.series and values_with(expansion, shown.series, shown.where) or { false }
   local options = { note = "with 95 % intervals", series = {}, categories = {} }
   local paper, marks, unit = paper_values(study, shown.y), {}, nil
   for s, own in ipairs(values_of) do
     local series = { name = shown.series and param.show(own) or shown.kind == "lines" and shown.y or "ours",
                      values = {}, dots = {}, points = {} }
-    for i, value in ipairs(expansion.values[shown.x] or {}) do
+    for i, value in ipairs(values_with(expansion, shown.x, shown.where)) do
       local where = { [shown.x] = value }
       if shown.series then where[shown.series] = own end
       local mean, seeds = cell_of(shown, expansion, where, shown.y)
@@ -167,7 +186,7 @@ end
 
 local function scatter(_, shown, expansion)
   local options, units, any = { series = {} }, {}, false
-  for s, value in ipairs(expansion.values[shown.by] or {}) do
+  for s, value in ipairs(values_with(expansion, shown.by, shown.where)) do
     local series = { name = param.show(value), x = {}, y = {} }
     local where = { [shown.by] = value }
     for key, kept in pairs(shown.where) do where[key] = kept end

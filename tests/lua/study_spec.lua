@@ -431,6 +431,57 @@ return study {
     assert.same({ { "0", "1.000", "7" } }, shown.rows)
   end)
 
+  it("runs several grids together, and a scale's own", function()
+    local made = assert(world.load(write("grids", [[
+return study {
+  title = "Grids", recipe = "toy",
+  grid = { { variant = { "plain", "C" }, seed = { 1, 2 } }, { variant = "C", alpha = { 3, 1, 0.5 }, seed = 1 } },
+  fixed = { epochs = 1 },
+  scales = { short = { epochs = 2 }, other = { grid = { variant = { "plain" } }, seed = { 4 } } },
+  show = { rows.by("variant", { where = { alpha = 1 }, title = "At one" }):column("accuracy"),
+           rows.by("alpha", { where = { variant = "C", seed = 1 } }):column("accuracy") },
+  claims = { claim { "C", "accuracy", C = ">", "plain", axis = "variant", where = { alpha = 1 } } },
+}
+]])))
+    local function labels(settings)
+      local list, expansion = {}, assert(made:expand(settings))
+      for i, point in ipairs(expansion.points) do
+        list[i] = ("%s %g %d"):format(point.values.variant, point.values.alpha, point.values.seed)
+        assert.equal(settings.scale == "short" and 2 or 1, point.values.epochs)
+      end
+      return list, expansion
+    end
+    -- alpha is 1 by default: the runs that two grids have in common are made once.
+    local list, expansion = labels {}
+    assert.same({ "plain 1 1", "C 1 1", "C 3 1", "C 0.5 1", "plain 1 2", "C 1 2" }, list)
+    assert.same({ variant = { "plain", "C" }, alpha = { 0.5, 1, 3 }, seed = { 1, 2 } }, expansion.values)
+    assert.same(list, (labels { scale = "short" }))
+    assert.same({ "plain 1 4" }, (labels { scale = "other" }))
+    assert.same({ "plain 1 7", "C 1 7", "C 3 7", "C 0.5 7" }, (labels { seed = "7" }))
+    for i, point in ipairs(expansion.points) do
+      point.metrics = { accuracy = stats.interval { 10 * i, 10 * i + 2 } }
+    end
+    local found = made:evaluate(expansion)
+    assert.same({ "At one", 2 }, { found.tables[1].title, #found.tables[1].rows })
+    assert.same({ "0.5", "1", "3" }, { found.tables[2].rows[1][1], found.tables[2].rows[2][1],
+                                       found.tables[2].rows[3][1] })
+    assert.same({ 41, 21, 31 }, { found.tables[2].data[1].accuracy.value, found.tables[2].data[2].accuracy.value,
+                                  found.tables[2].data[3].accuracy.value })
+    assert.equal(2, found.claims[1].seeds)
+    local again = assert(require "study".from(made:describe()))
+    again.name, again.path = made.name, made.path
+    assert.truthy(again:attach(made.recipe))
+    assert.equal(6, #again:expand({}).points)
+    local _, message = world.load(write("wrong", [[
+return study { title = "Grids", recipe = "toy", grid = { { variant = { "plain" } }, { varaint = { "C" } } } }
+]]))
+    assert.matches('grid: unknown parameter "varaint"; did you mean "variant"?', message, 1, true)
+    _, message = world.load(write("wrong", [[
+return study { title = "Grids", recipe = "toy", grid = { variant = { "plain" } }, scales = { a = { grid = { 1 } } } }
+]]))
+    assert.matches("scale a: grid expects a table or a list of them", message, 1, true)
+  end)
+
   it("draws charts over one and two parameters, and of one metric against another", function()
     local text = [[
 return study {
