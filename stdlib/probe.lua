@@ -25,8 +25,9 @@ Probe.__name = "Probe"
 local Result = {}
 Result.__name = "ProbeResult"
 
---- A probe of one's own. measure(model, part, options, tick) returns a table with `metrics`, `rows` and a function
---- `text(result)`; it calls tick(images) after each pass of a batch. `passes` says how often an image goes through.
+--- A probe of one's own. measure(model, part, options, tick, context) returns a table with `metrics`, `rows` and a
+--- function `text(result)`; it calls tick(images) after each pass of a batch. `passes` says how often an image goes
+--- through, or is a function that gives the passes of so many images altogether.
 ---
 --- Example:
 ---     brightness = probe.new("brightness", { batch = 64 }, function(model, part, options, tick)
@@ -42,8 +43,8 @@ Result.__name = "ProbeResult"
 ---     brightness(nn.Flatten(), data.synthetic(), { quiet = true })  --> brightness 0.4970 ± 0.0030
 ---@param name string
 ---@param options table  # checked; `limit` takes that many images, `batch` is read by M.batches
----@param measure fun(model: Model, part: Part, options: table, tick: fun(images: integer)): table
----@param passes? integer
+---@param measure fun(model: Model, part: Part, options: table, tick: fun(n: integer), context: ProbeContext): table
+---@param passes? integer|fun(images: integer): integer
 ---@return Probe
 function M.new(name, options, measure, passes)
   return setmetatable({ name = name, options = options, measure = measure, passes = passes or 1 }, Probe)
@@ -86,7 +87,20 @@ local function is_model(value)
   return type(value) == "table" or type(value) == "userdata" and getmetatable(value).__name == "nn.module"
 end
 
-local context_fields = { quiet = spec.flag(), tick = spec.callable() }
+--- What a probe may be told beside what it measures.
+---@class ProbeContext
+---@field quiet? boolean                   # no progress line
+---@field tick? fun(images: integer)       # called with the images of each pass, in the place of a progress line
+---@field twin? Model                      # a plain model of the same kind, for comparisons
+---@field store? { get: fun(self, key: string): table?, set: fun(self, key: string, value: table) }
+---   # what was measured before an interruption, as plain tables
+
+local context_fields = {
+  quiet = spec.flag(), tick = spec.callable(), twin = spec.value { "a model", is_model },
+  store = spec.value { "a store with get and set", function(value)
+    return type(value) == "table" and value.get ~= nil and value.set ~= nil
+  end },
+}
 
 -- The part to measure on: of a set the test part, and of that as many images as `limit` says.
 local function part_of(self, set)
@@ -105,10 +119,13 @@ end
 ---     probe.continuity({ levels = { 1, 4 } }):work(data.synthetic { test = 100 })  --> 900
 ---@param set Part|DataSet
 ---@return integer
-function Probe:work(set) return #part_of(self, set) * self.passes end
+function Probe:work(set)
+  local images = #part_of(self, set)
+  if type(self.passes) == "function" then return self.passes(images) end
+  return images * self.passes
+end
 
---- Measures. `set` is a part of a data set, or a set, of which the test part is taken. context.tick is called with the
---- images of each pass, in the place of a progress line.
+--- Measures. `set` is a part of a data set, or a set, of which the test part is taken.
 ---
 --- Example:
 ---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
@@ -117,7 +134,7 @@ function Probe:work(set) return #part_of(self, set) * self.passes end
 ---     probe.accuracy()(model, "mnist")  --> error: accuracy: expected a part of a data set, got "mnist"
 ---@param model Model
 ---@param set Part|DataSet
----@param context? { quiet?: boolean, tick?: fun(images: integer) }
+---@param context? ProbeContext
 ---@return ProbeResult
 function Probe:__call(model, set, context)
   if not is_model(model) then error(self.name .. ": expected a model, got " .. spec.shown(model), 2) end
@@ -125,13 +142,13 @@ function Probe:__call(model, set, context)
   local part, line, tick = part_of(self, set), nil, context.tick
   if not tick then
     local done = 0
-    line = progress.new { label = self.name, total = #part * self.passes, quiet = context.quiet }
+    line = progress.new { label = self.name, total = self:work(set), quiet = context.quiet }
     function tick(images)
       done = done + images
       line:update(done)
     end
   end
-  local result = nn.no_grad(self.measure, model, part, self.options, tick)
+  local result = nn.no_grad(self.measure, model, part, self.options, tick, context)
   if line then line:finish() end
   result.probe, result.count = self.name, #part
   return setmetatable(result, Result)
