@@ -1,7 +1,7 @@
 --- The models of the experiments, built from the runtime's modules.
 ---
 --- Parameter names and initialisation are torchvision's. Images are N x H x W x C in [0, 1]; `normalize` makes the
---- normalisation the model's first layer.
+--- normalisation the model's first layer, `logit_scale` a constant factor of the logits its last.
 local nn = require "nn"
 local spec = require "spec"
 
@@ -20,6 +20,7 @@ local statistics = spec.record { mean = spec.list { spec.number(), min = 1, requ
 local function fields(own)
   own.classes = spec.integer { min = 1, required = true, doc = "number of logits" }
   own.normalize = statistics
+  own.logit_scale = spec.number { above = 0, doc = "a constant that the logits are multiplied by" }
   own.seed = spec.integer { doc = "of the initialisation; else the session's next" }
   return own
 end
@@ -71,11 +72,12 @@ local function stage(block, count, inputs, width, stride, shortcut)
   return nn.Sequential(list), outputs
 end
 
--- The layers in order, after the normalisation when there is one.
+-- The layers in order, between the normalisation and the factor of the logits when there are any.
 local function assemble(options, layers)
   if options.normalize then
     table.insert(layers, 1, { "normalize", nn.Normalize(options.normalize.mean, options.normalize.std) })
   end
+  if options.logit_scale then layers[#layers + 1] = { "logit_scale", nn.Scale(options.logit_scale) } end
   return nn.Sequential(layers)
 end
 
@@ -229,6 +231,7 @@ end
 ---@field classes integer         # number of logits
 ---@field channels? integer       # 3: of an image
 ---@field normalize? Statistics   # of the pixels, set.stats: makes the normalisation the first layer
+---@field logit_scale? number     # multiplies the logits: no parameter, the others keep their names
 ---@field seed? integer           # of the initialisation; else the session's next
 
 ---@class MLPOptions
@@ -238,6 +241,7 @@ end
 ---@field shape? integer[]        # its sizes, { 28, 28, 1 }
 ---@field dropout? number         # 0: after each hidden layer
 ---@field normalize? Statistics
+---@field logit_scale? number     # multiplies the logits
 ---@field seed? integer
 
 ---@class LeNetOptions: ModelOptions
@@ -254,6 +258,9 @@ end
 --- Example:
 ---     model = models.mlp { classes = 10, inputs = 784, hidden = { 128 }, seed = 1 }
 ---     model(nn.zeros { 2, 28, 28, 1 }).shape, model:count()  --> { 2, 10 }  101770
+---     rescaled = models.mlp { classes = 10, inputs = 784, hidden = { 128 }, seed = 1, logit_scale = 0.1 }
+---     x = nn.ones { 1, 28, 28, 1 }
+---     (rescaled(x) / model(x)):mean():item()                 --> 0.1
 ---     models.mlp { classes = 10, hidden = { 128 } }          --> error: models.mlp: expected either inputs or shape
 ---@param options MLPOptions
 ---@return Model

@@ -64,8 +64,9 @@ function layers.leaky() return function() return nn.LeakyReLU { slope = 0.1 } en
 function layers.tanh() return function() return nn.Tanh() end end
 function layers.dropout() return function() return nn.Dropout { p = 0.3 } end end
 
+-- Both multiply by constants; of many channels only one constant for all.
 function layers.normalize(_, s)
-  if s.c > 8 then return nil end
+  if s.c > 8 then return function() return nn.Scale(0.75) end end
   local mean, deviation = {}, {}
   for c = 1, s.c do mean[c], deviation[c] = 0.1 * (c % 5), 0.5 + 0.25 * (c % 3) end
   return function() return nn.Normalize(mean, deviation) end
@@ -150,7 +151,8 @@ local endings <const> = {
   end,
   function(pick, s)
     local inputs, bias, norm = s.h * s.w * s.c, pick { true, false }, s.n >= 5
-    local after = pick { nn.ReLU, nn.Tanh, nn.Dropout, nn.Flatten }
+    local function rescale() return nn.Scale(0.1) end
+    local after = pick { nn.ReLU, nn.Tanh, nn.Dropout, nn.Flatten, rescale }
     return function()
       return nn.Sequential { nn.Flatten(), nn.Linear(inputs, 6, { bias = bias }),
                              norm and nn.BatchNorm2d(6) or nn.Tanh(), after() }

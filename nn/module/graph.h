@@ -11,7 +11,7 @@ typedef enum {
   NNI_INPUT,
   NNI_CONV,     /* convolution of in[0] by the module's weight and bias */
   NNI_NORM,     /* batch normalisation of in[0] */
-  NNI_AFFINE,   /* in[0] * a constant + a constant, by channel (Normalize) */
+  NNI_AFFINE,   /* in[0] * a constant + a constant, by channel (Normalize, Scale) */
   NNI_RELU,
   NNI_ADD,      /* in[0] + in[1], of one shape */
   NNI_ROW,      /* the module's op row on (in[0], the module's tensors) */

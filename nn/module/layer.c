@@ -199,6 +199,31 @@ static int normalize_trace(nn_module *m, nni_graph *g, int x, int *y) {
   return nni_trace_same(m, g, NNI_AFFINE, x, -1, y);
 }
 
+static void normalize_affine(const nn_module *m, int64_t channel, double *factor, double *shift) {
+  *factor = 1 / m->param[1].numbers[channel];
+  *shift = -m->param[0].numbers[channel] / m->param[1].numbers[channel];
+}
+
+/* factor x */
+static int scale_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
+  (void)pass;
+  nn_tensor *factor = nn_tensor_scalar(m->param[0].number);
+  int status = factor ? nn_apply(nn_op_find("mul"), (nn_tensor *[]){ x, factor }, 2, NULL, y) : NN_EMEMORY;
+  nn_tensor_release(factor);
+  return status;
+}
+
+static int scale_trace(nn_module *m, nni_graph *g, int x, int *y) {
+  if (g->value[x].shape.axes < 2) return nn_fail(NN_ESTATE, "Scale cannot be traced");
+  return nni_trace_same(m, g, NNI_AFFINE, x, -1, y);
+}
+
+static void scale_affine(const nn_module *m, int64_t channel, double *factor, double *shift) {
+  (void)channel;
+  *factor = m->param[0].number;
+  *shift = 0;
+}
+
 #define CONV_OPTIONS                                                                                            \
   "{kernel_size:integer=3 >=1, stride:integer=1 >=1, padding:integer=0 >=0, dilation:integer=1 >=1, "          \
   "groups:integer=1 >=1, bias:boolean=true, init:default|kaiming_fan_out|kaiming_fan_in=default}"
@@ -279,6 +304,12 @@ const nn_module_class nn_modules_layer[] = {
                "layer(nn.tensor { { 0.5 }, { 1 } }):reshape({ 2 }):tolist()  --> { 0.0, 2.0 }\n"
                "nn.Normalize({ 0.5 }, { 0.25 })(nn.ones { 8, 28, 28, 3 })\n"
                "--> error: Normalize: expects 1 channels on the last axis, got x [8x28x28x3]",
-    .build = normalize_build, .forward = normalize_forward, .trace = normalize_trace },
+    .build = normalize_build, .forward = normalize_forward, .trace = normalize_trace, .affine = normalize_affine },
+  { .name = "Scale", .signature = "factor:number",
+    .doc = "x times a constant that is not trained. A model's last layer, it rescales the logits: no prediction "
+           "changes, distances between them change by its square.",
+    .example = "nn.Scale(0.1)(nn.tensor { { 10, -20 } }):tolist()  --> { { 1.0, -2.0 } }\n"
+               "nn.Scale(0.1):count()                              --> 0",
+    .forward = scale_forward, .trace = scale_trace, .affine = scale_affine },
   { 0 },
 };

@@ -60,6 +60,7 @@ struct nn_module_class {
   int (*initialise)(nn_module *m, uint64_t seed, uint64_t stream); /* fills the slots; NULL: there are none */
   int (*forward)(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y);
   int (*trace)(nn_module *m, nni_graph *g, int x, int *y);        /* NULL: the op, when forward is NULL as well */
+  void (*affine)(const nn_module *m, int64_t channel, double *factor, double *shift);  /* of what it traces as AFFINE */
 };
 
 /* The families; each array ends with a row whose name is NULL. */

@@ -238,14 +238,16 @@ static bool moments_from_sums(const call *c, int norm, int64_t rows, double *mea
   return true;
 }
 
-/* The constants of a Normalize, both ways: (x - mean) / deviation. */
+/* The constants of an AFFINE, both ways. */
 static void set_affine(const call *c, const nni_step *s) {
-  const nn_param *param = c->plan->graph.value[s->value].module->param;
+  const nn_module *m = c->plan->graph.value[s->value].module;
   nn_real *scale = vector(c, s->value, NNI_SCALE), *shift = vector(c, s->value, NNI_SHIFT);
   nn_real *back = vector(c, s->value, NNI_A), *none = vector(c, s->value, NNI_C);
   for (int64_t i = 0; i < s->channels; i++) {
-    scale[i] = back[i] = (nn_real)(1 / param[1].numbers[i]);
-    shift[i] = (nn_real)(-param[0].numbers[i] / param[1].numbers[i]);
+    double factor, constant;
+    m->class->affine(m, i, &factor, &constant);
+    scale[i] = back[i] = (nn_real)factor;
+    shift[i] = (nn_real)constant;
     none[i] = 0;
   }
 }

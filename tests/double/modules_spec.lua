@@ -19,6 +19,7 @@ local MODULES <const> = {
   Flatten = { { 2, 3, 2, 2 }, function() return nn.Flatten() end },
   Dropout = { { 5, 6 }, function() return nn.Dropout { p = 0.3 } end },
   Normalize = { { 2, 3, 3, 2 }, function() return nn.Normalize({ 0.4, 0.5 }, { 0.2, 0.3 }) end },
+  Scale = { { 2, 3, 3, 2 }, function() return nn.Scale(-0.3) end },
   ZeroPadShortcut = { { 2, 5, 4, 2 }, function() return nn.ZeroPadShortcut(2, 5) end },
   Sequential = { { 3, 4 }, function() return nn.Sequential { nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2) } end },
   Residual = { { 4, 4, 4, 2 }, function()

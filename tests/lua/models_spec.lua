@@ -1,6 +1,8 @@
 --- The model families: parameters counted as published, names, shapes, seeds.
+local checkpoint = require "checkpoint"
 local models = require "models"
 local nn = require "nn"
+local plans = require "tests.plans"
 
 local function shape(model, size)
   return table.concat(nn.no_grad(model, nn.zeros(size)).shape, "x")
@@ -93,6 +95,72 @@ describe("models", function()
     for k = 1, 2 do assert.near(expected[k], y[k], 1e-6) end
   end)
 
+  it("rescale their logits when told to, and are the same in everything else", function()
+    local cases = {
+      { "mlp", { classes = 3, inputs = 12, hidden = { 8 } }, { 5, 12 } },
+      { "lenet", { classes = 10, channels = 1 }, { 3, 28, 28, 1 } },
+      { "resnet8", { classes = 10, normalize = { mean = { 0.5, 0.4, 0.3 }, std = { 0.2, 0.3, 0.2 } } },
+        { 2, 32, 32, 3 } },
+      { "resnet18", { classes = 10, stem = "imagenet" }, { 2, 64, 64, 3 } },
+    }
+    for _, case in ipairs(cases) do
+      local kind, options, size = table.unpack(case)
+      options.seed = 4
+      local plain = models[kind](options)
+      options.logit_scale = 0.1
+      local scaled = models[kind](options)
+      assert.equal(0.1, scaled.options.logit_scale)
+      local names = {}
+      for i, row in ipairs(plain:named_parameters()) do names[i] = row.name end
+      for i, row in ipairs(scaled:named_parameters()) do
+        assert.equal(names[i], row.name)
+        assert.same(plain:state()[row.name]:reshape({ -1 }):tolist(), row.tensor:reshape({ -1 }):tolist())
+      end
+      assert.equal(plain:count(), scaled:count())
+      local x = nn.uniform(size, { seed = 3 })
+      for _, composed in ipairs { false, true } do
+        for _, training in ipairs { false, true } do
+          local there, here = x:clone(), x:clone()
+          there.requires_grad, here.requires_grad = true, true
+          local expected = plain:forward(there, { training = training, composed = composed })
+          local y = scaled:forward(here, { training = training, composed = composed })
+          assert.equal(not composed, plans.planned(y))
+          local size_of = expected:abs():max():item()
+          assert.near(0, (y - expected * 0.1):abs():max():item(), 1e-6 * size_of)
+          local direction = nn.uniform(y.shape, { low = -1, seed = 9 })
+          y:backward(direction)
+          expected:backward(direction)
+          local gradient = there.grad:abs():max():item()
+          assert.near(0, (here.grad - there.grad * 0.1):abs():max():item(), 1e-5 * gradient)
+        end
+      end
+    end
+  end)
+
+  it("list, cost, write and read the factor of the logits", function()
+    local model = models.resnet8 { classes = 10, logit_scale = 0.25, seed = 2 }
+    local rows = model:layers { input = { 32, 32, 3 } }
+    local last = rows[#rows]
+    assert.same({ "logit_scale", "Scale", 0.25, 0 }, { last.path, last.class, last.options.factor, last.parameters })
+    assert.same({ 10 }, last.output)
+    local cost = model:cost { input = { 32, 32, 3 }, training = true }
+    assert.is_true(cost.planned)
+    assert.matches("logit_scale: Scale", tostring(model))
+
+    local path = os.tmpname()
+    assert(model:save(path .. ".safetensors"))
+    local again = assert(checkpoint.model(path .. ".safetensors"))
+    assert.equal(0.25, again.options.logit_scale)
+    local x = nn.uniform({ 2, 32, 32, 3 }, { seed = 3 })
+    assert.same(nn.no_grad(model, x):tolist(), nn.no_grad(again, x):tolist())
+    -- The weights are those of the model without it, and are read by one.
+    local plain = models.resnet8 { classes = 10, seed = 7 }
+    assert(plain:load(path .. ".safetensors"))
+    assert.near(0, (nn.no_grad(plain, x) * 0.25 - nn.no_grad(model, x)):abs():max():item(), 1e-6)
+    os.remove(path)
+    os.remove(path .. ".safetensors")
+  end)
+
   it("begin the same for the same seed, and otherwise with the session's draws", function()
     local function first(options)
       return models.resnet8(options):state()["layer3.0.conv2.weight"]:get(2, 2, 3, 4)
@@ -122,6 +190,7 @@ describe("models", function()
       { "resnet18", { classes = 10, stem = "cifra" }, 'stem expects one of "cifar", "imagenet", got "cifra"' },
       { "resnet8", { classes = 10, normalize = { mean = { 0.5 }, std = { 0.5 } } },
         "normalize expects 3 means and deviations, one for each channel, got 1 and 1" },
+      { "resnet8", { classes = 10, logit_scale = 0 }, "logit_scale expects a number above 0, got 0" },
       { "mlp", { classes = 10, hidden = {} }, "models.mlp: expected either inputs or shape" },
     }
     for _, case in ipairs(cases) do
