@@ -59,7 +59,7 @@ end
 local barred = { ["probe.logits"] = true, load = true, save = true }
 
 -- Methods that a plan may call: those which give a part of a data set.
-local methods = { split = true, take = true }
+local methods = { rest = true, split = true, take = true }
 
 -- Why a recipe may not use a constructor or method of this name, or nil.
 local function find_barred(name)
@@ -69,7 +69,7 @@ end
 local function find_barred_method(name)
   local problem = find_barred(name)
   if problem or methods[name] then return problem end
-  return format('method "%s": a plan only takes parts of data, with take or split', name)
+  return format('method "%s": a plan only takes parts of data, with take, rest or split', name)
 end
 
 local function node(fields)

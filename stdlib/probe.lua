@@ -212,7 +212,8 @@ function M.accuracy(options) return require "probe.accuracy"(options) end
 --- Distance scores, raw and relative to the distance of different classes, flips and accuracy under perturbations: the
 --- four colour perturbations at the levels of the paper's Table 1 or at those listed, or perturbations of one's own by
 --- name. Run on (model, set) it gives a ContinuityResult. Random perturbations draw batch by batch, so their numbers
---- depend on `batch` as well as on `seed`.
+--- depend on `batch` as well as on `seed`. With by_row = true there are also metrics for each row, "ds/brightness/1",
+--- from which a study draws curves.
 ---
 --- Example:
 ---     set = data.synthetic { classes = 4, side = 32 }
@@ -223,7 +224,7 @@ function M.accuracy(options) return require "probe.accuracy"(options) end
 ---     own(model, set, { quiet = true }).rows[1].perturbation           --> mirror
 ---@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
 ---                  convention?: "paper"|"torchvision", limit?: integer, batch?: integer, seed?: integer,
----                  pairs?: integer }
+---                  pairs?: integer, by_row?: boolean }
 ---@return Probe
 function M.continuity(options) return require "probe.continuity"(options) end
 

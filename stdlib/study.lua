@@ -76,10 +76,10 @@ end
 local Chart = { __name = "chart" }
 
 -- The options of each kind of chart that name metrics, and those that name grid parameters.
-local METRICS <const> = { bars = { "y" }, points = { "y" }, lines = { "y" }, heatmap = { "value" },
+local METRICS <const> = { bars = { "y" }, points = { "y" }, lines = { "y" }, curves = { "y" }, heatmap = { "value" },
                           scatter = { "y", "x" } }
 local AXES <const> = { bars = { "x", "series" }, points = { "x", "series" }, lines = { "x", "series" },
-                       heatmap = { "x", "y" }, scatter = { "by" } }
+                       curves = { "series" }, heatmap = { "x", "y" }, scatter = { "by" } }
 
 -- The grid parameters that a chart, or a table, is about.
 local function axes_of(shown)
@@ -95,6 +95,7 @@ local function charter(kind)
     name = spec.text { pattern = "^[%w_-]+$", expects = "a plain file name" },
   }
   if kind ~= "heatmap" then fields.log = spec.flag() end
+  if kind == "curves" then fields.along = spec.text { required = true } end
   for _, list in ipairs { METRICS[kind], AXES[kind] } do
     for _, key in ipairs(list) do fields[key] = spec.text { required = key ~= "series" } end
   end
@@ -102,7 +103,7 @@ local function charter(kind)
     local chart = spec.check("chart." .. kind, options, fields)
     local metric, axes = chart[METRICS[kind][1]], {}
     for _, key in ipairs(AXES[kind]) do axes[#axes + 1] = chart[key] end
-    chart.kind, chart.name = kind, chart.name or metric
+    chart.kind, chart.name = kind, chart.name or metric:gsub("[^%w_-]+", "-"):gsub("-+$", "")
     if kind == "scatter" then metric = format("%s against %s", metric, chart.x) end
     chart.title = chart.title or format("%s by %s", metric, concat(axes, " and "))
     return setmetatable(chart, Chart)
@@ -112,6 +113,8 @@ end
 --- Charts: y (a metric) over x (a grid parameter), with intervals, the seeds as dots and the paper's value as a
 --- marker. bars stand on zero; points need not; lines are for a parameter that is a number. `series` names another grid
 --- parameter, with bars, points or a line for each of its values. `log` is for y.
+--- chart.curves{ y = "ds/brightness/*", series =, along = "level" }: the metrics ds/brightness/1, ds/brightness/2, ...
+--- over what stands in the place of the star, a line for each value of a grid parameter; `along` says what that is.
 --- chart.heatmap{ x =, y =, value = }: a metric over two grid parameters. chart.scatter{ x =, y =, by = }: each run as
 --- a point, one metric against another, told apart by a grid parameter.
 --- `where` fixes others, as { alpha = 1 }; `label` names the metric's axis or scale.
@@ -568,7 +571,7 @@ local function add_points(recipe, points, given, file_name)
   return fill(1, {})
 end
 
--- The values that a parameter has in the points, in the order of the grids; numbers ascend when there are several grids.
+-- The values that a parameter has in the points, in the order of the grids; numbers ascend when there are several.
 local function values_in(points, key, ascending)
   local values, seen, numbers = {}, {}, true
   for _, point in ipairs(points) do

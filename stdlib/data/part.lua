@@ -94,6 +94,15 @@ local function select_rows(part, rows, name)
   return M.new(fields)
 end
 
+local function slice(part, first, last, name)
+  local fields = like(part, name)
+  for _, column in ipairs(columns) do
+    local values = rawget(part, column)
+    if values then fields[column] = values:slice(1, first, last) end
+  end
+  return M.new(fields)
+end
+
 -- What core.loader has to know of a part.
 local function source(part, options)
   if part.files then
@@ -318,6 +327,19 @@ end
 
 -- ---- smaller parts ----
 
+-- What take and rest are given: how many images, as an integer.
+local function check_share(who, self, n, seed, most)
+  check_self(who, self)
+  local whole = type(n) == "number" and math.tointeger(n)
+  if not whole or whole < 1 or whole > most then
+    error(format("%s: expected a number of images from 1 to %d, got %s", who, most, spec.shown(n)), 3)
+  end
+  if seed ~= nil and math.type(seed) ~= "integer" then
+    error(format("%s: expected an integer seed, got %s", who, spec.shown(seed)), 3)
+  end
+  return whole
+end
+
 --- A smaller part: the first n images, or with a seed n images drawn at random with every class in its proportion, in
 --- the order they had.
 ---
@@ -330,25 +352,34 @@ end
 ---@param seed? integer
 ---@return Part
 function Part:take(n, seed)
-  check_self("take", self)
-  local whole = type(n) == "number" and math.tointeger(n)
-  if not whole or whole < 1 or whole > self.count then
-    error(format("take: expected a number of images from 1 to %d, got %s", self.count, spec.shown(n)), 2)
-  end
-  if seed ~= nil and math.type(seed) ~= "integer" then
-    error("take: expected an integer seed, got " .. spec.shown(seed), 2)
-  end
+  local whole = check_share("take", self, n, seed, self.count)
   if seed then
     local chosen = core.stratify(self.labels, whole, seed, TAKE)
     return select_rows(self, chosen, format("%s:take(%d, %d)", self.name, whole, seed))
   end
   local name = format("%s:take(%d)", self.name, whole)
   if self.files then return select_rows(self, core.places(whole), name) end
-  local fields = like(self, name)
-  for _, column in ipairs(columns) do
-    if self[column] then fields[column] = self[column]:slice(1, 1, whole) end
+  return slice(self, 1, whole, name)
+end
+
+--- The images that take(n, seed) leaves: a part to train on beside one set apart.
+---
+--- Example:
+---     part = data.synthetic({ classes = 4, train = 100 }).train
+---     #part:take(20, 1), #part:rest(20, 1)  --> 20  80
+---     part:rest(90).labels:tolist()         --> { 3, 4, 1, 2, 3, 4, 1, 2, 3, 4 }
+---@param n integer
+---@param seed? integer
+---@return Part
+function Part:rest(n, seed)
+  local whole = check_share("rest", self, n, seed, self.count - 1)
+  if seed then
+    local _, others = core.stratify(self.labels, whole, seed, TAKE)
+    return select_rows(self, others, format("%s:rest(%d, %d)", self.name, whole, seed))
   end
-  return M.new(fields)
+  local name = format("%s:rest(%d)", self.name, whole)
+  if self.files then return select_rows(self, core.places(self.count):slice(1, whole + 1, self.count), name) end
+  return slice(self, whole + 1, self.count, name)
 end
 
 --- Two parts with every class in its proportion: n images drawn at random, and the others.

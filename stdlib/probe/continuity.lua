@@ -25,6 +25,7 @@ local fields = probe.with_fields {
                              end } },
   convention = spec.choice { "paper", "torchvision", default = "paper" },
   seed = spec.integer { default = 1, doc = "of random perturbations and of the pairs" },
+  by_row = spec.flag { doc = "also metrics of each row: ds/brightness/1 and the like" },
   pairs = spec.integer { min = 2, doc = "random pairs for the scale; else one for each image, 1,000 at least" },
 }
 
@@ -150,8 +151,13 @@ local function measure(model, part, options, tick, changes)
     totals[i].level = level
   end
   local mean = together(changes, 1 / #changes, scale)
+  local metrics = { ds = mean.ds, ds_relative = mean.ds_relative, flips = mean.flips }
+  for _, row in ipairs(options.by_row and rows or {}) do
+    local place = "/" .. row.perturbation .. (row.level and "/" .. row.level or "")
+    for _, name in ipairs { "ds", "ds_relative", "flips" } do metrics[name .. place] = row[name] end
+  end
   return { rows = rows, totals = totals, mean = mean, scale = stats.interval(scale), accuracy = stats.percentage(right),
-           metrics = { ds = mean.ds, ds_relative = mean.ds_relative, flips = mean.flips }, text = show }
+           metrics = metrics, text = show }
 end
 
 ---@class ContinuityRow

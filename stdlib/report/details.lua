@@ -3,6 +3,7 @@ local file = require "file"
 local html = require "report.html"
 local layout = require "report.layout"
 local parts = require "report.parts"
+local print_of = require "run.print"
 local read = require "report.read"
 local spec = require "spec"
 local subject = require "report.subject"
@@ -117,7 +118,7 @@ end
 -- ---- the runs ----
 
 local function metrics_table(run)
-  local names, rows = words.order(spec.names(run.metrics)), {}
+  local names, rows = words.order(print_of.metric_names(run.metrics)), {}
   if #names == 0 then return nil end
   for i, name in ipairs(names) do
     local interval = run.metrics[name]

@@ -2,6 +2,7 @@
 local charts = require "report.charts"
 local html = require "report.html"
 local parts = require "report.parts"
+local print_of = require "run.print"
 local spec = require "spec"
 local stats = require "stats"
 local words = require "report.words"
@@ -167,7 +168,7 @@ local function metric_names(runs)
   for _, run in ipairs(runs) do
     for name in pairs(run.metrics) do names[name] = true end
   end
-  return words.order(spec.names(names))
+  return words.order(print_of.metric_names(names))
 end
 
 local function glossary(names)

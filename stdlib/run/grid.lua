@@ -103,7 +103,9 @@ end
 
 local function write_results(grid, found)
   local tables, runs = {}, {}
-  for i, shown in ipairs(found.tables) do tables[i] = { by = shown.by, title = shown.title, rows = folder_of.plain(shown.data) } end
+  for i, shown in ipairs(found.tables) do
+    tables[i] = { by = shown.by, title = shown.title, rows = folder_of.plain(shown.data) }
+  end
   for i, job in ipairs(grid.jobs) do
     runs[i] = { label = job.label, folder = job.folder, plan_hash = job.hash, params = job.values, failed = job.failed,
                 metrics = job.results and folder_of.plain(job.results.metrics) }

@@ -5,6 +5,7 @@ local folder_of = require "run.folder"
 local json = require "json"
 local lfs = require "lfs"
 local param = require "param"
+local print_of = require "run.print"
 local spec = require "spec"
 local text = require "text"
 
@@ -258,7 +259,8 @@ function M.results(this, count)
     return this.claims and format("%s, %d of %d claims hold", runs, this.claims.holds, this.claims.of) or runs
   end
   local names = {}
-  for name, interval in pairs(this.metrics) do
+  for _, name in ipairs(print_of.metric_names(this.metrics)) do
+    local interval = this.metrics[name]
     if interval.method ~= "clock" and interval.method ~= "count" then names[#names + 1] = name end
   end
   sort(names, function(a, b)

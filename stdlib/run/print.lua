@@ -54,12 +54,23 @@ function M.about(base, values, options)
   return concat(lines, "\n")
 end
 
+--- The names of metrics that a list shows, sorted. One with a slash is a point of a curve (ds/brightness/1): there are
+--- many of them, and charts and columns ask for them by name.
+---@param metrics table<string, any>
+---@return string[]
+function M.metric_names(metrics)
+  local names = {}
+  for name in pairs(metrics) do
+    if not name:find "/" then names[#names + 1] = name end
+  end
+  sort(names)
+  return names
+end
+
 ---@return string
 function M.metrics_table(metrics)
-  local names, rows = {}, {}
-  for name in pairs(metrics) do names[#names + 1] = name end
-  sort(names)
-  for i, name in ipairs(names) do
+  local rows = {}
+  for i, name in ipairs(M.metric_names(metrics)) do
     local interval = metrics[name]
     rows[i] = { interval.unit and format("%s (%s)", name, interval.unit) or name, tostring(interval),
                 interval.low ~= interval.high and interval:range() or "" }

@@ -141,7 +141,7 @@ function M.new(known, include)
   env.recipe = recipe.new
   env.study, env.claim = study.new, study.claim
   env.rows = library("rows", copy(study.rows, "by"))
-  env.chart = library("chart", copy(study.chart, "bars heatmap lines points scatter"))
+  env.chart = library("chart", copy(study.chart, "bars curves heatmap lines points scatter"))
   for name, constructors in pairs(plan.world(known)) do env[name] = constructors end
   local names = spec.names(env)
   return setmetatable(env, {

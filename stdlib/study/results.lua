@@ -167,6 +167,34 @@ local function chart_over_axis(study, shown, expansion)
   return options
 end
 
+-- curves: metrics whose names differ in a number, over that number, a line for each value of a grid parameter.
+local function curves(_, shown, expansion)
+  local before, after = shown.y:match "^([^*]*)%*([^*]*)$"
+  if not before then return nil, format('"%s" has no star', shown.y) end
+  local places, seen = {}, {}
+  for _, point in ipairs(expansion.points) do
+    for name in pairs(point.metrics or {}) do
+      local place = #name > #before + #after and name:sub(1, #before) == before
+        and name:sub(#name - #after + 1) == after and tonumber(name:sub(#before + 1, #name - #after))
+      if place and not seen[place] then seen[place], places[#places + 1] = name, place end
+    end
+  end
+  sort(places)
+  if #places == 0 then return nil, "no run has the metric" end
+  local options, unit = { note = "with 95 % intervals", series = {}, x = { label = shown.along } }, nil
+  for _, own in ipairs(shown.series and values_with(expansion, shown.series, shown.where) or { false }) do
+    local series = { name = shown.series and param.show(own) or "ours", points = {} }
+    for _, place in ipairs(places) do
+      local mean, why = cell_of(shown, expansion, shown.series and { [shown.series] = own } or {}, seen[place])
+      if mean == nil then return nil, why end
+      if mean then series.points[#series.points + 1], unit = { place, mean }, unit or mean.unit or "" end
+    end
+    if #series.points > 0 then options.series[#options.series + 1] = series end
+  end
+  options.y = { label = unit_title(shown.label or shown.y, unit), log = shown.log }
+  return options
+end
+
 local function heatmap(_, shown, expansion)
   local options = { values = {}, rows = {}, columns = {}, x = { label = shown.x }, y = { label = shown.y } }
   local unit
@@ -208,8 +236,8 @@ end
 
 --- What plot.lua needs for a chart, or nil and why not.
 local function make_chart(study, shown, expansion)
-  local make = shown.kind == "heatmap" and heatmap or shown.kind == "scatter" and scatter or chart_over_axis
-  local options, why = make(study, shown, expansion)
+  local make = { heatmap = heatmap, scatter = scatter, curves = curves }
+  local options, why = (make[shown.kind] or chart_over_axis)(study, shown, expansion)
   if not options then return nil, why end
   options.title = shown.title
   if shown.note then options.note = (options.note and options.note .. "; " or "") .. shown.note end
@@ -297,7 +325,8 @@ local function metrics_of(points)
   local units, names = {}, {}
   for _, point in ipairs(points) do
     for name, interval in pairs(point.metrics or {}) do
-      if units[name] == nil then names[#names + 1] = name end
+      -- One with a slash is a point of a curve: there are many of them.
+      if units[name] == nil and not name:find "/" then names[#names + 1] = name end
       units[name] = interval.unit or units[name] or false
     end
   end
@@ -395,7 +424,8 @@ function M.evaluate(study, expansion, wanted)
       out.tables[#out.tables + 1] = make_table(shown, expansion)
     else
       local options, why = make_chart(study, shown, expansion)
-      out.charts[#out.charts + 1] = { kind = shown.kind, name = shown.name, options = options, why = why }
+      local kind = shown.kind == "curves" and "lines" or shown.kind
+      out.charts[#out.charts + 1] = { kind = kind, name = shown.name, options = options, why = why }
     end
   end
   for i, claim in ipairs(study.claims) do out.claims[i] = judge(study, claim, expansion) end

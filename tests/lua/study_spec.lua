@@ -491,7 +491,9 @@ return study {
            chart.bars { x = "variant", y = "accuracy", where = { alpha = 1 }, name = "at-one" },
            chart.heatmap { x = "alpha", y = "variant", value = "accuracy" },
            chart.scatter { x = "seconds", y = "accuracy", by = "variant", where = { alpha = 0 }, log = true },
-           chart.points { x = "variant", y = "accuracy" } },
+           chart.points { x = "variant", y = "accuracy" },
+           chart.curves { y = "ds/hue/*", series = "variant", along = "level", where = { alpha = 1 } },
+           chart.curves { y = "ds/*", along = "level", where = { alpha = 1, variant = "C" } } },
 }
 ]]
     local made = assert(world.load(write("charts", text)))
@@ -500,6 +502,10 @@ return study {
       local values = point.values
       local accuracy = (values.variant == "C" and 90 or 80) + 10 * values.alpha + values.seed
       point.metrics = { accuracy = stats.new { value = accuracy, unit = "%" }, seconds = stats.new { value = i } }
+      for level = 1, 3 do
+        local steepness = values.variant == "C" and 2 or 4
+        point.metrics["ds/hue/" .. level] = stats.new { value = level * steepness + values.seed }
+      end
     end
     local charts = made:evaluate(expansion).charts
     local lines, bars, heatmap, scatter, points = table.unpack(charts)
@@ -516,6 +522,12 @@ return study {
     assert.same({ x = { 1, 5 }, y = { 81, 82 }, name = "plain" }, scatter.options.series[1])
     assert.is_true(scatter.options.y.log)
     assert.same({ nil, "other parameters vary too" }, { points.options, points.why })
+    assert.same({ "lines", "ds-hue", "ds/hue/*", "level" }, { charts[6].kind, charts[6].name,
+                                                              charts[6].options.y.label, charts[6].options.x.label })
+    local curve = charts[6].options.series[2]
+    assert.same({ "C", 1, 3.5, 3, 7.5 }, { curve.name, curve.points[1][1], curve.points[1][2].value,
+                                          curve.points[3][1], curve.points[3][2].value })
+    assert.equal("no run has the metric", charts[7].why)
     local plot = require "plot"
     for i = 1, plot.program() and 4 or 0 do assert(plot.render(charts[i].kind, charts[i].options, "svg")) end
     -- What the report has to draw them again from.
