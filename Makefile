@@ -52,11 +52,12 @@ NN = $(addprefix nn/, \
   formats/unpack.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
+  attack/ball.c attack/pgd.c attack/row.c attack/target.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
 BINDINGS = $(addprefix bindings/, \
-  b_checkpoint.c b_json.c \
+  b_attack.c b_checkpoint.c b_json.c \
   b_data.c b_files.c b_formats.c b_image.c b_loader.c b_module.c b_nn.c b_op.c b_optim.c b_perturb.c b_tensor.c nnl.c \
   )
 

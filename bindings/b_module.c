@@ -24,6 +24,11 @@ static nnl_module *module_box(lua_State *L) {
 static nnl_module *check_box(lua_State *L, int index) { return luaL_checkudata(L, index, NNL_MODULE); }
 static nn_module *check_module(lua_State *L, int index) { return check_box(L, index)->module; }
 
+nn_module *nnl_test_module(lua_State *L, int index) {
+  nnl_module *box = luaL_testudata(L, index, NNL_MODULE);
+  return box ? box->module : NULL;
+}
+
 /* ---- constructors ---- */
 
 /* Adds the module on top of the stack (and pops it). */
@@ -138,8 +143,9 @@ static int read_taps(lua_State *L, nnl_module *box, int index, nn_tap *tap, int 
 
 enum { TAPS = 16 };
 
-/* model:forward(x [, { training = false, taps = { "layer4" }, seed = n, composed = false }]) -> y, taps by name.
- * composed: layer by layer through the tape, as taps need it, instead of by a plan for the whole model. */
+/* model:forward(x [, { training = false, update = true, taps = { "layer4" }, seed = n, composed = false }]) -> y,
+ * taps by name. update = false: training leaves the running statistics as they are. composed: layer by layer through
+ * the tape, as taps need it, instead of by a plan for the whole model. */
 static int module_forward(lua_State *L) {
   nnl_module *box = check_box(L, 1);
   nn_tensor *x = nnl_check_tensor(L, 2);
@@ -153,15 +159,17 @@ static int module_forward(lua_State *L) {
   luaL_checktype(L, 3, LUA_TTABLE);
   for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-    if (strcmp(key, "training") == 0 || strcmp(key, "taps") == 0 || strcmp(key, "seed") == 0 ||
-        strcmp(key, "composed") == 0)
+    static const char known[] = "training update taps seed composed";
+    if (strcmp(key, "training") == 0 || strcmp(key, "update") == 0 || strcmp(key, "taps") == 0 ||
+        strcmp(key, "seed") == 0 || strcmp(key, "composed") == 0)
       continue;
     char near[40];
-    const char *guess = nnl_nearest(key, "training taps seed composed", near, sizeof near);
+    const char *guess = nnl_nearest(key, known, near, sizeof near);
     if (guess) return nnl_error(L, "forward: unknown option \"%s\"; did you mean \"%s\"?", key, guess);
-    return nnl_error(L, "forward: unknown option \"%s\"; it takes training taps seed composed", key);
+    return nnl_error(L, "forward: unknown option \"%s\"; it takes %s", key, known);
   }
   if (lua_getfield(L, 3, "training") != LUA_TNIL) pass.training = lua_toboolean(L, -1);
+  if (lua_getfield(L, 3, "update") != LUA_TNIL) pass.keep_running = !lua_toboolean(L, -1);
   if (lua_getfield(L, 3, "composed") != LUA_TNIL) pass.composed = lua_toboolean(L, -1);
   if (lua_getfield(L, 3, "seed") != LUA_TNIL) pass.seed = (uint64_t)luaL_checkinteger(L, -1);
   else if (pass.training) pass.seed = next_pass(box);

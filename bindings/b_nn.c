@@ -187,6 +187,7 @@ int luaopen_nn(lua_State *L) {
   nnl_open_formats(L, module);
   nnl_open_image(L, module);
   nnl_open_perturb(L, module);
+  nnl_open_attack(L, module);
   lua_settop(L, module);
   return 1;
 }

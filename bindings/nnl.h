@@ -32,6 +32,7 @@ int nnl_fail(lua_State *L, int status);
 nnl_tensor *nnl_tensor_box(lua_State *L);                  /* pushes an empty box */
 nn_tensor *nnl_check_tensor(lua_State *L, int index);      /* raises when it is not one, or freed */
 nn_tensor *nnl_test_tensor(lua_State *L, int index);       /* NULL when it is not one; raises when freed */
+nn_module *nnl_test_module(lua_State *L, int index);       /* NULL when it is not one */
 nn_perturb *nnl_check_perturb(lua_State *L, int index);    /* raises when it is no tree of perturbations */
 nn_files *nnl_check_files(lua_State *L, int index);        /* raises when it is no list of picture files */
 /* Called after work that made a tensor: its bytes count towards the collector's next step. */
@@ -71,5 +72,6 @@ void nnl_open_loader(lua_State *L, int module);  /* after nnl_open_data */
 void nnl_open_formats(lua_State *L, int module);
 void nnl_open_image(lua_State *L, int module);
 void nnl_open_perturb(lua_State *L, int module);
+void nnl_open_attack(lua_State *L, int module);
 
 #endif

@@ -95,6 +95,9 @@ int nn_backward(nn_tensor *t, nn_tensor *seed, bool keep_graph);
 
 bool nn_grad_enabled(void);
 bool nn_set_grad_enabled(bool on);  /* returns what it was */
+/* While it is set, what is recorded leads to this leaf and to no other: parameters are as if frozen. NULL: to all that
+ * require a gradient. Returns what it was. */
+const nn_tensor *nn_set_grad_leaf(const nn_tensor *leaf);
 
 /* ---- op rows (autograd/op.c) -------------------------------------------------------------------------------- */
 
@@ -194,6 +197,7 @@ typedef struct {
 
 typedef struct {
   bool training;    /* batch statistics (which update the running ones) and dropout */
+  bool keep_running;  /* in training: the running statistics stay as they are */
   uint64_t seed;    /* of dropout's draws */
   bool composed;    /* layer by layer, each op a node of the tape, as taps need it; else by a plan for the whole model,
                      * which gives the same values up to rounding in less time and memory */
@@ -541,6 +545,47 @@ void nn_perturb_release(nn_perturb *p);
 /* float [N,H,W,C] in [0, 1], C = 1 or 3 where a row changes colours, to a new tensor without history. Same
  * (seed, step): same bits. */
 int nn_perturb_apply(const nn_perturb *p, nn_tensor *x, uint64_t seed, uint64_t step, nn_tensor **out);
+
+/* ---- attacks (attack/) ----------------------------------------------------------------------------------------- */
+
+typedef struct nn_attack nn_attack;  /* a row: "pgd" */
+
+int nn_attack_count(void);
+const nn_attack *nn_attack_at(int place);
+const nn_attack *nn_attack_find(const char *name);  /* NULL when there is none */
+const char *nn_attack_name(const nn_attack *a);
+const char *nn_attack_doc(const nn_attack *a);
+const char *nn_attack_example(const nn_attack *a);
+const char *nn_attack_signature_text(const nn_attack *a);
+const nn_signature *nn_attack_signature(const nn_attack *a);  /* values only */
+
+/* The model under attack: images to logits [N x classes], in evaluation unless `training`, which never updates a
+ * running statistic. Its parameters are as if frozen while an attack runs. */
+typedef struct {
+  nn_module *module;  /* or NULL, and then: */
+  int (*forward)(void *context, nn_tensor *x, bool training, nn_tensor **logits);
+  void *context;
+} nn_attacked;
+
+typedef struct {
+  uint64_t seed;          /* equal seeds give equal bits, whatever the number of threads */
+  int64_t offset;         /* number of the first image in the whole part: draws belong to images, not to batches */
+  nn_progress progress;   /* told of passes of images, those done and those there will be at most; NULL: nobody asks */
+  void *context;
+} nn_attack_use;
+
+typedef struct {
+  int64_t forward, backward;                  /* passes of images */
+  int64_t zero_gradient, nonfinite_gradient;  /* images whose gradient was all zero, or not finite, at some step */
+} nn_attack_counts;
+
+/* x [N x H x W x C] in [0, 1], y index [N] -> *out, a new tensor without history. options as the signature orders them;
+ * NULL takes every default. */
+int nn_attack_run(const nn_attack *a, const nn_param *options, const nn_attacked *model, nn_tensor *x, nn_tensor *y,
+                  const nn_attack_use *use, nn_tensor **out, nn_attack_counts *counts);
+/* Each image of `found` moved to the nearest in the ball of radius eps around that of x, then into [0, 1] -> *out.
+ * norm: "linf" or "l2". */
+int nn_attack_project(nn_tensor *x, nn_tensor *found, const char *norm, double eps, nn_tensor **out);
 
 /* ---- batches of images (data/loader.c) ---------------------------------------------------------------------- */
 

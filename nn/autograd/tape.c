@@ -11,6 +11,7 @@
 #include "autograd/tape.h"
 
 static bool enabled = true;
+static const nn_tensor *only;  /* the leaf that alone may get a gradient, or NULL */
 static uint64_t recorded;
 
 static struct {
@@ -32,6 +33,14 @@ bool nn_set_grad_enabled(bool on) {
   enabled = on;
   return was;
 }
+
+const nn_tensor *nn_set_grad_leaf(const nn_tensor *leaf) {
+  const nn_tensor *was = only;
+  only = leaf;
+  return was;
+}
+
+bool nni_wants_gradient(const nn_tensor *t) { return t->requires_grad && (!only || t->node || t == only); }
 
 /* ---- running a row ---- */
 
@@ -120,7 +129,7 @@ static int explain(int status, const nn_op *op, const nn_signature *s, nn_tensor
 static bool wants_gradient(const nn_op *op, nn_tensor *const *x, int count) {
   if (!enabled || !op->backward) return false;
   for (int i = 0; i < count; i++)
-    if (x[i] && x[i]->requires_grad) return true;
+    if (x[i] && nni_wants_gradient(x[i])) return true;
   return false;
 }
 
@@ -216,7 +225,7 @@ int nni_record(nn_call *c, nn_tensor *const *inputs, nn_tensor *y) {
       x[i] = nn_tensor_retain(c->x[i]);
       node->version[i] = x[i]->storage->version;
     }
-    if (!inputs[i] || !inputs[i]->requires_grad) continue;
+    if (!inputs[i] || !nni_wants_gradient(inputs[i])) continue;
     if (inputs[i]->node) {
       node->from[i] = inputs[i]->node;
       atomic_fetch_add(&node->from[i]->references, 1);

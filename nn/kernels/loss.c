@@ -8,7 +8,8 @@
 typedef struct {
   int64_t rows, width;
   const nn_real *a, *b;
-  const int32_t *target;
+  const int32_t *target, *other;
+  nnk_gap gap;
   nn_real number;  /* smoothing, 1 / temperature, margin */
   double *loss;
   nn_real *da, *db;
@@ -241,4 +242,76 @@ int nnk_hinge_grad(nn_real *dz, nnk_weight w, const nn_real *z, const int32_t *t
                    double margin) {
   job j = { .rows = rows, .width = classes, .a = z, .target = target, .number = (nn_real)margin, .da = dz, .w = w };
   return run(&j, hinge_grad_rows);
+}
+
+/* ---- gaps ---- */
+
+enum { TOP = 4 };
+
+/* A row's gap is (z[to] - z[from]) / divisor; divisor = z[top 0] - mean of z[top 2 .. 2 + lower), or 1 for lower 0. */
+typedef struct {
+  int32_t to, from, top[TOP];
+  int lower;
+  double divisor, gap;
+} gap_parts;
+
+/* The places of the greatest, in order, the first of equals first; NaN counts as least. */
+static void find_top(int32_t top[TOP], const nn_real *z, int64_t n) {
+  int found = 0;
+  for (int64_t k = 0; k < n; k++) {
+    int at = found;
+    while (at > 0 && (z[k] > z[top[at - 1]] || isnan(z[top[at - 1]]))) at--;
+    if (at == TOP) continue;
+    for (int i = found < TOP ? found : TOP - 1; i > at; i--) top[i] = top[i - 1];
+    top[at] = (int32_t)k;
+    if (found < TOP) found++;
+  }
+}
+
+static gap_parts gap_of(const job *j, int64_t row) {
+  const nn_real *z = j->a + row * j->width;
+  gap_parts g = { .from = j->target[row], .divisor = 1 };
+  bool aims = j->gap == NNK_DLR_TARGETED || j->gap == NNK_DIFFERENCE;
+  find_top(g.top, z, j->width);
+  g.to = aims ? j->other[row] : g.top[0] != g.from ? g.top[0] : g.top[1];
+  g.lower = j->gap == NNK_DLR ? 1 : j->gap == NNK_DLR_TARGETED ? 2 : 0;
+  if (g.lower > 0) {
+    double lower = 0;
+    for (int i = 0; i < g.lower; i++) lower += (double)z[g.top[2 + i]] / g.lower;
+    g.divisor = (double)z[g.top[0]] - lower + 1e-12;
+  }
+  g.gap = ((double)z[g.to] - (double)z[g.from]) / g.divisor;
+  return g;
+}
+
+static void gap_rows(void *context, int64_t begin, int64_t end) {
+  const job *j = context;
+  for (int64_t row = begin; row < end; row++) j->loss[row] = gap_of(j, row).gap;
+}
+
+int nnk_gap_loss(double *loss, nnk_gap kind, const nn_real *z, const int32_t *y, const int32_t *target, int64_t rows,
+                 int64_t classes) {
+  job j = { .rows = rows, .width = classes, .a = z, .target = y, .other = target, .gap = kind, .loss = loss };
+  return run(&j, gap_rows);
+}
+
+/* d gap = (dz_to - dz_from) / divisor - gap / divisor * d divisor */
+static void gap_grad_rows(void *context, int64_t begin, int64_t end) {
+  const job *j = context;
+  for (int64_t row = begin; row < end; row++) {
+    gap_parts g = gap_of(j, row);
+    nn_real *dz = j->da + row * j->width;
+    double w = (double)weight_of(j, row) / g.divisor;
+    dz[g.to] += (nn_real)w;
+    dz[g.from] -= (nn_real)w;
+    if (g.lower == 0) continue;
+    dz[g.top[0]] -= (nn_real)(w * g.gap);
+    for (int i = 0; i < g.lower; i++) dz[g.top[2 + i]] += (nn_real)(w * g.gap / g.lower);
+  }
+}
+
+int nnk_gap_loss_grad(nn_real *dz, nnk_weight w, nnk_gap kind, const nn_real *z, const int32_t *y,
+                      const int32_t *target, int64_t rows, int64_t classes) {
+  job j = { .rows = rows, .width = classes, .a = z, .target = y, .other = target, .gap = kind, .da = dz, .w = w };
+  return run(&j, gap_grad_rows);
 }

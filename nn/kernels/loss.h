@@ -36,4 +36,16 @@ int nnk_hinge(double *loss, const nn_real *z, const int32_t *target, int64_t row
 int nnk_hinge_grad(nn_real *dz, nnk_weight w, const nn_real *z, const int32_t *target, int64_t rows, int64_t classes,
                    double margin);
 
+/* Gaps between two logits, which attacks widen; z_1 >= z_2 >= ... are the greatest of a row, o the greatest but y:
+ *   margin          z_o - z_y
+ *   dlr             (z_o - z_y) / (z_1 - z_3 + 1e-12)                 3 classes or more
+ *   dlr_targeted    (z_target - z_y) / (z_1 - (z_3 + z_4) / 2 + 1e-12)  4 classes or more
+ *   difference      z_target - z_y
+ * target is read where the name is in the formula. */
+typedef enum { NNK_MARGIN, NNK_DLR, NNK_DLR_TARGETED, NNK_DIFFERENCE } nnk_gap;
+int nnk_gap_loss(double *loss, nnk_gap kind, const nn_real *z, const int32_t *y, const int32_t *target, int64_t rows,
+                 int64_t classes);
+int nnk_gap_loss_grad(nn_real *dz, nnk_weight w, nnk_gap kind, const nn_real *z, const int32_t *y,
+                      const int32_t *target, int64_t rows, int64_t classes);
+
 #endif

@@ -104,7 +104,7 @@ static void batch_norm_params(const nn_module *m, bool training, nn_param param[
 
 static int batch_norm_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   nn_tensor *inputs[5] = { x };
-  for (int i = 0; i < 4; i++) inputs[1 + i] = m->slot[i].tensor;
+  for (int i = 0; i < (pass->training && pass->keep_running ? 2 : 4); i++) inputs[1 + i] = m->slot[i].tensor;
   nn_param param[NN_MAX_PARAMS] = { 0 };
   batch_norm_params(m, pass->training, param);
   return nn_apply(m->op, inputs, 5, param, y);

@@ -193,7 +193,7 @@ int nn_module_initialise(nn_module *m, uint64_t seed) {
 
 static int wants_gradient(void *context, const char *path, nn_tensor *t, bool buffer) {
   (void)path;
-  if (t->requires_grad) *(unsigned *)context |= buffer ? NNI_BUFFER_WANTS : NNI_PARAMETER_WANTS;
+  if (nni_wants_gradient(t)) *(unsigned *)context |= buffer ? NNI_BUFFER_WANTS : NNI_PARAMETER_WANTS;
   return NN_OK;
 }
 

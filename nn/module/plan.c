@@ -49,7 +49,9 @@ static int add_param(void *context, const char *path, nn_tensor *t, bool buffer)
   return NN_OK;
 }
 
-static bool wanted(const nni_plan_key *key, const nn_tensor *param) { return key->gradient && param->requires_grad; }
+static bool wanted(const nni_plan_key *key, const nn_tensor *param) {
+  return key->gradient && nni_wants_gradient(param);
+}
 
 static int list_params(nni_plan *p, nn_module *m) {
   int most = 0;
@@ -126,6 +128,7 @@ typedef struct {
   nn_call *row;           /* [values] the calls of ROW values: their params, and what they keep */
   uint64_t *folded;       /* [values] version of a folded NORM's running variance on the way forth */
   uint64_t seed;          /* of dropout's draws */
+  bool keep_running;      /* statistics */
   nn_tensor *x, *y, *dy;  /* the caller's, while steps run */
   nn_tensor **d;          /* gradients: of x, then of the parameters */
 } call;
@@ -267,7 +270,7 @@ static int norm_forward(const call *c, const nni_step *s) {
   } else {
     if (!s->sums || !moments_from_sums(c, s->value, s->rows, mean, variance))
       status = nnk_channel_moments(mean, variance, at(c, s->a.x), s->rows, channels);
-    if (status == NN_OK) update_running(v, mean, variance, s->rows, channels);
+    if (status == NN_OK && !c->keep_running) update_running(v, mean, variance, s->rows, channels);
   }
   if (status == NN_OK) set_scale(c, s->value, mean, variance);
   nn_memory_put(mean);
@@ -502,13 +505,14 @@ static void free_call(void *state) {
   nn_memory_put(c);
 }
 
-static call *new_call(nni_plan *p, nn_module *m, uint64_t seed) {
+static call *new_call(nni_plan *p, nn_module *m, const nn_pass *pass) {
   call *c = nn_memory_get_zeroed(sizeof *c);
   if (!c) return NULL;
   p->references++;
   c->plan = p;
   c->root = nn_module_retain(m);
-  c->seed = seed;
+  c->seed = pass->seed;
+  c->keep_running = pass->keep_running;
   int64_t elements = (int64_t)(p->arena / sizeof(nn_real));
   c->arena = nn_tensor_new(NN_REAL, 1, &elements);
   c->row = nn_memory_get_zeroed((size_t)p->graph.count * (sizeof *c->row + sizeof *c->folded));
@@ -559,9 +563,9 @@ static int record(call *c, nn_tensor *x, nn_tensor *packed, nn_tensor *y) {
 
 /* ---- the way in ---- */
 
-static int run_forward(nni_plan *p, nn_module *m, nn_tensor *x, uint64_t seed, nn_tensor **y) {
+static int run_forward(nni_plan *p, nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y) {
   const nn_shape *shape = &p->graph.value[p->graph.count - 1].shape;
-  call *c = new_call(p, m, seed);
+  call *c = new_call(p, m, pass);
   nn_tensor *packed = nn_tensor_pack(x), *out = nn_tensor_new(NN_REAL, shape->axes, shape->size);
   int status = c && packed && out ? NN_OK : NN_EMEMORY;
   if (status == NN_OK) {
@@ -582,7 +586,7 @@ static int run_forward(nni_plan *p, nn_module *m, nn_tensor *x, uint64_t seed, n
 }
 
 int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor **y, bool *planned) {
-  nni_plan_key key = { .training = pass->training, .input_gradient = nn_grad_enabled() && x->requires_grad,
+  nni_plan_key key = { .training = pass->training, .input_gradient = nn_grad_enabled() && nni_wants_gradient(x),
                        .precision = nni_precision() };
   *planned = false;
   if (x->type != NN_REAL || x->axes == 0 || nn_tensor_count(x) == 0) return NN_OK;
@@ -593,7 +597,7 @@ int nni_plan_forward(nn_module *m, nn_tensor *x, const nn_pass *pass, nn_tensor 
   key.gradient = key.input_gradient || wants;
   nni_plan *p = NULL;
   int status = find_plan(&p, m, &key);
-  if (status == NN_OK) status = run_forward(p, m, x, pass->seed, y);
+  if (status == NN_OK) status = run_forward(p, m, x, pass, y);
   /* What has no plan, or a shape that does not fit, is the composition's affair. */
   *planned = p || status == NN_EMEMORY || status == NN_EINTERRUPT;
   return status;

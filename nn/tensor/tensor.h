@@ -41,6 +41,8 @@ static inline int32_t *nni_int32(const nn_tensor *t) { return (int32_t *)t->stor
 nn_tensor *nni_view_contiguous(nn_tensor *base, int axes, const int64_t *size);
 /* A view with its own strides and offset. */
 nn_tensor *nni_view(nn_tensor *base, int axes, const int64_t *size, const int64_t *stride, int64_t offset);
+/* Is it to get a gradient by what is recorded now? (autograd/tape.c) */
+bool nni_wants_gradient(const nn_tensor *t);
 bool nni_same_shape(const nn_tensor *a, const nn_tensor *b);
 int64_t nni_count(int axes, const int64_t *size);
 /* NN_EMEMORY when the sizes are too many. Sizes of 0 are passed over: products of the others, as strides and spans are,

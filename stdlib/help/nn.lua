@@ -417,6 +417,8 @@ nn.Optimizer = function() end
 ---@package
 nn.archive = {}
 ---@package
+nn.attack = {}
+---@package
 nn.data = {}
 ---@package
 nn.files = {}
@@ -626,8 +628,9 @@ function Tensor:free() end
 local Model = { __name = "nn.module" }
 
 --- The model's output, and the tapped layers: for each name in taps a tensor with the activation there and, after
---- backward, its gradient in .grad. seed is of dropout's draws. composed = true goes layer by layer through the tape,
---- as taps do, instead of by one plan for the whole model.
+--- backward, its gradient in .grad. training = true: batch norm by the batch's statistics, dropout on; with
+--- update = false as well, the running statistics stay as they are. seed is of dropout's draws. composed = true goes
+--- layer by layer through the tape, as taps do, instead of by one plan for the whole model.
 ---
 --- Example:
 ---     model = models.lenet { classes = 10, channels = 1, seed = 1 }
@@ -636,7 +639,7 @@ local Model = { __name = "nn.module" }
 ---     model:forward(nn.ones { 2, 28, 28, 1 }, { taps = { "conv9" } })
 ---     --> error: forward: the model has no layer "conv9"
 ---@param x Tensor
----@param options? { training?: boolean, taps?: string[], seed?: integer, composed?: boolean }
+---@param options? { training?: boolean, update?: boolean, taps?: string[], seed?: integer, composed?: boolean }
 ---@return Tensor y, table<string, Tensor> taps
 function Model:forward(x, options) end
 
