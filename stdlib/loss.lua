@@ -2,20 +2,29 @@
 ---
 --- A loss is a sum of weighted terms. `objective(model, x, y)` runs the model in training mode on every view its terms
 --- name - the clean images, and the images under each perturbation - once, as one joint batch [x; x'; ...] unless a
---- term asks for separate batch statistics. The draws of a perturbation depend on (seed, step, which perturbation of
---- the loss it is) and on nothing else: two objectives with equal seeds see the same perturbed images.
+--- term asks otherwise with batch_stats: a perturbed view may go through by itself with its own batch statistics
+--- ("separate"), without updating the running ones ("clean"), or with evaluation statistics ("eval"). The draws of a
+--- perturbation depend on (seed, step, which perturbation of the loss it is) and on nothing else: two objectives with
+--- equal seeds see the same perturbed images.
+---
+--- A weight may be a number or a schedule: `optim.ramp { steps = 500 } * loss.continuity{ perturb = p }`.
 local nn = require "nn"
+local optim = require "optim"
+local kinds = require "loss.presets"
 local perturb = require "perturb"
 local spec = require "spec"
+local views_of = require "loss.views"
 
 local M = {}
 
--- Streams of nn.derive, so that the draws of perturbations and of dropout are unrelated.
-local PERTURB, DROPOUT = 1, 2
+-- Stream of nn.derive: what dropout draws is unrelated to what perturbations draw.
+local DROPOUT <const> = 2
+
+local format = string.format
 
 ---@class LossTerm
 ---@field kind string
----@field weight number
+---@field weight number|Schedule
 ---@field options table
 
 --- A sum of weighted terms; `+` and `number *` make it.
@@ -23,8 +32,9 @@ local PERTURB, DROPOUT = 1, 2
 ---@field terms LossTerm[]
 ---@field seed integer  # of the draws; 1 unless set
 ---@field step integer  # of the next call; counted up by every call, may be set
+---@field span? { steps?: integer, epoch?: integer }  # steps of the whole training and of an epoch, for schedules
 ---@operator add(Loss): Loss
----@operator mul(number): Loss
+---@operator mul(number|Schedule): Loss
 local Loss = {}
 Loss.__index = Loss
 Loss.__name = "Loss"
@@ -39,96 +49,59 @@ local function new(terms) return setmetatable({ terms = terms, seed = 1, step = 
 ---@return boolean
 function M.is(value) return getmetatable(value) == Loss end
 
--- ---- the kinds of terms: what they look at, and their value ----
-
-local perturbation = { "a perturbation", perturb.is }
-local CLEAN = "clean"
-
-local function weight() return spec.number { default = 1.0, doc = "factor of the term in the sum" } end
-
--- Task losses look at one view, the clean one unless told.
-local function one_view(options) return { options.perturb or CLEAN } end
-local function both_views(options) return { CLEAN, options.perturb } end
-
-local function sides(options, clean, perturbed)
-  if options.stop_gradient == "clean" then clean = clean:detach() end
-  if options.stop_gradient == "perturbed" then perturbed = perturbed:detach() end
-  return clean, perturbed
-end
-
-local kinds = {
-  cross_entropy = {
-    fields = { weight = weight(), perturb = spec.value(perturbation),
-               smoothing = spec.number { min = 0, below = 1, default = 0.0 } },
-    views = one_view,
-    value = function(options, y, logits) return nn.cross_entropy(logits, y, { smoothing = options.smoothing }) end,
-  },
-  hinge = {
-    fields = { weight = weight(), perturb = spec.value(perturbation),
-               margin = spec.number { above = 0, default = 1.0 } },
-    views = one_view,
-    value = function(options, y, logits) return nn.hinge(logits, y, { margin = options.margin }) end,
-  },
-  continuity = {
-    pair = true,
-    fields = { weight = weight(), perturb = spec.value { perturbation[1], perturbation[2], required = true },
-               reduction = spec.choice { "sum_classes", "mean_all", default = "sum_classes" },
-               stop_gradient = spec.choice { false, "clean", "perturbed", default = false },
-               on = spec.choice { "logits", default = "logits" },
-               batch_stats = spec.choice { "joint", "separate", default = "joint" } },
-    views = both_views,
-    value = function(options, _, clean, perturbed)
-      clean, perturbed = sides(options, clean, perturbed)
-      return nn.squared_distance(perturbed, clean,
-                                 { reduction = options.reduction == "mean_all" and "mean_all" or "mean" })
-    end,
-  },
-  kl = {
-    pair = true,
-    fields = { weight = weight(), perturb = spec.value { perturbation[1], perturbation[2], required = true },
-               temperature = spec.number { above = 0, default = 1.0 },
-               stop_gradient = spec.choice { false, "clean", "perturbed", default = false },
-               batch_stats = spec.choice { "joint", "separate", default = "joint" } },
-    views = both_views,
-    value = function(options, _, clean, perturbed)
-      clean, perturbed = sides(options, clean, perturbed)
-      return nn.kl_divergence(clean, perturbed, { temperature = options.temperature })
-    end,
-  },
-}
-
 -- The constructors end in a tail call of this, so the user's line is its caller's.
 local function build(kind, options)
-  options = spec.check("loss." .. kind, options, kinds[kind].fields)
+  local row = kinds[kind]
+  options = spec.check("loss." .. kind, options, row.fields)
+  local problem = row.check and row.check(options)
+  if problem then error("loss." .. kind .. ": " .. problem, 2) end
   local factor = options.weight
   options.weight = nil
   return new { { kind = kind, weight = factor, options = options } }
 end
 
+---@alias Weight number|Schedule  # a factor, or one that changes in the training
+
 ---@class CrossEntropyOptions
----@field weight? number        # 1: factor of the term in the sum
+---@field weight? Weight        # 1: factor of the term in the sum
 ---@field smoothing? number     # 0: the share of the target that is spread over all classes
 ---@field perturb? Perturbation # look at the perturbed images instead of the clean ones
+---@field batch_stats? "joint"|"separate"|"clean"|"eval"  # "joint": how the perturbed images go through the network
 
 ---@class HingeOptions
----@field weight? number        # 1
+---@field weight? Weight        # 1
 ---@field margin? number        # 1: by how much the right logit should be above the others
 ---@field perturb? Perturbation # look at the perturbed images instead of the clean ones
+---@field batch_stats? "joint"|"separate"|"clean"|"eval"  # "joint"
 
----@class ContinuityOptions
----@field perturb Perturbation  # P: x' is P(x)
----@field weight? number        # 1
----@field reduction? "sum_classes"|"mean_all"  # "sum_classes": as the paper writes it
+---@class PairOptions
+---@field perturb? Perturbation  # P: x' is P(x)
+---@field against? "clean"|"again"|"other images"|"zero"  # "clean": pairs x with x'. "again": with x a second time
+---  # (other draws of dropout); "other images": image i with image i + n/2 of the batch; "zero": with 0. With a
+---  # perturbation the last two look at x' instead of x
+---@field on? string             # "logits", "softmax", "log_softmax", or the name of a layer, as model:layers() has it
+---@field distance? string       # "sq_l2", "l2", "l1", "huber", "cosine"; and of the softmax of logits: "kl" is
+---  # KL(p(x) || p(x')), "kl_reverse", "sym_kl" half their sum, "js", "xent" the cross-entropy of p(x) and p(x')
+---@field reduction? "sum_classes"|"mean_all"  # "sum_classes": a sum over the k numbers of an image; or their mean
 ---@field stop_gradient? false|"clean"|"perturbed"  # false: the gradient flows through both sides
----@field batch_stats? "joint"|"separate"  # "joint": x and x' go through the model as one batch
----@field on? "logits"
+---@field temperature? number|{ clean?: number, perturbed?: number }  # 1: divides the logits, of both or of each side
+---@field threshold? number      # only images whose largest p(x) is above it; the others count as 0 in the mean
+---@field weight_by? "1 - p_y"   # each image counts 1 - p_y(x), with gradient
+---@field views? integer         # 2; with "js": x and so many less one x'
+---@field batch_stats? "joint"|"separate"|"clean"|"eval"  # "joint": x and x' go through the model as one batch
+---@field weight? Weight         # 1
 
----@class KLOptions
+---@class ContinuityOptions: PairOptions
+---@field perturb Perturbation  # P: x' is P(x)
+
+---@class KLOptions: PairOptions
 ---@field perturb Perturbation
----@field weight? number        # 1
----@field temperature? number   # 1: divides the logits
----@field stop_gradient? false|"clean"|"perturbed"  # false
----@field batch_stats? "joint"|"separate"  # "joint"
+
+---@class AdversarialOptions
+---@field perturb Perturbation   # the attack
+---@field mix? number            # 0.5: the share of the attacked images
+---@field smoothing? number      # 0
+---@field batch_stats? "joint"|"separate"|"clean"|"eval"  # "joint"
 
 --- Cross-entropy with the labels, averaged over the batch; of the perturbed images when `perturb` is given.
 ---
@@ -176,16 +149,103 @@ function M.continuity(options) return build("continuity", options) end
 ---@return Loss
 function M.kl(options) return build("kl", options) end
 
+--- The pairing term, of which all others that compare two looks at an image are settings: the mean over the batch of
+--- m D(phi(F(a) / T), phi(F(b) / T)), where (a, b) is (x, x') or as `against` says, phi is `on`, D is `distance`, and m
+--- is 1 unless `threshold` or `weight_by` say otherwise.
+---
+--- Example:
+---     change = perturb.hue(0.1)
+---     pair = loss.pair { perturb = change, on = "fc2", distance = "cosine", stop_gradient = "clean" }
+---     pair  --> 1 * pair(hue(+0.1), distance = cosine, on = fc2, stop_gradient = clean)
+---     print(pair:formula())
+---     --> L = mean (1 − cos(fc2(x'), sg fc2(x)))
+---     --> x' = hue(+0.1)
+---     loss.pair { perturb = change, on = "softmax", distance = "kl" }
+---     --> error: loss.pair: distance = "kl" takes logits and compares their softmax: on = "softmax" is not for it
+---@param options PairOptions
+---@return Loss
+function M.pair(options) return build("pair", options) end
+
+--- Adversarial logit pairing (Kannan, Kurakin, Goodfellow 2018): the mean squared difference of the logits of x and of
+--- the attacked x', over the batch and the classes, times 0.5 as in the authors' training script. The method's task
+--- loss is loss.adversarial's, of the same attack. With K classes it is continuity with a weight K times smaller.
+---
+--- Example:
+---     attack = perturb.brightness(8) -- stands for an attack
+---     objective = loss.adversarial { perturb = attack } + loss.alp { perturb = attack }
+---     print(objective:formula())
+---     --> L = 0.5 · mean CE(F(x), y) + 0.5 · mean CE(F(x'), y) + 0.5 · mean 1/K ‖F(x') − F(x)‖²
+---     --> x' = brightness(+8/255)
+---@param options ContinuityOptions
+---@return Loss
+function M.alp(options) return build("alp", options) end
+
+--- Clean logit pairing (Kannan, Kurakin, Goodfellow 2018): the same between unrelated images, image i and image i + n/2
+--- of a batch of n. Times 0.5, as loss.alp: the code that compares them (Mosbach et al. 2018) leaves it open. It was
+--- used on images with noise: give the noise as `perturb`.
+---
+--- Example:
+---     print((loss.cross_entropy() + loss.clp()):formula())
+---     --> L = mean CE(F(x), y) + 0.5 · mean 1/K ‖F(x_(i+n/2)) − F(x_i)‖²
+---@param options? PairOptions
+---@return Loss
+function M.clp(options) return build("clp", options) end
+
+--- Logit squeezing (Kannan, Kurakin, Goodfellow 2018): the mean length of the logits, not squared, times 0.05 as for
+--- Tiny ImageNet in the code of Mosbach et al. 2018. It makes every distance of logits smaller and teaches nothing
+--- about x': the control for losses that lower DS. It was used on images with noise: give the noise as `perturb`.
+---
+--- Example:
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     x, y = data.synthetic({ side = 28, channels = 1 }).train:batches { size = 8 }()
+---     value, terms = (loss.cross_entropy() + loss.lsq { weight = 0.1 })(model, x, y)
+---     terms.lsq.weight, terms.lsq.raw  --> 0.1  0.077886
+---     loss.lsq():formula()             --> L = 0.05 · mean ‖F(x)‖
+---@param options? PairOptions
+---@return Loss
+function M.lsq(options) return build("lsq", options) end
+
+local adversarial_fields = {
+  perturb = spec.value { "a perturbation", perturb.is, required = true },
+  mix = spec.number { min = 0, max = 1, default = 0.5 },
+  smoothing = kinds.cross_entropy.fields.smoothing,
+  batch_stats = kinds.cross_entropy.fields.batch_stats,
+}
+
+--- Adversarial training: mix CE(x') + (1 - mix) CE(x), where x' is the attacked x. Half of each, unless told: what the
+--- paper's text describes, and Kannan et al. 2018 (M-PGD); Madry et al. 2018 train on x' alone, mix = 1.
+---
+--- Example:
+---     attack = perturb.brightness(8) -- stands for an attack
+---     loss.adversarial { perturb = attack }
+---     --> 0.5 * cross_entropy + 0.5 * cross_entropy(brightness(+8/255))
+---     loss.adversarial { perturb = attack, mix = 1 }  --> cross_entropy(brightness(+8/255))
+---@param options AdversarialOptions
+---@return Loss
+function M.adversarial(options)
+  options = spec.check("loss.adversarial", options, adversarial_fields)
+  local mix = options.mix
+  options.mix = nil
+  local attacked, clean = M.cross_entropy(options), M.cross_entropy { smoothing = options.smoothing }
+  if mix == 1 then return attacked end
+  return mix == 0 and clean or (1 - mix) * clean + mix * attacked
+end
+
 --- What a recipe's plan may name: functions that make it, or { check =, places = } for what is made in a run only.
 ---@package
-M.constructors = { cross_entropy = M.cross_entropy, hinge = M.hinge, continuity = M.continuity, kl = M.kl }
+M.constructors = {}
+for name in ("cross_entropy hinge pair continuity kl alp clp lsq adversarial"):gmatch "%S+" do
+  M.constructors[name] = M[name]
+end
 
 -- ---- arithmetic ----
 
 local function scaled(terms, factor)
   local out = {}
   for i, term in ipairs(terms) do
-    out[i] = { kind = term.kind, weight = term.weight * factor, options = term.options }
+    -- Two schedules have no product; they say so.
+    local weight = term.weight == 1 and type(factor) ~= "number" and factor or term.weight * factor
+    out[i] = { kind = term.kind, weight = weight, options = term.options }
   end
   return out
 end
@@ -201,7 +261,8 @@ end
 
 function Loss.__mul(a, b)
   if M.is(a) then a, b = b, a end
-  if type(a) ~= "number" or not M.is(b) or a ~= a or a == math.huge or a == -math.huge then
+  local factor = optim.is_schedule(a) or type(a) == "number" and a == a and math.abs(a) ~= math.huge
+  if not factor or not M.is(b) then
     error("loss: * expects a finite number and a loss, got " .. spec.shown(a) .. " and " .. spec.shown(b), 2)
   end
   return new(scaled(b.terms, a))
@@ -209,18 +270,29 @@ end
 
 -- ---- words ----
 
+local function option_text(value)
+  if type(value) ~= "table" or getmetatable(value) then return tostring(value) end
+  local parts = {}
+  for _, name in ipairs(spec.names(value)) do parts[#parts + 1] = name .. " " .. tostring(value[name]) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
+local function weight_text(weight)
+  return type(weight) == "number" and format("%.10g", weight) or tostring(weight)
+end
+
 local function describe_term(term)
-  local options, parts = term.options, {}
+  local options, row, parts = term.options, kinds[term.kind], {}
   if options.perturb then parts[1] = tostring(options.perturb) end
   for _, name in ipairs(spec.names(options)) do
-    if name ~= "perturb" and options[name] ~= kinds[term.kind].fields[name].default then
-      parts[#parts + 1] = name .. " = " .. tostring(options[name])
+    if name ~= "perturb" and options[name] ~= row.fields[name].default then
+      parts[#parts + 1] = name .. " = " .. option_text(options[name])
     end
   end
   local text = term.kind .. (#parts > 0 and "(" .. table.concat(parts, ", ") .. ")" or "")
   -- The weight of a constraint is always worth saying; a task loss of weight one is just itself.
-  if term.weight == 1 and not kinds[term.kind].pair then return text end
-  return string.format("%.10g * %s", term.weight, text)
+  if term.weight == 1 and not row.pair then return text end
+  return weight_text(term.weight) .. " * " .. text
 end
 
 --- The loss in words: `cross_entropy + 1 * continuity(brightness(32) | contrast(1.5))`.
@@ -258,36 +330,24 @@ function Loss:names() return names(self.terms) end
 
 -- ---- evaluation ----
 
--- Equal values that run in C print equal texts; one written in Lua is only equal to itself.
-local function same_view(a, b)
-  return a == b or (a ~= CLEAN and b ~= CLEAN and a.tree ~= nil and b.tree ~= nil and a:describe() == b:describe())
+-- The distinct views of all terms, and for each term the places of its views among them.
+local function views_of_terms(terms)
+  local lists = {}
+  for i, term in ipairs(terms) do lists[i] = kinds[term.kind].views(term.options) end
+  return views_of.distinct(lists, names(terms))
 end
 
--- The distinct views of all terms, and for each term the places of its views among them.
-local function views_of(terms)
-  local views, places = {}, {}
-  for i, term in ipairs(terms) do
-    places[i] = {}
-    for j, view in ipairs(kinds[term.kind].views(term.options)) do
-      local place
-      for k, known in ipairs(views) do
-        if same_view(known, view) then place = k end
-      end
-      if not place then
-        place = #views + 1
-        views[place] = view
-      end
-      places[i][j] = place
+-- The layers that terms look at beside the logits.
+local function layers_of(terms)
+  local list, known = {}, {}
+  for _, term in ipairs(terms) do
+    local row = kinds[term.kind]
+    local layer = row.layer and row.layer(term.options)
+    if layer and not known[layer] then
+      list[#list + 1], known[layer] = layer, true
     end
   end
-  return views, places
-end
-
-local function separate(terms)
-  for _, term in ipairs(terms) do
-    if term.options.batch_stats == "separate" then return true end
-  end
-  return false
+  return list
 end
 
 --- How many views of a batch go through the model: 1, and one more for each perturbation.
@@ -295,55 +355,67 @@ end
 --- Example:
 ---     (loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }):views()  --> 2
 ---@return integer
-function Loss:views() return #(views_of(self.terms)) end
+function Loss:views() return #(views_of_terms(self.terms)) end
 
--- The images of each view. The n-th perturbation draws from its own stream, whatever stands between.
-local function images_of(views, model, x, y, seed, step)
-  local images, count = {}, 0
+--- The loss as a formula: L, and what the x in it are. F are the logits, p their softmax, K how many there are; the
+--- means are over the images of a batch; no gradient flows through what stands behind sg.
+---
+--- Example:
+---     print((loss.cross_entropy() + 0.5 * loss.continuity { perturb = perturb.hue(0.1) }):formula())
+---     --> L = mean CE(F(x), y) + 0.5 · mean ‖F(x') − F(x)‖²
+---     --> x' = hue(+0.1)
+---@return string
+function Loss:formula()
+  local views, places = views_of_terms(self.terms)
+  local symbols, parts, lines, count = {}, {}, {}, 0
   for i, view in ipairs(views) do
-    if view == CLEAN then
-      images[i] = x
-    else
-      count = count + 1
-      images[i] = view(x, y, model, { seed = nn.derive(seed, PERTURB, count), step = step })
-    end
+    if view.perturb then count = count + 1 end
+    symbols[i] = view.perturb and "x" .. ("'"):rep(count) or "x"
+    local how = view.batch_stats ~= "joint" and format("; batch statistics: %s", view.batch_stats) or ""
+    if view.perturb then lines[#lines + 1] = format("%s = %s%s", symbols[i], tostring(view.perturb), how) end
   end
-  return images
+  for i, term in ipairs(self.terms) do
+    local own = {}
+    for j, place in ipairs(places[i]) do own[j] = symbols[place] end
+    local text = kinds[term.kind].formula(term.options, own)
+    parts[i] = term.weight == 1 and text or weight_text(term.weight) .. " · " .. text
+  end
+  table.insert(lines, 1, "L = " .. table.concat(parts, " + "))
+  return table.concat(lines, "\n")
 end
 
--- What goes through the network: all views as one joint batch, or each by itself.
-local function passes_of(images, apart, seed)
-  if not apart and #images > 1 then return { { images = nn.cat(images, 1), seed = seed } } end
-  local passes = {}
-  for i, batch in ipairs(images) do passes[i] = { images = batch, seed = nn.derive(seed, 0, i) } end
-  return passes
-end
-
--- The logits of each view.
-local function logits_of(images, model, apart, training, seed)
-  local logits, passes = {}, passes_of(images, apart, seed)
-  if #passes == #images then
-    for i, pass in ipairs(passes) do
-      logits[i] = model:forward(pass.images, { training = training, seed = pass.seed })
-    end
-    return logits
-  end
-  local joined <close> = passes[1].images -- the graph keeps what it needs of it
-  local joint, from = model:forward(joined, { training = training, seed = passes[1].seed }), 1
-  for i, batch in ipairs(images) do
-    logits[i] = joint:slice(1, from, from + #batch - 1)
-    from = from + #batch
-  end
-  return logits
-end
-
----@class LossReport  # terms in order, and by name
+---@class LossReport  # terms in order, and by name; with it what is scheduled in the term's perturbation, as eps
 ---@field [integer] { name: string, raw: number, weight: number, weighted: number }
 ---@field [string] { name: string, raw: number, weight: number, weighted: number }
 
-local call_options = { seed = spec.integer(), step = spec.integer(), training = spec.flag { default = true } }
+local call_options = { seed = spec.integer(), step = spec.integer(), training = spec.flag { default = true },
+                       span = spec.record { steps = spec.integer(), epoch = spec.integer() } }
 
 local function is_tensor(value) return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" end
+
+-- Everything that a batch's loss depends on.
+local function position(self, model, x, y, at)
+  local step, seed = at.step or self.step, at.seed or self.seed
+  return { model = model, x = x, y = y, seed = seed, step = step, span = at.span or self.span,
+           training = at.training ~= false, dropout = nn.derive(seed, DROPOUT, step) }
+end
+
+local function number_at(value, at)
+  return type(value) == "number" and value or value(at.step, at.span)
+end
+
+-- Adds what a perturbation takes from schedules, by name: { eps = 0.03 }.
+local function add_scheduled(row, p, at)
+  for name, schedule in pairs(p.scheduled or {}) do row[name] = number_at(schedule, at) end
+  for _, part in ipairs(p.parts or {}) do add_scheduled(row, part, at) end
+end
+
+local function report_of(term, name, raw, at)
+  local weight = number_at(term.weight, at)
+  local row = { name = name, raw = raw, weight = weight, weighted = raw * weight }
+  if term.options.perturb then add_scheduled(row, term.options.perturb, at) end
+  return row
+end
 
 --- The loss of a batch: a tensor to call backward on, every term as plain numbers, and the logits of the clean images
 --- (without history; nil when no term looks at them).
@@ -359,39 +431,39 @@ local function is_tensor(value) return type(value) == "userdata" and getmetatabl
 ---@param model Model
 ---@param x Tensor  # images [N x H x W x C]
 ---@param y Tensor  # labels, index [N]
----@param at? { seed?: integer, step?: integer, training?: boolean }  # training = false: evaluation statistics
+---@param at? { seed?: integer, step?: integer, training?: boolean, span?: { steps?: integer, epoch?: integer } }
+---  # training = false: evaluation statistics
 ---@return Tensor value, LossReport terms, Tensor? logits
 function Loss:__call(model, x, y, at)
   if not is_tensor(x) or not is_tensor(y) then
     error("loss: expected a model, images and labels, got " .. spec.shown(model) .. ", " .. spec.shown(x) .. " and "
       .. spec.shown(y), 2)
   end
-  at = spec.check("loss", at, call_options)
-  local seed, step = at.seed or self.seed, at.step or self.step
-  self.step = step + 1
-  local views, places = views_of(self.terms)
-  local images = images_of(views, model, x, y, seed, step)
-  local logits = logits_of(images, model, separate(self.terms), at.training, nn.derive(seed, DROPOUT, step))
+  at = position(self, model, x, y, spec.check("loss", at, call_options))
+  self.step = at.step + 1
+  local views, places = views_of_terms(self.terms)
+  local images = views_of.images(views, at)
+  local seen = views_of.forward(views_of.passes(views, images, at), images, model, layers_of(self.terms))
   local total
   local report, labels = {}, names(self.terms)
   for i, term in ipairs(self.terms) do
-    local seen = {}
-    for j, place in ipairs(places[i]) do seen[j] = logits[place] end
-    local value = kinds[term.kind].value(term.options, y, table.unpack(seen))
-    local raw = value:item()
-    report[i] = { name = labels[i], raw = raw, weight = term.weight, weighted = raw * term.weight }
+    local own = {}
+    for j, place in ipairs(places[i]) do own[j] = seen[place] end
+    local value = kinds[term.kind].value(term.options, at, table.unpack(own))
+    report[i] = report_of(term, labels[i], value:item(), at)
     report[labels[i]] = report[i]
     -- A term of weight zero is reported but sends no gradient of its own, not even 0 * inf; its images are still part
     -- of a joint batch.
-    if term.weight ~= 0 then
-      value = term.weight == 1 and value or value * term.weight
+    local weight = report[i].weight
+    if weight ~= 0 then
+      value = weight == 1 and value or value * weight
       total = total and total + value or value
     end
   end
   if not total then error("loss: every term has weight 0: " .. self:describe(), 2) end
   local clean
   for i, view in ipairs(views) do
-    if view == CLEAN then clean = logits[i]:detach() end
+    if not view.perturb then clean = seen[i].logits:detach() end
   end
   return total, report, clean
 end
@@ -408,16 +480,18 @@ end
 ---@param model Model
 ---@param x Tensor
 ---@param y Tensor
----@param at { seed: integer, step: integer }
----@return { perturb?: Perturbation, images: Tensor, term: string }[] views, { images: Tensor, seed: integer }[] passes
+---@param at { seed: integer, step: integer, span?: { steps?: integer, epoch?: integer } }
+---@return { perturb?: Perturbation, images: Tensor, term: string }[] views
+---@return { images: Tensor, seed: integer, training: boolean, update?: boolean }[] passes
 function Loss:passes(model, x, y, at)
-  local views, places = views_of(self.terms)
-  local images, out, labels = images_of(views, model, x, y, at.seed, at.step), {}, names(self.terms)
-  for i, view in ipairs(views) do out[i] = { perturb = view ~= CLEAN and view or nil, images = images[i] } end
+  at = position(self, model, x, y, at)
+  local views, places = views_of_terms(self.terms)
+  local images, out, labels = views_of.images(views, at), {}, names(self.terms)
+  for i, view in ipairs(views) do out[i] = { perturb = view.perturb, images = images[i] } end
   for i = #self.terms, 1, -1 do
     for _, place in ipairs(places[i]) do out[place].term = labels[i] end
   end
-  return out, passes_of(images, separate(self.terms), nn.derive(at.seed, DROPOUT, at.step))
+  return out, views_of.passes(views, images, at)
 end
 
 return M

@@ -1,7 +1,8 @@
 --- Optimisers, learning-rate schedules and averaged weights.
 ---
 --- `optim.adam{ model:parameters(), lr = 1e-3 }` is an optimiser; without parameters the same call is a plan that
---- `:on(model)` makes one of. A schedule is a value that gives the factor of every group's learning rate for a step.
+--- `:on(model)` makes one of. A schedule is a value that gives the factor of every group's learning rate for a step;
+--- a loss's weights may be schedules, too.
 local json = require "json"
 local nn = require "nn"
 local spec = require "spec"
@@ -10,11 +11,13 @@ local M = {}
 
 -- ---- schedules ----
 
---- A factor for every learning rate that depends on the step, counted from 0.
+--- A number that depends on the step, counted from 0: the factor of every learning rate, the weight of a loss's term,
+--- an attack's eps. `number * schedule` is one too.
 ---@class Schedule
 ---@field kind string
 ---@field options table
 ---@operator call(integer): number
+---@operator mul(number): Schedule
 local Schedule = {}
 Schedule.__index = Schedule
 Schedule.__name = "Schedule"
@@ -86,6 +89,25 @@ local schedules = {
       return after(step - steps, span and { epoch = span.epoch, steps = span.steps and span.steps - steps })
     end,
   },
+  -- A straight line, then level.
+  ramp = {
+    fields = { from = spec.number { default = 0.0 }, to = spec.number { default = 1.0 },
+               steps = spec.integer { min = 1 }, unit = unit },
+    value = function(self, step, span)
+      local options = self.options
+      local total = options.steps and in_steps(self, options.steps, span) or span and span.steps
+      if not total then
+        error("ramp: steps is needed outside a training run: optim.ramp{ steps = n }", 0)
+      end
+      return options.from + (options.to - options.from) * math.min(step / total, 1)
+    end,
+  },
+  -- number * schedule
+  scaled = {
+    fields = { factor = spec.number { required = true }, of = spec.value(schedule_value) },
+    value = function(self, step, span) return self.options.factor * self.options.of(step, span) end,
+    describe = function(self) return string.format("%.10g * %s", self.options.factor, self.options.of:describe()) end,
+  },
 }
 
 --- The factor for a step, counted from 0. span: { steps = of the whole training, epoch = steps in one }, where known.
@@ -115,7 +137,10 @@ end
 --- Example:
 ---     optim.warmup({ steps = 4, after = optim.cosine() }):describe()  --> warmup(after cosine, steps 4)
 ---@return string
-function Schedule:describe() return describe_options(self.kind, self.options, schedules[self.kind].fields) end
+function Schedule:describe()
+  local row = schedules[self.kind]
+  return row.describe and row.describe(self) or describe_options(self.kind, self.options, row.fields)
+end
 Schedule.__tostring = Schedule.describe
 
 -- The constructors end in a tail call of this, so the user's line is its caller's.
@@ -160,6 +185,30 @@ function M.cosine(options) return schedule("cosine", options) end
 ---@param options { steps: integer, after?: Schedule, unit?: "step"|"epoch" }
 ---@return Schedule
 function M.warmup(options) return schedule("warmup", options) end
+
+--- A straight line over `steps` from one value to another, which then stays; without steps, over the whole training
+--- run.
+---
+--- Example:
+---     alpha = 10 * optim.ramp { steps = 100 }
+---     alpha, alpha(0), alpha(50), alpha(1000)  --> 10 * ramp(steps 100)  0.0  5.0  10.0
+---     loss.cross_entropy() + alpha * loss.continuity { perturb = perturb.hue(0.1) }
+---     --> cross_entropy + 10 * ramp(steps 100) * continuity(hue(+0.1))
+---@param options? { from?: number, to?: number, steps?: integer, unit?: "step"|"epoch" }  # 0, 1
+---@return Schedule
+function M.ramp(options) return schedule("ramp", options) end
+
+-- A schedule times a number; what else a number of it may stand before knows how, as a loss does.
+function Schedule.__mul(a, b)
+  if M.is_schedule(b) then a, b = b, a end
+  local other = type(b) == "table" and getmetatable(b)
+  if other and not M.is_schedule(b) and other.__mul then return other.__mul(b, a) end
+  if type(b) ~= "number" or b ~= b or math.abs(b) == math.huge then
+    error("schedule: * expects a schedule and a finite number, got " .. spec.shown(a) .. " and " .. spec.shown(b), 2)
+  end
+  if a.kind == "scaled" then a, b = a.options.of, b * a.options.factor end
+  return setmetatable({ kind = "scaled", options = { factor = b, of = a } }, Schedule)
+end
 
 -- A schedule as plain data, and back.
 local function schedule_data(value)
@@ -685,7 +734,7 @@ end
 
 --- What a recipe's plan may name, as in loss.lua.
 ---@package
-M.constructors = { constant = M.constant, step = M.step, cosine = M.cosine, warmup = M.warmup, sgd = M.sgd,
-                   adam = M.adam, adamw = M.adamw }
+M.constructors = { constant = M.constant, step = M.step, cosine = M.cosine, warmup = M.warmup, ramp = M.ramp,
+                   sgd = M.sgd, adam = M.adam, adamw = M.adamw }
 
 return M

@@ -24,6 +24,8 @@ local format, concat = string.format, table.concat
 ---@field kind string    # "row", "sequence", "choice", "maybe" or "new"
 ---@field text string    # what it prints
 ---@field tree? userdata # its form in C; absent when a part is written in Lua
+---@field told? boolean  # written in Lua, and yet all about it is in its text: equal texts are equal perturbations
+---@field scheduled? table<string, Schedule>  # what changes in a training, by name
 ---@operator shr(Perturbation): Perturbation
 ---@operator bor(Perturbation): Perturbation
 local Perturbation = { __name = "perturbation" }
@@ -455,7 +457,8 @@ function M.maybe(probability, part)
 end
 
 --- A perturbation written in Lua: `apply(x, y, model, draw)` gives x' of x's shape; x is a whole batch, draw.seed is an
---- integer that differs for each place, seed and step. The name says all about it: put the parameters into it.
+--- integer that differs for each place, seed and step; draw.step and draw.span are those of the training. The name says
+--- all about it: put the parameters into it.
 ---
 --- Example:
 ---     p = perturb.new { name = "negative", apply = function(x) return 1 - x end }
@@ -489,8 +492,8 @@ local function same_shape(a, b)
   return true
 end
 
-local function run_new(p, x, y, model, seed)
-  local out = p.apply(x, y, model, { seed = seed })
+local function run_new(p, x, y, model, seed, at)
+  local out = p.apply(x, y, model, { seed = seed, step = at.step, span = at.span })
   if type(out) ~= "userdata" or out.type ~= "float" or not same_shape(out, x) then
     local found = type(out) == "userdata" and format("%s [%s]", out.type, concat(out.shape, "x")) or spec.shown(out)
     error(format("%s: expected a float tensor of x's shape [%s] from apply, got %s", p.text, concat(x.shape, "x"),
@@ -500,24 +503,24 @@ local function run_new(p, x, y, model, seed)
 end
 
 -- group[k] holds the places of the images that take part k, 0 of those that stay. Each part sees its images only.
-local function run_groups(p, x, y, model, seed, group)
+local function run_groups(p, x, y, model, seed, at, group)
   local changed, order = {}, {}
   for k = 0, #p.parts do
     local places = group[k]
     if places then
       local index = nn.tensor(places, { type = "index" })
       local part = nn.data.rows(x, index)
-      if k > 0 then part = run(p.parts[k], part, y and nn.data.rows(y, index), model, seed_of(seed, k)) end
+      if k > 0 then part = run(p.parts[k], part, y and nn.data.rows(y, index), model, seed_of(seed, k), at) end
       changed[#changed + 1] = part
       table.move(places, 1, #places, #order + 1, order)
     end
   end
   local back = {}
-  for at, place in ipairs(order) do back[place] = at end
+  for i, place in ipairs(order) do back[place] = i end
   return nn.data.rows(nn.cat(changed, 1), nn.tensor(back, { type = "index" }))
 end
 
-local function run_choice(p, x, y, model, seed)
+local function run_choice(p, x, y, model, seed, at)
   local group = {}
   for n = 1, #x do
     local drawn = nn.random(seed, 0, n)
@@ -525,18 +528,20 @@ local function run_choice(p, x, y, model, seed)
     group[k] = group[k] or {}
     table.insert(group[k], n)
   end
-  return run_groups(p, x, y, model, seed, group)
+  return run_groups(p, x, y, model, seed, at, group)
 end
 
-function run(p, x, y, model, seed)
+-- at: the step and the span of the training, for what changes in it.
+function run(p, x, y, model, seed, at)
   if p.tree then return core.apply(p.tree, x, seed, 0) end
-  if p.kind == "new" then return run_new(p, x, y, model, seed) end
-  if p.kind ~= "sequence" then return #x > 0 and run_choice(p, x, y, model, seed) or x end
-  for k, part in ipairs(p.parts) do x = run(part, x, y, model, seed_of(seed, k)) end
+  if p.kind == "new" then return run_new(p, x, y, model, seed, at) end
+  if p.kind ~= "sequence" then return #x > 0 and run_choice(p, x, y, model, seed, at) or x end
+  for k, part in ipairs(p.parts) do x = run(part, x, y, model, seed_of(seed, k), at) end
   return x
 end
 
-local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer { default = 0 } }
+local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer { default = 0 },
+                       span = spec.record { steps = spec.integer(), epoch = spec.integer() } }
 
 --- The perturbed images, a new tensor without gradient history. Equal seed and step give equal bits.
 ---
@@ -549,13 +554,13 @@ local draw_options = { seed = spec.integer { default = 1 }, step = spec.integer 
 ---@param x Tensor      # images [N x H x W x C], float in [0, 1]
 ---@param y? Tensor     # labels, for perturbations that use them
 ---@param model? Model  # for those that use it
----@param draw? { seed?: integer, step?: integer }  # 1, 0
+---@param draw? { seed?: integer, step?: integer, span?: table }  # 1, 0; span: of the training, as schedules take it
 ---@return Tensor
 function Perturbation.__call(p, x, y, model, draw)
   draw = spec.check("perturb", draw, draw_options)
   if type(x) ~= "userdata" then error("perturb: expected images [N x H x W x C], got " .. spec.shown(x), 2) end
   if p.tree then return core.apply(p.tree, x, draw.seed, draw.step) end
-  return run(p, x, y, model, nn.derive(draw.seed, 0x6c7561, draw.step))
+  return run(p, x, y, model, nn.derive(draw.seed, 0x6c7561, draw.step), draw)
 end
 
 function Perturbation.__tostring(p)

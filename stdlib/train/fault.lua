@@ -68,7 +68,7 @@ end
 ---@param model Model
 ---@param x Tensor
 ---@param y Tensor
----@param at { seed: integer, step: integer }
+---@param at { seed: integer, step: integer, span: table }
 ---@return string? where, string? term
 function M.in_pass(objective, model, x, y, at)
   return nn.no_grad(leaving_statistics, model, function()
@@ -82,7 +82,7 @@ function M.in_pass(objective, model, x, y, at)
     for _, pass in ipairs(passes) do
       for from = 1, #paths, TAPS do
         local some = table.move(paths, from, math.min(from + TAPS - 1, #paths), 1, {})
-        local _, taps = model:forward(pass.images, { taps = some, training = true, seed = pass.seed })
+        local _, taps = model:forward(pass.images, { taps = some, training = pass.training, seed = pass.seed })
         for _, path in ipairs(some) do
           if not whole(taps[path]) then return format('layer "%s"', path) end
         end

@@ -28,7 +28,10 @@ local function new_sums(rate) return { images = 0, loss = 0.0, right = 0, seen =
 local function plain_terms(terms)
   local out, loss = {}, 0.0
   for _, term in ipairs(terms) do
-    out[term.name] = { raw = term.raw, weight = term.weight, weighted = term.weighted }
+    local row = {}
+    for key, value in pairs(term) do row[key] = value end
+    row.name = nil
+    out[term.name] = row
     loss = loss + term.weighted
   end
   return out, loss
@@ -39,6 +42,13 @@ local function add_batch(sums, terms, logits, y)
   sums.images = sums.images + n
   for i, term in ipairs(terms) do
     local sum = sums.terms[i] or { name = term.name, weight = term.weight, raw = 0.0 }
+    -- The weights of a schedule are summed up only once they have changed.
+    if not sum.weights and term.weight ~= sum.weight then
+      sum.weights, sum.weighted = sum.weight * (sums.images - n), sum.raw * sum.weight
+    end
+    if sum.weights then
+      sum.weights, sum.weighted = sum.weights + term.weight * n, sum.weighted + term.weighted * n
+    end
     sum.raw = sum.raw + term.raw * n
     sums.terms[i] = sum
     sums.loss = sums.loss + term.weighted * n
@@ -56,8 +66,9 @@ end
 local function epoch_row(sums)
   local row = { kind = "epoch", images = sums.images, loss = sums.loss / sums.images, terms = {}, lr = sums.lr }
   for _, sum in ipairs(sums.terms) do
-    local raw = sum.raw / sums.images
-    row.terms[sum.name] = { raw = raw, weight = sum.weight, weighted = raw * sum.weight }
+    local raw, changes = sum.raw / sums.images, sum.weights ~= nil
+    row.terms[sum.name] = { raw = raw, weight = changes and sum.weights / sums.images or sum.weight,
+                            weighted = changes and sum.weighted / sums.images or raw * sum.weight }
   end
   if sums.seen > 0 then row.accuracy = 100 * sums.right / sums.seen end
   return row
@@ -67,7 +78,7 @@ end
 local function note(sums)
   local parts = {}
   for i, sum in ipairs(sums.terms) do
-    parts[i] = sum.name .. " " .. text.number(sum.raw * sum.weight / sums.images, 3)
+    parts[i] = sum.name .. " " .. text.number((sum.weighted or sum.raw * sum.weight) / sums.images, 3)
   end
   local total = "loss " .. text.number(sums.loss / sums.images, 3)
   return #parts > 1 and total .. " (" .. concat(parts, " + ") .. ")" or total
@@ -151,11 +162,10 @@ function M.prepare(options, context)
   run.average = options.average and optim.average { model, decay = options.average }
   run.total = #part * options.epochs
   for _, this in ipairs(run.probes) do run.total = run.total + this.probe:work(options.data) end
+  run.span = { steps = run.per_epoch * options.epochs, epoch = run.per_epoch }
   M.restore(run)
   local schedule = options.schedule or run.optimizer.plan
-  if schedule then
-    run.optimizer:schedule(schedule, { steps = run.per_epoch * options.epochs, epoch = run.per_epoch })
-  end
+  if schedule then run.optimizer:schedule(schedule, run.span) end
   return run
 end
 
@@ -265,7 +275,7 @@ local function one_step(run, x, y)
   if options.augment and not options.augment.tree then
     x = options.augment(x, y, run.model, { seed = data_part.augment_seed(options.seed), step = at.step })
   end
-  local position = { seed = options.seed, step = at.step }
+  local position = { seed = options.seed, step = at.step, span = run.span }
   local value, terms, logits = run.objective(run.model, x, y, position)
   at.step = at.step + 1
   check_finite(run, terms, x, y, position)

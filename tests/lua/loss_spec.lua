@@ -227,8 +227,10 @@ describe("loss", function()
     local p = perturb.brightness(32)
     assert.error_matches(function() loss.continuity {} end, "loss.continuity: perturb is required: a perturbation")
     assert.error_matches(function() loss.continuity { perturb = 3 } end, "perturb expects a perturbation, got 3")
-    assert.error_matches(function() loss.continuity { perturb = p, on = "layer4" } end,
-                         'loss.continuity: on expects "logits", got "layer4"')
+    assert.error_matches(function() loss.continuity { perturb = p, on = 4 } end,
+                         'loss.continuity: on expects "logits", "softmax", "log_softmax" or the name of a layer, got 4')
+    assert.error_matches(function() loss.continuity { perturb = shift(0.5), on = "layer4" }(model, x, y) end,
+                         'forward: the model has no layer "layer4"')
     assert.error_matches(function() loss.cross_entropy { smothing = 0.1 } end, 'did you mean "smoothing"')
     assert.error_matches(function() return loss.cross_entropy() + 3 end, "loss: %+ expects two losses, got")
     assert.error_matches(function() return loss.cross_entropy() * "x" end, "%* expects a finite number and a loss")
