@@ -1,4 +1,4 @@
-/* test_hyperplane.c -- the shortest step to a hyperplane within the box, against solvers that know nothing of its form. */
+/* test_hyperplane.c -- the shortest step to a hyperplane within the box, against solvers that do not know its form. */
 #include "scratch.h"
 
 #include <math.h>
