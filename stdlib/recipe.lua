@@ -33,10 +33,11 @@ local text = require "text"
 
 local M = {}
 
-local format = string.format
+local format, concat = string.format, table.concat
 
 local NAME <const> = "^[%a_][%w_]*$" -- of a parameter
 local MOST <const> = 1000            -- parameters
+local CHAIN <const> = 4              -- runs that a run's start may have behind it, itself counted
 
 --- An experiment to share, as its file says it.
 ---@class Recipe
@@ -250,6 +251,7 @@ local plan_fields = {
   model = spec.value { "a model", is_plan_value, required = true },
   loss = spec.value { "a loss", is_plan_value, required = true },
   optimizer = spec.value { "an optimiser", is_plan_value, required = true },
+  start = spec.map {},
   schedule = spec.value { "a schedule", is_plan_value },
   augment = spec.value { "a perturbation", is_plan_value },
   epochs = spec.integer { min = 0, default = 1 },
@@ -294,8 +296,92 @@ local function complete(made)
   return checked
 end
 
+-- ---- plans that start from others ----
+
+-- The parameters of the run that another one, with `values`, starts from: its own, with these settings over them.
+local function start_values(self, values, settings)
+  local out = {}
+  for key, value in pairs(values) do out[key] = value end
+  for _, key in ipairs(spec.names(settings)) do
+    local this = self.params[key]
+    if not this then return nil, format('unknown parameter "%s"%s', key, spec.suggest(key, self:names())) end
+    local kept, problem = this:check(settings[key])
+    if kept == nil then return nil, format("%s %s", key, problem) end
+    out[key] = kept
+  end
+  return out
+end
+
+-- A start's settings, in words.
+local function settings_text(one)
+  local words = {}
+  for i, key in ipairs(spec.names(one.settings)) do words[i] = key .. "=" .. param.show(one.start.values[key]) end
+  return #words > 0 and concat(words, " ") or "the same parameters"
+end
+
+-- What is wrong with the starts of a plan, one after the other; nil when nothing is.
+local function chain_problem(first)
+  local seen, parts, one = { [first] = true }, {}, first
+  for i = 1, CHAIN + 1 do
+    if not one.settings then return nil end
+    parts[i], one = settings_text(one), one.start
+    if seen[one] then
+      return "a run starts from itself: from " .. text.tame(concat(parts, ", that from "), 300)
+    end
+    seen[one] = true
+  end
+  return format("more than %d runs, each of which starts from the next: from %s", CHAIN,
+    text.tame(concat(parts, ", that from "), 300))
+end
+
+-- What the child says of one set of parameters, checked: one.plan, and where it starts from another, one.settings and
+-- one.start, for which `need` gives what is known of that one's parameters.
+local function take(self, one, answer, checker, need)
+  if answer.error then return answer.error end
+  local made, problem = complete(answer.plan)
+  if not made then return format("%s: plan: %s", self.file, text.cut(problem, 500)) end
+  one.plan, one.place, one.settings, made.start = made, answer.place or self.file, made.start, nil
+  problem = checker(made)
+  if problem or not one.settings then return problem end
+  local values
+  values, problem = start_values(self, one.values, one.settings)
+  if not values then return format("%s: plan: start: %s", one.place, text.cut(problem, 500)) end
+  one.start = need(values)
+end
+
+-- Plans of points, and of those that they start from, by what they start from: { plan, values, start, ... } each.
+local function ask_all(self, list)
+  local checker = require "plan.check".new(self.file, self.grant)
+  local known, upcoming = {}, {}
+  local function need(values)
+    local key = plan.text(values)
+    if not known[key] then
+      known[key] = { values = values }
+      upcoming[#upcoming + 1] = known[key]
+    end
+    return known[key]
+  end
+  local all = {}
+  for i, values in ipairs(list) do all[i] = need(values) end
+  -- Chains that are too long end here, and are told by who looks at them.
+  for _ = 0, CHAIN do
+    local asked, points = upcoming, {}
+    for i, one in ipairs(asked) do points[i] = one.values end
+    local answers, message = require "sandbox".plans(self, points)
+    if not answers then return nil, message end
+    upcoming = {}
+    for i, answer in ipairs(answers) do
+      local problem = take(self, asked[i], answer, checker, need)
+      if problem then return nil, problem end
+    end
+    if #upcoming == 0 then break end
+  end
+  return all
+end
+
 --- The plans for several sets of resolved parameters, with their defaults, checked against the constructors' specs
---- before anything is built; one child makes them all. What is wrong gives nil and a message that names file and line.
+--- before anything is built; one child makes them all. A plan that starts from another run holds that one's whole plan
+--- as `start`. What is wrong gives nil and a message that names file and line.
 ---
 --- Example:
 ---     digits = world.load "(built-in)/digits.lua"
@@ -304,21 +390,22 @@ end
 ---     --> model.seed  1 → 2
 ---     --> seed        1 → 2
 ---@param list table[]
----@return table[]? plans, string? message
+---@return table[]? plans, string? message, table<table, table>? values_of  # a plan in `start` -> its parameters
 function Recipe:make_plans(list)
-  if #list == 0 then return {} end
-  local answers, message = require "sandbox".plans(self, list)
-  if not answers then return nil, message end
-  local plans, checker = {}, require "plan.check".new(self.file, self.grant)
-  for i, answer in ipairs(answers) do
-    if answer.error then return nil, answer.error end
-    local made, problem = complete(answer.plan)
-    if not made then return nil, format("%s: plan: %s", self.file, text.cut(problem, 500)) end
-    problem = checker(made)
-    if problem then return nil, problem end
-    plans[i] = made
+  local all, message = ask_all(self, list)
+  if not all then return nil, message end
+  local plans, values_of = {}, {}
+  for i, first in ipairs(all) do
+    local problem = chain_problem(first)
+    if problem then return nil, format("%s: plan: start: %s", first.place, problem) end
+    local one = first
+    while one.start do
+      one.plan.start, values_of[one.start.plan] = one.start.plan, one.start.values
+      one = one.start
+    end
+    plans[i] = first.plan
   end
-  return plans
+  return plans, nil, values_of
 end
 
 --- The plan for resolved parameters; or nil and a message.
@@ -328,11 +415,11 @@ end
 ---     made = digits:make_plan(digits:resolve { alpha = 0.3 })
 ---     plan.text(made.optimizer)  --> optim.adam{ lr = 0.001 }
 ---@param values table
----@return table? plan, string? message
+---@return table? plan, string? message, table<table, table>? values_of  # as make_plans gives them
 function Recipe:make_plan(values)
-  local plans, message = self:make_plans { values }
+  local plans, message, values_of = self:make_plans { values }
   if not plans then return nil, message end
-  return plans[1]
+  return plans[1], nil, values_of
 end
 
 return M

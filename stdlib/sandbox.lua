@@ -199,14 +199,14 @@ local function ask_plans(base, points, first, out)
     else
       local ok, made = pcall(wire.decode, one.plan, { check_place = check_place })
       if not ok then return damaged(base.file, made) end
-      out[#out + 1] = { plan = made }
+      out[#out + 1] = { plan = made, place = check_place(one.place) }
     end
   end
   return out
 end
 
---- What a recipe's plan function gives for each of some sets of parameters: { plan = } or { error = }. nil and a
---- message when a child fails.
+--- What a recipe's plan function gives for each of some sets of parameters: { plan =, place = }, with where the
+--- function stands, or { error = }. nil and a message when a child fails.
 ---@param base Recipe
 ---@param points table[]
 ---@return table[]? answers, string? message

@@ -90,6 +90,7 @@ local M = {}
 ---@field keeper? Keeper           # the folder that rows and checkpoints go to
 ---@field asked? table<string, string>  # what else a checkpoint must agree on
 ---@field steps? integer           # stop after so many, without probes
+---@field twin? fun(): Model        # makes a plain model of the same kind, which probes compare with
 
 ---@class TrainRun
 ---@field history table[]         # a plain row for each epoch: epoch, step, images, loss, terms, accuracy, lr; and

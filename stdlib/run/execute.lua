@@ -7,17 +7,20 @@ local digest = require "data.digest"
 local file = require "file"
 local find = require "data.find"
 local folder_of = require "run.folder"
+local hash = require "hash"
 local json = require "json"
 local keepers = require "train.keeper"
 local nn = require "nn"
 local plan = require "plan"
 local spec = require "spec"
+local start_of = require "run.start"
 local stats = require "stats"
 
 local format, sort = string.format, table.sort
 local must, plain, write_json = folder_of.must, folder_of.plain, folder_of.write_json
 
 local SAMPLES = 16 -- images in a row of samples.png
+local WEIGHTS = "/model.safetensors"
 
 local function collect(outcome)
   local metrics = {}
@@ -65,7 +68,7 @@ local function build_all(made)
   local build, built = plan.builder(), {}
   -- Data and model last: a mistake in a small value shows before the large ones are made.
   for key, value in pairs(made) do
-    if key ~= "data" and key ~= "model" then built[key] = build(value) end
+    if key ~= "data" and key ~= "model" and key ~= "start" then built[key] = build(value) end
   end
   built.data, built.model = build(made.data), build(made.model)
   return built, build(plan.find_option(made.loss, "perturb"))
@@ -101,11 +104,12 @@ local function opened()
   return find.opened
 end
 
-local function results_of(job, outcome, metrics, classes)
+local function results_of(job, outcome, metrics, made_of)
   local best = outcome.best
   local results = { plan_hash = job.hash, version = nn.version, data = opened(), recipe = job.recipe.name,
                     title = job.recipe.title, params = job.values, metrics = {}, probes = {},
-                    confusion = confusions(outcome, classes) }
+                    start = made_of.start, weights = made_of.weights,
+                    confusion = confusions(outcome, made_of.classes) }
   results.training = { images = outcome.images, steps = outcome.steps, epochs = outcome.epochs, early = outcome.early,
                        chosen = outcome.chosen, validation = outcome.validation, skipped = outcome.skipped,
                        skipped_names = json.array(outcome.skipped_names),
@@ -117,7 +121,8 @@ local function results_of(job, outcome, metrics, classes)
   return results
 end
 
-local function write_results(job, outcome, classes)
+-- made_of: the names of the classes, the weights that were measured, and those of the start, if any.
+local function write_results(job, outcome, made_of)
   local folder, metrics, items = job.folder, collect(outcome), {}
   for name, interval in pairs(metrics) do items[name] = interval.items end
   for name, result in pairs(outcome.probes) do
@@ -125,7 +130,7 @@ local function write_results(job, outcome, classes)
     must(file.write(format("%s/tables/%s.txt", folder, name), tostring(result) .. "\n"))
   end
   must(file.write(folder .. "/items.json", json.encode(items) .. "\n"))
-  write_json(folder .. "/results.json", results_of(job, outcome, metrics, classes))
+  write_json(folder .. "/results.json", results_of(job, outcome, metrics, made_of))
 end
 
 local function make(job, report, options, keeper)
@@ -134,14 +139,18 @@ local function make(job, report, options, keeper)
   find.opened = {}
   local built, change = build_all(job.plan)
   if not file.exists(folder .. "/figures/samples.png") then must(samples(built, change, folder)) end
+  local start, weights = job.start and start_of.load(job, built.model), nil
   local outcome = require "train".run(built, {
-    keeper = keeper, steps = options.steps,
-    asked = { plan = job.hash, data = json.encode(find.opened) },
+    keeper = keeper, steps = options.steps, twin = start_of.twin(job),
+    asked = { plan = job.hash, data = json.encode(find.opened), start = start and start.sha256 },
     progress = function(state) report(state.total > 0 and state.done / state.total or 0, state) end,
-    measured = function(model) must(model:save(folder .. "/model.safetensors")) end,
+    measured = function(model)
+      must(model:save(folder .. WEIGHTS))
+      weights = { sha256 = must(hash.sha256_file(folder .. WEIGHTS)) }
+    end,
   })
   if not outcome.complete then return nil end
-  write_results(job, outcome, built.model.class_names)
+  write_results(job, outcome, { classes = built.model.class_names, start = start, weights = weights })
   keepers.tidy(folder)
   return folder_of.read(folder, job.hash)
 end

@@ -5,16 +5,18 @@ local execute = require "run.execute"
 local file = require "file"
 local folder_of = require "run.folder"
 local keepers = require "train.keeper"
+local param = require "param"
 local plan = require "plan"
 local processes = require "run.processes"
 local progress = require "progress"
 local remake = require "run.remake"
 local report = require "report"
+local start_of = require "run.start"
 local text = require "text"
 
 local M = {}
 
-local format = string.format
+local format, concat = string.format, table.concat
 
 ---@class Job
 ---@field recipe Recipe
@@ -24,22 +26,19 @@ local format = string.format
 ---@field folder string
 ---@field label string
 ---@field cost number                  # beside other jobs
+---@field start? Job                   # the run whose weights it begins with
 ---@field results? table               # once it is complete
 ---@field reused? boolean              # it was complete before
 ---@field failed? { message: string, log: string }
 ---@field stopped? boolean|string      # on its way, after `steps` or by Ctrl-C; what was said then
 ---@field exit? integer                # the exit code that a stop asks for
 
--- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images; an attack
--- needs two thirds of a step for each of its own. Only the progress line uses it.
+-- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images. Only the
+-- progress line uses it.
 local function cost(made)
   local passes = 1
   plan.walk(made.loss, function(module)
-    if module == "perturb" then
-      passes = math.max(passes, 2)
-    elseif module == "attack" then
-      passes = 2 + 2 / 3 * (plan.find_option(plan.find_option(made.loss, "perturb"), "iters") or 1)
-    end
+    if module == "perturb" then passes = 2 end
   end)
   return math.max(0.1, made.epochs) * passes
 end
@@ -47,6 +46,37 @@ end
 local function job_of(base, values, made, folder, label)
   return { recipe = base, values = values, plan = made, hash = plan.hash(made), folder = folder, label = label,
            cost = cost(made) }
+end
+
+-- "start: base, alpha 0, seed 1": a start's values of the parameters that are not the same in all of them.
+local function start_label(job, varied)
+  local parts = {}
+  for _, name in ipairs(job.recipe:names()) do
+    local value = param.show(job.values[name])
+    if varied[name] then parts[#parts + 1] = type(job.values[name]) == "string" and value or name .. " " .. value end
+  end
+  return #parts > 0 and "start: " .. concat(parts, ", ") or "start"
+end
+
+-- Gives jobs those that they start from, with labels that tell them from the others.
+local function add_starts(jobs, values_of, out)
+  local listed, all, seen, varied = {}, {}, {}, {}
+  start_of.join(jobs, values_of, out, job_of)
+  for _, job in ipairs(jobs) do
+    listed[job] = true
+    all[#all + 1] = job
+    table.move(start_of.chain(job), 1, 4, #all + 1, all)
+  end
+  for _, job in ipairs(all) do
+    for name, value in pairs(job.values) do
+      local shown = plan.text(value)
+      varied[name] = varied[name] or seen[name] ~= nil and seen[name] ~= shown
+      seen[name] = shown
+    end
+  end
+  for _, job in ipairs(all) do
+    if not listed[job] then job.label = start_label(job, varied) end
+  end
 end
 
 --- The jobs of a recipe with resolved parameters, in folders below `out`; or nil and a message.
@@ -57,13 +87,14 @@ end
 function M.list(base, points, out)
   local values = {}
   for i, point in ipairs(points) do values[i] = point.values end
-  local plans, message = base:make_plans(values)
+  local plans, message, values_of = base:make_plans(values)
   if not plans then return nil, message end
   local jobs = {}
   for i, point in ipairs(points) do
     jobs[i] = job_of(base, point.values, plans[i], nil, point.label)
-    jobs[i].folder = format("%s/%s-%s", out, base.name, jobs[i].hash:sub(1, 8))
+    jobs[i].folder = start_of.folder(out, base.name, jobs[i].hash)
   end
+  add_starts(jobs, values_of, out)
   return jobs
 end
 
@@ -94,8 +125,10 @@ function M.open(folder, options)
     return nil, folder .. "/plan.txt: the recipe gives another plan now; this folder holds the results of that one",
       "format"
   end
-  local _, name = file.split(folder)
-  return job_of(remade.recipe, remade.values, remade.plan, folder, name)
+  local above, name = file.split(folder)
+  local job = job_of(remade.recipe, remade.values, remade.plan, folder, name)
+  add_starts({ job }, remade.values_of, above == "" and "." or above)
+  return job
 end
 
 -- ---- in this process ----
@@ -118,7 +151,7 @@ end
 local function how_long(job, seconds)
   local training = job.results.training
   local note = text.duration(seconds)
-  return training.waited and note .. ", " .. require "train".loading(training) or note
+  return training.waited and training.steps > 0 and note .. ", " .. require "train".loading(training) or note
 end
 
 -- What went wrong as one message, and all that is known of it in the run's log.
@@ -135,30 +168,37 @@ local function traced(reason)
   return { message = reason, trace = debug.traceback(reason, 2), plain = true }
 end
 
+-- Makes one; false when nothing more is to be made.
+local function make_one(job, options, tell)
+  local started = progress.clock()
+  tell.update(job, 0, "")
+  local ok, results = xpcall(execute, traced, job, function(share, state)
+    tell.update(job, share, words_of(job, state), state.resumed)
+  end, { resume = not job.fresh, tensorboard = options.tensorboard, steps = options.steps })
+  if ok then
+    job.results, job.stopped = results, results == nil
+    os.remove(job.folder .. "/log.txt") -- of an earlier failure
+  end
+  -- The page also tells of a run that ended early.
+  if ok or not is_interrupt(results) then report.write(job.folder) end
+  if ok then
+    tell.ended(job, results and how_long(job, progress.clock() - started))
+  elseif is_stop(results) then
+    job.stopped, job.exit = results.message, results.exit
+    return false
+  elseif not options.keep_going or is_interrupt(results) then
+    error(results.plain and results.message or results, 0)
+  else
+    note_failure(job, results)
+    tell.ended(job)
+  end
+  return true
+end
+
 local function make_here(work, options, tell)
   for _, job in ipairs(work) do
-    local started = progress.clock()
-    tell.update(job, 0, "")
-    local ok, results = xpcall(execute, traced, job, function(share, state)
-      tell.update(job, share, words_of(job, state), state.resumed)
-    end, { resume = not options.fresh, tensorboard = options.tensorboard, steps = options.steps })
-    if ok then
-      job.results, job.stopped = results, results == nil
-      os.remove(job.folder .. "/log.txt") -- of an earlier failure
-    end
-    -- The page also tells of a run that ended early.
-    if ok or not is_interrupt(results) then report.write(job.folder) end
-    if ok then
-      tell.ended(job, results and how_long(job, progress.clock() - started))
-    elseif is_stop(results) then
-      job.stopped, job.exit = results.message, results.exit
-      return
-    elseif not options.keep_going or is_interrupt(results) then
-      error(results.plain and results.message or results, 0)
-    else
-      note_failure(job, results)
-      tell.ended(job)
-    end
+    if start_of.blocks(job) then tell.ended(job)
+    elseif not make_one(job, options, tell) then return end
   end
 end
 
@@ -197,7 +237,7 @@ local function teller(work, options, say)
 end
 
 ---@class MakeOptions
----@field fresh? boolean        # make runs anew that are there
+---@field fresh? boolean        # make runs anew that are there; not those that they start from
 ---@field quiet? boolean        # no progress line
 ---@field jobs? integer         # processes at a time; 1 is this one
 ---@field keep_going? boolean   # a run that fails leaves the others alone
@@ -206,29 +246,74 @@ end
 ---@field steps? integer        # stop each after so many steps
 ---@field tell? fun(share: number, words: string)  # called as a run goes on
 
---- Makes the jobs that are not there already, in order. Afterwards each has `results`, or has `failed`, or was
---- stopped. False when some were.
+-- The jobs to be made, each after the one that it starts from, and the starts that are there.
+local function work_of(jobs)
+  local work, there, seen = {}, {}, {}
+  local visit
+  local function need_start(start)
+    if seen[start] then return end
+    if not start.fresh then start.results = start_of.results(start) end
+    if not start.results then return visit(start) end
+    seen[start] = true
+    there[#there + 1] = start
+  end
+  function visit(job)
+    if seen[job] then return end
+    seen[job] = true
+    if job.start then need_start(job.start) end
+    work[#work + 1] = job
+  end
+  for _, job in ipairs(jobs) do
+    if not job.results then visit(job) end
+  end
+  return work, there
+end
+
+-- Of jobs with one plan the first, by its hash.
+local function first_of_each(jobs)
+  local first, list = {}, {}
+  for _, job in ipairs(jobs) do
+    if not first[job.hash] then
+      first[job.hash] = job
+      list[#list + 1] = job
+    end
+  end
+  return first, list
+end
+
+-- Says which jobs are there, and sees to what they leave when a process that made one was killed at its end.
+local function say_reused(list, width, say)
+  for _, job in ipairs(list) do
+    job.reused = true
+    keepers.tidy(job.folder)
+    if not file.exists(job.folder .. "/report.html") then report.write(job.folder) end
+    say(format("  %s  %s  was there already", text.pad(job.label, width), job.folder))
+  end
+end
+
+--- Makes the jobs that are not there already, in order, and before them the runs that they start from. Afterwards each
+--- has `results`, or has `failed`, or was stopped. False when some were.
 ---@param jobs Job[]
 ---@param options MakeOptions
 ---@param say fun(line: string)
 ---@return boolean to_the_end
 function M.make(jobs, options, say)
-  local width, work = 0, {}
-  for _, job in ipairs(jobs) do
+  local first, list = first_of_each(jobs)
+  for _, job in ipairs(list) do
+    job.fresh = options.fresh
     job.results = not options.fresh and folder_of.read(job.folder, job.hash) or nil
-    job.reused = job.results ~= nil
-    width = math.max(width, text.width(job.label))
-    if job.reused then
-      keepers.tidy(job.folder)
-      if not file.exists(job.folder .. "/report.html") then report.write(job.folder) end
-    else
-      work[#work + 1] = job
-    end
   end
-  for _, job in ipairs(jobs) do
-    job.label_width = width
-    if job.reused then say(format("  %s  %s  was there already", text.pad(job.label, width), job.folder)) end
+  local work, reused = work_of(list)
+  for _, job in ipairs(reused) do job.reused = true end
+  for _, job in ipairs(list) do
+    if job.results and not job.reused then reused[#reused + 1] = job end
   end
+  local width = 0
+  for _, several in ipairs { work, reused } do
+    for _, job in ipairs(several) do width = math.max(width, text.width(job.label)) end
+  end
+  for _, job in ipairs(work) do job.label_width = width end
+  say_reused(reused, width, say)
   local tell = teller(work, options, say)
   local make = (options.jobs or 1) > 1 and #work > 1 and processes.make or make_here
   local ok, problem = pcall(make, work, options, tell)
@@ -237,10 +322,18 @@ function M.make(jobs, options, say)
     error(problem, 0)
   end
   tell.bar:finish()
+  local complete = true
   for _, job in ipairs(jobs) do
-    if not job.results and not job.failed then return false end
+    local made = first[job.hash]
+    for _, key in ipairs { "results", "failed", "stopped", "exit", "reused" } do job[key] = made[key] end
+    complete = complete and (job.results or job.failed) ~= nil
   end
-  return true
+  for _, job in ipairs(list) do
+    -- One that waited for its start to the end has nothing yet from which it could be gone on with.
+    if not job.results and not job.failed and not folder_of.kind(job.folder) then folder_of.prepare(job) end
+  end
+  for _, job in ipairs(work) do jobs[1].exit = jobs[1].exit or job.exit end
+  return complete
 end
 
 return M

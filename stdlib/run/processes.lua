@@ -9,6 +9,7 @@ local host = require "host"
 local json = require "json"
 local nn = require "nn"
 local progress = require "progress"
+local start_of = require "run.start"
 local text = require "text"
 
 local M = {}
@@ -27,8 +28,8 @@ local function command_line(job, options, threads)
   return table.move(words, 1, #words, 2, {})
 end
 
-local function start(job, options, threads)
-  folder_of.prepare(job, { fresh = options.fresh })
+local function spawn(job, options, threads)
+  folder_of.prepare(job, { fresh = job.fresh })
   local process = folder_of.must(host.spawn(command_line(job, options, threads), { stdin = "null", stdout = "pipe",
     stderr = job.folder .. "/log.txt", group = true }))
   return { job = job, process = process, started = progress.clock(), unread = "" }
@@ -75,27 +76,42 @@ local function hear(child, tell)
   return true
 end
 
+-- Takes the first job out of the list that need not wait for the run it starts from; nil when all must.
+local function take_ready(waiting)
+  for i, job in ipairs(waiting) do
+    local start = job.start
+    if not start or start.results or start.failed or start.stopped then return table.remove(waiting, i) end
+  end
+end
+
+-- Begins a job in a process of its own, if it can be begun.
+local function begin(job, options, tell)
+  if start_of.blocks(job) then
+    tell.ended(job)
+    return nil
+  end
+  local ok, child = pcall(spawn, job, options, math.max(1, nn.threads() // options.jobs))
+  if ok then
+    tell.update(job, 0, "")
+    return child
+  elseif type(child) ~= "table" or not child.message then
+    error(child, 0)
+  end
+  job.failed = { message = child.message }
+  tell.ended(job)
+end
+
 local function loop(work, options, tell)
-  local running, upcoming, stopping = {}, 1, false
-  local threads = math.max(1, nn.threads() // options.jobs)
-  while #running > 0 or upcoming <= #work and not stopping do
-    while #running < options.jobs and upcoming <= #work and not stopping do
-      local job = work[upcoming]
-      upcoming = upcoming + 1
-      local ok, child = pcall(start, job, options, threads)
-      if ok then
-        running[#running + 1] = child
-        tell.update(job, 0, "")
-      elseif type(child) == "table" and child.message then
-        job.failed = { message = child.message }
-        tell.ended(job)
-      else
-        error(child, 0)
-      end
+  local running, waiting, stopping = {}, table.move(work, 1, #work, 1, {}), false
+  while #running > 0 or #waiting > 0 and not stopping do
+    while #running < options.jobs and not stopping do
+      local job = take_ready(waiting)
+      if not job then break end
+      running[#running + 1] = begin(job, options, tell)
     end
     local processes = {}
     for i, child in ipairs(running) do processes[i] = child.process end
-    local process = host.wait_any(processes, LOOK)
+    local process = #processes > 0 and host.wait_any(processes, LOOK)
     for i, child in ipairs(running) do
       if child.process == process and not hear(child, tell) then
         table.remove(running, i)

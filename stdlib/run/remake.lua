@@ -25,6 +25,7 @@ end
 ---@field plan table
 ---@field hash string
 ---@field text string   # of the plan
+---@field values_of table<table, table>  # as Recipe:make_plans gives it
 
 --- Makes the plan of the run in a folder anew. `grant` are paths that it may name beside the data folders.
 ---
@@ -42,12 +43,13 @@ function M.plan(folder, grant)
   given, message, code = json.read(folder .. "/params.json")
   if given == nil then return nil, message, code end
   if type(given) ~= "table" then return nil, folder .. "/params.json: expected parameters", "format" end
-  local values, made
+  local values, made, values_of
   values, message = base:resolve(given)
   if not values then return nil, format("%s/params.json: %s", folder, message), "format" end
-  made, message = base:make_plan(values)
+  made, message, values_of = base:make_plan(values)
   if not made then return nil, message, "format" end
-  return { recipe = base, values = values, plan = made, hash = plan.hash(made), text = plan.text(made) }
+  return { recipe = base, values = values, plan = made, hash = plan.hash(made), text = plan.text(made),
+           values_of = values_of }
 end
 
 return M

@@ -1,7 +1,8 @@
 --- The child that reads a recipe (vm/sandbox.c says what holds it): takes one request, runs the text in its closed
 --- world, and answers with data. A request is a frame of JSON and a frame with the text:
 ---   { name = "table4.lua", want = "read" }                   -> { recipe = ... } or { study = ... }
----   { name = "table4.lua", want = "plans", points = [...] }  -> { plans = [ { plan = ... } or { error = "..." } ] }
+---   { name = "table4.lua", want = "plans", points = [...] }  -> { plans = [ { plan = ..., place = "table4.lua:31" }
+---                                                                          or { error = "..." } ] }
 --- with `known`, the constructors' names by module. What goes wrong is { error = "..." }. In between it may ask for
 --- { include = "other.lua" }, which is answered by { found = true } and a frame with the text, or { error = "..." }.
 local environment = require "sandbox.environment"
@@ -64,7 +65,9 @@ return function(channel)
     local ok, made = pcall(value.call_plan, value, wire.decode(point))
     if not ok then return { error = explain(made, request.name) } end
     ok, made = pcall(wire.encode, made)
-    return ok and { plan = made } or { error = format("%s: plan: %s", request.name, made) }
+    if not ok then return { error = format("%s: plan: %s", request.name, made) } end
+    local here = debug.getinfo(value.plan, "S")
+    return { plan = made, place = format("%s:%d", here.short_src, here.linedefined) }
   end
 
   environment.close_strings()

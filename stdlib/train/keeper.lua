@@ -3,7 +3,7 @@
 ---   timing.jsonl       what the clock said, a row for each epoch
 ---   checkpoint-N.*     the last two checkpoints (checkpoint.lua), which count the bytes of the two files above
 ---   best/              the weights that did best on the validation part
----   probes/            results of the first probes, while others are measured
+---   probes/            results of the first probes, while others are measured, and what these have so far
 ---   tensorboard/       event files, on request
 ---   stopped.json       why and where the last attempt ended early
 ---   lock               held by the process that is at work
@@ -15,6 +15,7 @@ local host = require "host"
 local json = require "json"
 local lfs = require "lfs"
 local probe_results = require "train.probe_results"
+local probe_stores = require "train.probe_store"
 local progress = require "progress"
 local stops = require "train.stop"
 local tensorboard = require "tensorboard"
@@ -276,7 +277,15 @@ function Keeper:kept_result(number, of)
   return kept_text and probe_results.result(of, kept_text)
 end
 
---- Forgets them.
+--- What such a probe keeps while it measures.
+---@param number integer
+---@param of table<string, string|integer>
+---@return ProbeStore
+function Keeper:store(number, of)
+  return probe_stores.open(format("%s/probes/%d.jsonl", self.folder, number), of)
+end
+
+--- Forgets results and stores.
 function Keeper:forget_results() must(file.remove_folder(self.folder .. "/probes")) end
 
 -- ---- the end ----

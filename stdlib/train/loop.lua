@@ -218,7 +218,7 @@ function M.restore(run)
       if was ~= is then refuse(run, "was trained with %s %s, now it is %s", name, was, is) end
     end
   end
-  if state.epoch > run.options.epochs then
+  if state.epoch > math.max(1, run.options.epochs) then
     refuse(run, "is in epoch %d already, now %d are asked for", state.epoch, run.options.epochs)
   end
   run.at = state
@@ -418,6 +418,8 @@ end
 --- Trains, from where the run stands. False when it was told to stop after so many steps.
 function M.epochs(run)
   run.clock = progress.clock()
+  -- Without a step there is none to save after, and what probes have measured belongs to a checkpoint.
+  if run.options.epochs == 0 and run.keeper then save(run) end
   if run.context.steps and run.at.step >= run.context.steps then return false end
   while run.at.epoch <= run.options.epochs do
     if steps_of(run) then return false end
@@ -455,13 +457,15 @@ local function one_probe(run, number, this)
     report(run, this.probe:work(run.options.data), this.name)
     return result
   end
-  result = this.probe(run.model, run.options.data, { tick = function(images) report(run, images, this.name) end })
+  result = this.probe(run.model, run.options.data, { tick = function(images) report(run, images, this.name) end,
+    twin = run.twin, store = run.keeper and run.keeper:store(number, of) })
   if run.keeper and number < #run.probes then run.keeper:keep_result(number, of, result) end
   return result
 end
 
 local function probes(run)
   local results = {}
+  run.twin = run.context.twin and run.context.twin()
   for i, this in ipairs(run.probes) do
     results[this.name] = one_probe(run, i, this)
     record(run, probe_row(this.name, results[this.name]))

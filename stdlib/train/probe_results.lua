@@ -9,7 +9,9 @@ local MARK <const> = "!" -- the key of what JSON has no form for
 
 local Result = { __name = "ProbeResult", __tostring = function(self) return self:text() end }
 
--- Raises for what cannot come back as it was.
+--- A value as JSON can hold it, so that it comes back as it was; raises for what cannot.
+---@param value any
+---@return any
 local function plain(value)
   local kind = type(value)
   if kind == "number" and (value ~= value or value == math.huge or value == -math.huge) then
@@ -24,6 +26,9 @@ local function plain(value)
   return out
 end
 
+--- The way back.
+---@param value any
+---@return any
 local function back(value)
   if type(value) ~= "table" then return value end
   local mark = value[MARK]
@@ -33,6 +38,8 @@ local function back(value)
   for key, element in pairs(mark and value.fields or value) do out[key] = back(element) end
   return mark and stats.new(out) or out
 end
+
+M.plain, M.back = plain, back
 
 --- The text of a result, under what it is a result of; nil for one that holds more than data.
 ---@param of table<string, string|integer>
