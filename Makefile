@@ -38,9 +38,9 @@ NN = $(addprefix nn/, \
   autograd/op.c autograd/tape.c \
   kernels/arithmetic.c kernels/conv.c kernels/conv_reference.c kernels/direct.c kernels/dropout.c \
   kernels/elementwise.c kernels/engine_avx2.c kernels/engine_avx512.c kernels/engine_portable.c kernels/fuse.c \
-  kernels/gather.c kernels/gemm.c kernels/loss.c kernels/norm.c kernels/optim.c kernels/pointwise.c kernels/pool.c \
-  kernels/reduce.c kernels/resample.c kernels/resample_avx2.c kernels/resize.c kernels/softmax.c kernels/strided.c \
-  kernels/winograd.c \
+  kernels/gather.c kernels/gemm.c kernels/hyperplane.c kernels/loss.c kernels/norm.c kernels/optim.c \
+  kernels/pointwise.c kernels/pool.c kernels/reduce.c kernels/resample.c kernels/resample_avx2.c kernels/resize.c \
+  kernels/softmax.c kernels/strided.c kernels/winograd.c \
   ops/arithmetic.c ops/conv.c ops/dropout.c ops/gather.c ops/layout.c ops/loss.c ops/matmul.c ops/norm.c \
   ops/pointwise.c ops/pool.c ops/reduce.c ops/resize.c ops/shape.c ops/softmax.c \
   optim/optim.c \
@@ -52,7 +52,7 @@ NN = $(addprefix nn/, \
   formats/unpack.c formats/zip.c \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
-  attack/ball.c attack/pgd.c attack/row.c attack/target.c \
+  attack/ball.c attack/fab.c attack/pgd.c attack/row.c attack/square.c attack/target.c \
   perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
   )
 
@@ -68,7 +68,7 @@ VM = $(addprefix vm/, \
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
   test_checkpoint.c test_json.c \
-  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_geometry.c \
+  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_geometry.c test_hyperplane.c \
   test_idx.c test_jpeg.c test_loader.c test_loss.c test_mat5.c test_matmul.c test_norm.c test_npy.c test_optim.c \
   test_png.c test_pointwise.c test_pool.c test_reduce.c test_resample.c test_shape.c test_tensor.c test_twins.c \
   test_vecmath.c test_winograd.c test_channels.c \

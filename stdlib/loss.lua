@@ -357,6 +357,20 @@ end
 ---@return integer
 function Loss:views() return #(views_of_terms(self.terms)) end
 
+--- How often an image goes through the model while its views are made, forward or backward: the work of attacks.
+---
+--- Example:
+---     change = attack.pgd { eps = 8 / 255, iters = 10 }
+---     (loss.cross_entropy() + loss.continuity { perturb = change }):attack_passes()  --> 20
+---@return number
+function Loss:attack_passes()
+  local total = 0
+  for _, view in ipairs((views_of_terms(self.terms))) do
+    if view.perturb then total = total + view.perturb:passes() end
+  end
+  return total
+end
+
 --- The loss as a formula: L, and what the x in it are. F are the logits, p their softmax, K how many there are; the
 --- means are over the images of a batch; no gradient flows through what stands behind sg.
 ---

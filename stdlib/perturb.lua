@@ -23,9 +23,10 @@ local format, concat = string.format, table.concat
 ---@class Perturbation
 ---@field kind string    # "row", "sequence", "choice", "maybe" or "new"
 ---@field text string    # what it prints
----@field tree? userdata # its form in C; absent when a part is written in Lua
+---@field tree? userdata # its form in C; absent when a part is an attack or written in Lua
 ---@field told? boolean  # written in Lua, and yet all about it is in its text: equal texts are equal perturbations
 ---@field scheduled? table<string, Schedule>  # what changes in a training, by name
+---@field attack? Attack # what it is, when it is one of require "attack"
 ---@operator shr(Perturbation): Perturbation
 ---@operator bor(Perturbation): Perturbation
 local Perturbation = { __name = "perturbation" }
@@ -472,6 +473,29 @@ function M.new(options)
     apply = spec.callable { required = true },
   })
   return new { kind = "new", text = options.name, apply = options.apply }
+end
+
+--- An attack as a perturbation; apply is as in M.new. The text says all about it. `passes` is how often an image goes
+--- through the model, forward or backward.
+---@param fields { text: string, apply: function, attack: Attack, passes: number, scheduled?: table }
+---@return Perturbation
+---@package
+function M.of_attack(fields)
+  return new { kind = "new", told = true, text = fields.text, apply = fields.apply, attack = fields.attack,
+               own_passes = fields.passes, scheduled = fields.scheduled }
+end
+
+--- How often an image goes through the model while it is perturbed, forward or backward: 0 but for attacks. Of a
+--- choice and of `maybe` the mean.
+---
+--- Example:
+---     perturb.flip():passes(), attack.fgsm({ eps = 8 / 255 }):passes()  --> 0  2
+---@return number
+function Perturbation:passes()
+  if self.own_passes then return self.own_passes end
+  local total = 0
+  for _, part in ipairs(self.parts or {}) do total = total + part:passes() end
+  return self.kind == "choice" and total / #self.parts or self.kind == "maybe" and total * self.probability or total
 end
 
 -- ---- applying ----

@@ -16,7 +16,7 @@ local M = {}
 local format, concat, sort = string.format, table.concat, table.sort
 
 --- The modules a plan may name.
-M.modules = { "data", "models", "perturb", "loss", "optim", "probe" }
+M.modules = { "data", "models", "perturb", "attack", "loss", "optim", "probe" }
 
 local Value = { __name = "plan value" }
 

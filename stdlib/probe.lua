@@ -90,7 +90,8 @@ end
 --- What a probe may be told beside what it measures.
 ---@class ProbeContext
 ---@field quiet? boolean                   # no progress line
----@field tick? fun(images: integer)       # called with the images of each pass, in the place of a progress line
+---@field tick? fun(images: integer, left_out?: boolean)  # called with the images of each pass, in the place of a
+---   # progress line; with left_out for those that need no pass after all
 ---@field twin? Model                      # a plain model of the same kind, for comparisons
 ---@field store? { get: fun(self, key: string): table?, set: fun(self, key: string, value: table) }
 ---   # what was measured before an interruption, as plain tables

@@ -111,7 +111,7 @@ struct nn_attack {
 };
 
 /* The families; each array ends with a row whose name is NULL. */
-extern const nn_attack nni_attacks_pgd[];
+extern const nn_attack nni_attacks_pgd[], nni_attacks_square[], nni_attacks_fab[];
 
 /* The draw of the call's image `place`. */
 static inline nni_draw nni_draw_of(const nni_attack_call *c, int64_t restart, int64_t place) {

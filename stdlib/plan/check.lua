@@ -76,8 +76,8 @@ local function explain(place, file, what, message)
   return format("%s: %s", place or file, message)
 end
 
-local kinds = { data = "a data set", models = "a model", perturb = "a perturbation", loss = "a loss",
-                probe = "a probe" }
+local kinds = { data = "a data set", models = "a model", perturb = "a perturbation", attack = "a perturbation",
+                loss = "a loss", probe = "a probe" }
 
 local function kind_of(module, value)
   if module == "optim" then return value and (optim.is_schedule(value) and "a schedule" or "an optimiser") end

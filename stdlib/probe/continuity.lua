@@ -130,7 +130,7 @@ local function measure(model, part, options, tick, changes)
       table.move(distances, 1, #distances, #change.distances + 1, change.distances)
       append_equal(change.flips, now, predicted, false)
       append_equal(change.right, now, truth, true)
-      tick(#x)
+      tick(#x * change.passes)
     end
   end
   local wanted = options.pairs or math.max(1000, #labels)
@@ -178,8 +178,12 @@ end
 -- probe.continuity, which calls this as a tail: the user's line is the caller's.
 return function(options)
   options = spec.check("probe.continuity", options, fields)
-  local changes = changes_of(options)
+  local changes, passes = changes_of(options), 1
+  for _, change in ipairs(changes) do
+    change.passes = 1 + math.ceil(change.change:passes())
+    passes = passes + change.passes
+  end
   return probe.new("continuity", options, function(model, part, own, tick)
     return measure(model, part, own, tick, changes)
-  end, 1 + #changes)
+  end, passes)
 end

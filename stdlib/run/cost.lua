@@ -129,17 +129,19 @@ local function time_steps(built, train, seconds)
   end))
 end
 
--- Seconds of an image of a probe's work.
+-- Seconds of an image of a probe's work. What a probe may leave out, since an untrained model resists no attack, it
+-- may have to do in the run.
 local function time_probe(this, model, set, seconds)
-  local images = 0
+  local images, ticks = 0, 0
   local times = timed(seconds, 1, 1, function(mark)
-    this(model, set, { tick = function(count)
-      images = math.max(images, count)
+    this(model, set, { tick = function(count, left_out)
+      if left_out then return end
+      images, ticks = images + count, ticks + 1
       mark()
     end })
   end)
   local one = span(times)
-  for key, value in pairs(one) do one[key] = value / math.max(1, images) end
+  for key, value in pairs(one) do one[key] = value * ticks / math.max(1, images) end
   return one
 end
 
@@ -172,7 +174,9 @@ function M.measure(made, seconds)
   cost.seconds = { value = preparing, low = preparing, high = preparing }
 
   local forward = model:cost { input = shape }.flops
-  cost.flops = #train * built.epochs * views * model:cost { input = shape, training = true }.flops
+  -- A step back to the images alone takes what a step forward does.
+  cost.flops = #train * built.epochs * (views * model:cost { input = shape, training = true }.flops
+                                        + built.loss:attack_passes() * forward)
   if cost.steps > 0 then
     cost.step = time_steps(built, train, seconds)
     add(cost.seconds, cost.step, cost.steps)

@@ -33,12 +33,16 @@ local format, concat = string.format, table.concat
 ---@field stopped? boolean|string      # on its way, after `steps` or by Ctrl-C; what was said then
 ---@field exit? integer                # the exit code that a stop asks for
 
--- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images. Only the
--- progress line uses it.
+-- How long a run may take beside others: epochs, twice as long when the loss also looks at changed images; an attack
+-- needs two thirds of a step for each of its own. Only the progress line uses it.
 local function cost(made)
   local passes = 1
   plan.walk(made.loss, function(module)
-    if module == "perturb" then passes = 2 end
+    if module == "perturb" then
+      passes = math.max(passes, 2)
+    elseif module == "attack" then
+      passes = 2 + 2 / 3 * (plan.find_option(plan.find_option(made.loss, "perturb"), "iters") or 1)
+    end
   end)
   return math.max(0.1, made.epochs) * passes
 end
