@@ -33,7 +33,7 @@ int nni_ball_sample(const nni_ball *b, nn_real *delta, const nni_draw *draw);
 /* at += length * the direction of unit length that climbs fastest along the gradient g: its signs, of which 0 stays 0,
  * or g / ||g||. A gradient of 0 makes no step. */
 void nni_ball_step(const nni_ball *b, nn_real *at, const nn_real *g, nn_real length);
-/* ||a - b|| in the ball's norm. */
+/* ||a - other|| in the ball's norm; other NULL: ||a||. */
 double nni_ball_distance(const nni_ball *b, const nn_real *a, const nn_real *other);
 /* A seed of the draw's own for what else an attack draws; `stream` tells apart its uses. */
 uint64_t nni_draw_seed(const nni_draw *draw, uint64_t stream);
@@ -111,7 +111,7 @@ struct nn_attack {
 };
 
 /* The families; each array ends with a row whose name is NULL. */
-extern const nn_attack nni_attacks_pgd[], nni_attacks_square[], nni_attacks_fab[];
+extern const nn_attack nni_attacks_pgd[], nni_attacks_apgd[], nni_attacks_square[], nni_attacks_fab[];
 
 /* The draw of the call's image `place`. */
 static inline nni_draw nni_draw_of(const nni_attack_call *c, int64_t restart, int64_t place) {

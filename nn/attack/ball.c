@@ -42,14 +42,15 @@ NNK_CLONES static double squares_of(const nn_real *a, int64_t n) {
 NNK_CLONES static double greatest_between(const nn_real *a, const nn_real *b, int64_t n) {
   nn_real most = 0;
   for (int64_t i = 0; i < n; i++) {
-    nn_real d = a[i] - b[i], size = d < 0 ? -d : d;
+    nn_real d = b ? a[i] - b[i] : a[i], size = d < 0 ? -d : d;
     most = size > most ? size : most;
   }
   return (double)most;
 }
 
 double nni_ball_distance(const nni_ball *b, const nn_real *a, const nn_real *other) {
-  return b->norm == NNI_LINF ? greatest_between(a, other, b->pixels) : sqrt(squares_between(a, other, b->pixels));
+  if (b->norm == NNI_LINF) return greatest_between(a, other, b->pixels);
+  return sqrt(other ? squares_between(a, other, b->pixels) : squares_of(a, b->pixels));
 }
 
 /* at = clip(at, max(0, x - eps), min(1, x + eps)) */

@@ -5,7 +5,7 @@
 #include "attack/attack.h"
 #include "kernels/kernels.h"
 
-static const nn_attack *const families[] = { nni_attacks_pgd, nni_attacks_square, nni_attacks_fab };
+static const nn_attack *const families[] = { nni_attacks_pgd, nni_attacks_apgd, nni_attacks_square, nni_attacks_fab };
 enum { FAMILIES = sizeof families / sizeof *families, MAX_ATTACKS = 16, IMAGE_GRAIN = 1 << 14 };
 
 const nn_attack *nn_attack_at(int place) {
