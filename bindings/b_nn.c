@@ -30,6 +30,18 @@ static int no_grad(lua_State *L) {
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
+/* nn.with_leaf(x, f, ...) -> what f returns; inside, what depends on x is recorded, and nothing else */
+static int with_leaf(lua_State *L) {
+  nn_tensor *x = nnl_check_tensor(L, 1);
+  luaL_checkany(L, 2);
+  bool was = nn_set_grad_enabled(true);
+  const nn_tensor *was_leaf = nn_set_grad_leaf(x);
+  int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  nn_set_grad_leaf(was_leaf);
+  nn_set_grad_enabled(was);
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
 static int grad_enabled(lua_State *L) {
   lua_pushboolean(L, nn_grad_enabled());
   return 1;
@@ -157,9 +169,9 @@ static int info(lua_State *L) {
 
 int luaopen_nn(lua_State *L) {
   static const luaL_Reg functions[] = {
-    { "threads", threads }, { "precision", precision }, { "no_grad", no_grad }, { "grad_enabled", grad_enabled },
-    { "live_tensors", live_tensors }, { "random", random_uniform }, { "derive", derive },
-    { "nearest", nnl_lua_nearest },
+    { "threads", threads }, { "precision", precision }, { "no_grad", no_grad }, { "with_leaf", with_leaf },
+    { "grad_enabled", grad_enabled }, { "live_tensors", live_tensors }, { "random", random_uniform },
+    { "derive", derive }, { "nearest", nnl_lua_nearest },
     { "info", info }, { "peak_flops", peak_flops }, { "write_file", write_file },
     { NULL, NULL },
   };

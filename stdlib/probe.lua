@@ -229,6 +229,30 @@ function M.accuracy(options) return require "probe.accuracy"(options) end
 ---@return Probe
 function M.continuity(options) return require "probe.continuity"(options) end
 
+--- How smooth the logits are about each image, and how far the expansion of Eq. 6 explains what changes do to them:
+--- ‖J‖²_F by random projections, ‖∂CE/∂x‖, and for each change and level the curvature along it and the share
+--- of DS that J Δx, and J Δx + ½ Δxᵀ H Δx, explain; raw, and divided by the distance of different classes (the
+--- gradient, which is linear in J, by its root). The changes are those of probe.continuity, with the same options.
+--- With an attack there are rows for it and for two random directions as far as it went: signs of its largest change
+--- of a pixel, and a normal direction of its Euclidean length. stdlib/probe/smoothness.lua tells how it is done, and
+--- how exact it is. Run on (model, set) it gives a SmoothnessResult.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 32 }
+---     model = models.resnet8 { classes = 4, seed = 1 }
+---     result = probe.smoothness { levels = { 1, 4 }, limit = 20 }(model, set, { quiet = true })
+---     #result.rows, result.rows[1].perturbation, result.rows[1].explained_first.unit  --> 8  brightness  %
+---     rescaled = models.resnet8 { classes = 4, seed = 1, logit_scale = 0.1 }
+---     again = probe.smoothness { levels = { 1, 4 }, limit = 20 }(rescaled, set, { quiet = true })
+---     function ratio(name) return again.metrics[name].value / result.metrics[name].value end
+---     ratio "jacobian", ratio "jacobian_relative"                                     --> 0.01  1.0
+---@param options? { levels?: "paper"|integer[], perturbations?: string[]|table<string, Perturbation>,
+---                  convention?: "paper"|"torchvision", attack?: Perturbation, projections?: integer, step?: number,
+---                  span?: number, limit?: integer, batch?: integer, seed?: integer, pairs?: integer,
+---                  by_row?: boolean }  # projections: 2
+---@return Probe
+function M.smoothness(options) return require "probe.smoothness"(options) end
+
 --- Logits, image by image, into a file for other programs: `out` ends in .npz (arrays "logits", [N x classes], and
 --- "labels", [N], counted from 0) or in .npy (the logits, and the labels beside it in NAME-labels.npy). Run on
 --- (model, set) it gives a LogitsResult.
@@ -245,6 +269,6 @@ function M.logits(options) return require "probe.logits"(options) end
 
 --- What a recipe's plan may name, as in loss.lua.
 ---@package
-M.constructors = { accuracy = M.accuracy, continuity = M.continuity }
+M.constructors = { accuracy = M.accuracy, continuity = M.continuity, smoothness = M.smoothness }
 
 return M

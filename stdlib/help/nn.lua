@@ -165,6 +165,20 @@ function nn.random_state(state) end
 ---@return any
 function nn.no_grad(f, ...) end
 
+--- What f(...) returns; inside, also within nn.no_grad, operations are recorded as far as they depend on x, which
+--- requires a gradient. All other leaves, such as a model's parameters, are as if frozen.
+---
+--- Example:
+---     model = nn.Linear(2, 1)
+---     x = nn.ones({ 1, 2 }, { requires_grad = true })
+---     nn.with_leaf(x, model, x):sum():backward()
+---     #x.grad, model:parameters()[1].grad  --> 1  nil
+---@param x Tensor
+---@param f function
+---@param ... any
+---@return any
+function nn.with_leaf(x, f, ...) end
+
 --- Are operations recorded now? (Not inside nn.no_grad.)
 ---
 --- Example:

@@ -5,70 +5,14 @@
 --- two classes, the share of images whose predicted class changes, and the accuracy on P(x). The quotient, DS
 --- relative, is 1 when a perturbation moves an image as far as another class is; adding a constant to all logits or
 --- scaling them leaves it alone.
+local probed = require "probe.changes"
 local nn = require "nn"
-local perturb = require "perturb"
 local probe = require "probe"
 local spec = require "spec"
 local stats = require "stats"
 local text = require "text"
 
-local fields = probe.with_fields {
-  levels = spec.any { spec.choice { "paper" }, spec.list { spec.integer { min = 1, max = 4 }, min = 1 },
-                      default = "paper" },
-  perturbations = spec.any { spec.list { spec.choice(perturb.names()), min = 1 },
-                             spec.value { "a table of perturbations by name", function(value)
-                               if type(value) ~= "table" or next(value) == nil then return false end
-                               for name, change in pairs(value) do
-                                 if type(name) ~= "string" or not perturb.is(change) then return false end
-                               end
-                               return true
-                             end } },
-  convention = spec.choice { "paper", "torchvision", default = "paper" },
-  seed = spec.integer { default = 1, doc = "of random perturbations and of the pairs" },
-  by_row = spec.flag { doc = "also metrics of each row: ds/brightness/1 and the like" },
-  pairs = spec.integer { min = 2, doc = "random pairs for the scale; else one for each image, 1,000 at least" },
-}
-
--- Streams of nn.derive.
-local CHANGE, PAIR = 1, 2
-
--- The perturbations to measure: { perturbation = name, level = n or nil, change = value }.
-local function changes_of(options)
-  local list, chosen = {}, options.perturbations or perturb.names()
-  if #chosen == 0 then
-    for _, name in ipairs(spec.names(chosen)) do list[#list + 1] = { perturbation = name, change = chosen[name] } end
-    return list
-  end
-  local levels = options.levels == "paper" and { 1, 2, 3, 4 } or options.levels
-  for _, name in ipairs(chosen) do
-    for _, level in ipairs(levels) do
-      list[#list + 1] = { perturbation = name, level = level,
-                          change = perturb.level(name, level, { convention = options.convention }) }
-    end
-  end
-  return list
-end
-
--- ||F(x) - F(y)||^2 of random pairs of different classes: cycles through the images in random orders.
-local function pair_distances(logits, labels, wanted, seed)
-  local first, second = {}, {}
-  for round = 1, 1000 do
-    local order = nn.permutation(#labels, seed, round):tolist()
-    for i, other in ipairs(order) do
-      if #first < wanted and labels[i] ~= labels[other] then
-        first[#first + 1], second[#second + 1] = i, other
-      end
-    end
-    if #first >= wanted then break end
-    if #first == 0 and round == 20 then break end
-  end
-  if #first == 0 then
-    error(string.format("continuity: the scale expects images of at least two classes, got one class in %d images",
-                        #labels))
-  end
-  local function rows(list) return logits:index_select(1, nn.tensor(list, { type = "index" })) end
-  return nn.squared_distance(rows(first), rows(second), { reduction = "none" }):tolist()
-end
+local fields = probed.with_fields {}
 
 -- Image by image, the sum of one field of several changes, times a factor.
 local function summed(changes, field, factor)
@@ -93,11 +37,6 @@ local function alone(change, scale)
            flips = stats.percentage(change.flips), accuracy = stats.percentage(change.right) }
 end
 
--- Adds 1 for each place where the lists' equality is `wanted`, else 0.
-local function append_equal(list, a, b, wanted)
-  for i, value in ipairs(a) do list[#list + 1] = (value == b[i]) == wanted and 1 or 0 end
-end
-
 local function show(self)
   local cells = {}
   local function add(name, row)
@@ -119,22 +58,20 @@ local function measure(model, part, options, tick, changes)
     local predicted = logits:argmax(2):tolist()
     clean[#clean + 1] = logits
     table.move(truth, 1, #truth, #labels + 1, labels)
-    append_equal(right, predicted, truth, true)
+    probed.compare(right, predicted, truth, true)
     tick(#x)
     for place, change in ipairs(changes) do
-      local draw = { seed = nn.derive(options.seed, CHANGE, place), step = number }
-      local moved = change.change(x, y, model, draw)
+      local moved = probed.apply(change, x, y, model, probed.draw(options, place, number), tick)
       local there = probe.evaluate(model, moved)
       local now = there:argmax(2):tolist()
       local distances = nn.squared_distance(there, logits, { reduction = "none" }):tolist()
       table.move(distances, 1, #distances, #change.distances + 1, change.distances)
-      append_equal(change.flips, now, predicted, false)
-      append_equal(change.right, now, truth, true)
-      tick(#x * change.passes)
+      probed.compare(change.flips, now, predicted, false)
+      probed.compare(change.right, now, truth, true)
+      tick(#x)
     end
   end
-  local wanted = options.pairs or math.max(1000, #labels)
-  local scale = pair_distances(nn.cat(clean, 1), labels, wanted, nn.derive(options.seed, PAIR, 0))
+  local scale = probed.scale("continuity", nn.cat(clean, 1), labels, options)
 
   local rows, totals, levels, by_level = {}, {}, {}, {}
   for i, change in ipairs(changes) do
@@ -152,10 +89,7 @@ local function measure(model, part, options, tick, changes)
   end
   local mean = together(changes, 1 / #changes, scale)
   local metrics = { ds = mean.ds, ds_relative = mean.ds_relative, flips = mean.flips }
-  for _, row in ipairs(options.by_row and rows or {}) do
-    local place = "/" .. row.perturbation .. (row.level and "/" .. row.level or "")
-    for _, name in ipairs { "ds", "ds_relative", "flips" } do metrics[name .. place] = row[name] end
-  end
+  if options.by_row then probed.add_metrics(metrics, rows, { "ds", "ds_relative", "flips" }) end
   return { rows = rows, totals = totals, mean = mean, scale = stats.interval(scale), accuracy = stats.percentage(right),
            metrics = metrics, text = show }
 end
@@ -178,11 +112,9 @@ end
 -- probe.continuity, which calls this as a tail: the user's line is the caller's.
 return function(options)
   options = spec.check("probe.continuity", options, fields)
-  local changes, passes = changes_of(options), 1
-  for _, change in ipairs(changes) do
-    change.passes = 1 + math.ceil(change.change:passes())
-    passes = passes + change.passes
-  end
+  local changes = probed.list(options)
+  local passes = 1
+  for _, change in ipairs(changes) do passes = passes + change.passes + 1 end
   return probe.new("continuity", options, function(model, part, own, tick)
     return measure(model, part, own, tick, changes)
   end, passes)

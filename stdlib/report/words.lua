@@ -4,6 +4,10 @@ local M = {}
 local titles = {
   accuracy = "accuracy", ds = "DS", ds_relative = "DS, scale-free", flips = "flips", images = "images seen",
   seconds = "training time",
+  jacobian = "‖J‖²", jacobian_relative = "‖J‖², scale-free",
+  input_gradient = "‖∂CE/∂x‖", input_gradient_relative = "‖∂CE/∂x‖, scale-free",
+  curvature_relative = "curvature, scale-free", explained_first = "DS explained by J Δx",
+  explained_second = "DS explained by J Δx and H",
 }
 
 local meanings = {
@@ -12,6 +16,13 @@ local meanings = {
     .. "averaged over images, perturbations and levels",
   ds_relative = "DS divided by the mean squared distance of two images of different classes: 1 is as far as another "
     .. "class; scaling all logits does not change it",
+  jacobian = "squared Frobenius norm of the logits' Jacobian at the test images, by random projections",
+  input_gradient = "length of the gradient of the cross-entropy with respect to the image",
+  curvature = "how fast the Jacobian turns along a change: the squared norm of its difference over the change's middle "
+    .. "half, by the squared length; averaged over perturbations and levels",
+  explained_first = "share of DS that the linear term of the Taylor expansion explains, averaged over perturbations "
+    .. "and levels; below 0 it is worse than no change",
+  explained_second = "share of DS that the linear and the quadratic term explain, over the scale of the change",
   flips = "share of changed images that are given another class than the original",
   images = "images that went through the network in training, each view of each image counted",
   seconds = "time spent training, without validation and probes",

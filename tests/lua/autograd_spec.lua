@@ -114,6 +114,20 @@ describe("backward", function()
     end)
   end)
 
+  it("records what depends on one leaf, also within no_grad, and puts back what was, also after an error", function()
+    local x, w = leaf { 1, 2 }, leaf { 3, 4 }
+    nn.no_grad(function()
+      local y, on, other = nn.with_leaf(x, function() return x * w, nn.grad_enabled(), (w * 2).requires_grad end)
+      assert.same({ true, true, false }, { y.requires_grad, on, other })
+      y:backward(nn.ones { 2 })
+      refuses("boom", nn.with_leaf, x, function() error "boom" end)
+      assert.is_false((x * w).requires_grad)
+    end)
+    assert.same({ 3, 4 }, x.grad:tolist())
+    assert.is_nil(w.grad)
+    assert.is_true((w * 2).requires_grad)
+  end)
+
   it("records nothing inside no_grad and past detach", function()
     local x = leaf { 1, 2 }
     local y = nn.no_grad(function() return x * x end)
