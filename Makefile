@@ -53,7 +53,8 @@ NN = $(addprefix nn/, \
   image/exif.c image/image.c image/jpeg.c image/png.c image/resize.c \
   data/loader.c data/picture.c \
   attack/apgd.c attack/ball.c attack/fab.c attack/pgd.c attack/row.c attack/square.c attack/target.c \
-  perturb/colour.c perturb/geometry.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
+  perturb/colour.c perturb/geometry.c perturb/noise.c perturb/perturb.c kernels/colour.c kernels/geometry.c \
+  kernels/noise.c \
   )
 
 BINDINGS = $(addprefix bindings/, \

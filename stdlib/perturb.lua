@@ -179,8 +179,8 @@ function M.hue(turns, options) return (make_row("hue", turns, options)) end
 
 -- ---- geometry ----
 
--- values: the row's settings, in its order; shown: those worth printing.
-local function make_geometry(name, values, shown)
+-- A row that takes settings. values: all of them, in its order; shown: those worth printing.
+local function make_set(name, values, shown)
   return new { kind = "row", name = name, values = values, tree = core.row(name, "paper", false, values),
                text = format("%s(%s)", name, concat(shown, ", ")) }
 end
@@ -201,7 +201,7 @@ local crop_options = {
 function M.random_crop(options)
   options = spec.check("perturb.random_crop", options, crop_options)
   local reflect = options.mode == "reflect"
-  return (make_geometry("random_crop", { options.padding, reflect and 1 or 0 },
+  return (make_set("random_crop", { options.padding, reflect and 1 or 0 },
     { tostring(options.padding), reflect and "reflect" or nil }))
 end
 
@@ -216,7 +216,7 @@ local flip_options = { probability = spec.number { min = 0, max = 1, default = 0
 ---@return Perturbation
 function M.flip(options)
   options = spec.check("perturb.flip", options, flip_options)
-  return (make_geometry("flip", { options.probability }, { format("%.6g", options.probability) }))
+  return (make_set("flip", { options.probability }, { format("%.6g", options.probability) }))
 end
 
 local function range(least, most, default)
@@ -241,8 +241,27 @@ local resized_options = { scale = range(1e-6, 1, { 0.08, 1 }), ratio = range(1e-
 function M.random_resized_crop(options)
   options = spec.check("perturb.random_resized_crop", options, resized_options)
   local s, r = options.scale, options.ratio
-  return (make_geometry("random_resized_crop", { s[1], s[2], r[1], r[2] },
+  return (make_set("random_resized_crop", { s[1], s[2], r[1], r[2] },
     { format("%.6g to %.6g", s[1], s[2]), format("ratio %.6g to %.6g", r[1], r[2]) }))
+end
+
+-- ---- noise ----
+
+--- Adds to each pixel of each channel a normal number of this standard deviation, and clips to [0, 1].
+---
+--- Example:
+---     x = nn.full({ 100, 8, 8, 3 }, 0.5)
+---     p = perturb.gaussian_noise(0.04)
+---     (p(x) - x):variance():sqrt():item()  --> 0.0400
+---     perturb.gaussian_noise(-1)
+---     --> error: perturb.gaussian_noise: deviation expects 0 to 10, got -1
+---@param deviation number
+---@return Perturbation
+function M.gaussian_noise(deviation)
+  if type(deviation) ~= "number" then
+    error("perturb.gaussian_noise: expected a number (deviation), got " .. spec.shown(deviation), 2)
+  end
+  return (make_set("gaussian_noise", { deviation }, { format("%.6g", deviation) }))
 end
 
 --- The names of the four colour operations, in the paper's order.
@@ -603,7 +622,7 @@ end
 --- What a recipe's plan may name, as in loss.lua; perturb.px is there at once.
 ---@package
 M.constructors = {}
-for name in ("brightness contrast saturation hue random_crop flip random_resized_crop level colour choice sequence "
+for name in ("brightness contrast saturation hue random_crop flip random_resized_crop gaussian_noise level colour choice sequence "
   .. "identity maybe"):gmatch "%S+" do
   M.constructors[name] = M[name]
 end

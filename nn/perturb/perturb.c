@@ -36,7 +36,7 @@ struct nn_perturb {
 
 /* ---- rows ---- */
 
-static const nn_perturbation *const tables[] = { nni_colour_rows, nni_geometry_rows };
+static const nn_perturbation *const tables[] = { nni_colour_rows, nni_geometry_rows, nni_noise_rows };
 enum { TABLES = sizeof tables / sizeof *tables };
 
 const nn_perturbation *nn_perturbation_at(int place) {
