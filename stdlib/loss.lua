@@ -49,11 +49,24 @@ local function new(terms) return setmetatable({ terms = terms, seed = 1, step = 
 ---@return boolean
 function M.is(value) return getmetatable(value) == Loss end
 
+-- A preset's own perturbation, where none is given: what it is set to stands in its text. Or what is wrong.
+local function settle(row, options, given)
+  local own = options.perturb == nil and options.against == "clean"
+  if own then options.perturb = row.generate(options) end
+  for name in pairs(row.own) do
+    if not own and given[name] ~= nil then
+      return name .. " is of the perturbation that is used when none is given"
+    end
+    options[name] = nil
+  end
+end
+
 -- The constructors end in a tail call of this, so the user's line is its caller's.
 local function build(kind, options)
   local row = kinds[kind]
+  local given = options
   options = spec.check("loss." .. kind, options, row.fields)
-  local problem = row.check and row.check(options)
+  local problem = row.generate and settle(row, options, given) or row.check and row.check(options)
   if problem then error("loss." .. kind .. ": " .. problem, 2) end
   local factor = options.weight
   options.weight = nil
@@ -65,6 +78,8 @@ end
 ---@class CrossEntropyOptions
 ---@field weight? Weight        # 1: factor of the term in the sum
 ---@field smoothing? number     # 0: the share of the target that is spread over all classes
+---@field anneal? "linear"|"log"|"exp"  # training signal annealing: leaves out the images whose label has a share above
+---  # a threshold, which rises from 1/K to 1 over the training
 ---@field perturb? Perturbation # look at the perturbed images instead of the clean ones
 ---@field batch_stats? "joint"|"separate"|"clean"|"eval"  # "joint": how the perturbed images go through the network
 
@@ -205,6 +220,149 @@ function M.clp(options) return build("clp", options) end
 ---@return Loss
 function M.lsq(options) return build("lsq", options) end
 
+---@class StabilityOptions: PairOptions
+---@field deviation? number  # 0.04: of the noise
+
+--- Stability training (Zheng et al. 2016): the cross-entropy of p(x) and p(x') for x' = x + Gaussian noise, times 0.01
+--- with a deviation of 0.04, as the paper has it; cross-entropy is taken on x alone. The noisy images are clipped to
+--- [0, 1]. The paper's form for embeddings, a distance, is on = a layer and distance = "l2"; with distance = "sq_l2" it
+--- is continuity with Gaussian P.
+---
+--- Example:
+---     print((loss.cross_entropy() + loss.stability()):formula())
+---     --> L = mean CE(F(x), y) + 0.01 · mean H(p(x), p(x'))
+---     --> x' = gaussian_noise(0.04)
+---     loss.stability { deviation = 0.1, distance = "sq_l2" }
+---     --> 0.01 * stability(gaussian_noise(0.1), distance = sq_l2)
+---@param options? StabilityOptions
+---@return Loss
+function M.stability(options) return build("stability", options) end
+
+--- TRADES (Zhang et al. 2019): KL(p(x) || p(x')), gradient through both sides, times beta = 6 as in the paper. x' is
+--- found by 10 steps of 0.007 that maximise this divergence within 0.031 of each pixel, from x + 0.001 N(0, 1), as in
+--- the authors' CIFAR-10 script; another attack may be given as `perturb`. x and x' go through batch norm apart, as in
+--- the authors' code.
+---
+--- Example:
+---     attack = perturb.brightness(8) -- stands for an attack
+---     print((loss.cross_entropy() + loss.trades { perturb = attack }):formula())
+---     --> L = mean CE(F(x), y) + 6 · mean KL(p(x) ‖ p(x'))
+---     --> x' = brightness(+8/255); batch statistics: separate
+---@param options? PairOptions
+---@return Loss
+function M.trades(options) return build("trades", options) end
+
+--- The boosted cross-entropy of MART: CE(x) - log(1.0001 - the largest share of a wrong class), averaged over the
+--- batch.
+---
+--- Example:
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     x, y = data.synthetic({ side = 28, channels = 1 }).train:batches { size = 8 }()
+---     loss.boosted_cross_entropy()(model, x, y):item()  --> 1.687
+---@param options? { perturb?: Perturbation, weight?: Weight, batch_stats?: string }
+---@return Loss
+function M.boosted_cross_entropy(options) return build("boosted_cross_entropy", options) end
+
+--- MART (Wang et al. 2020): the boosted cross-entropy of x', and KL(p(x) || p(x')) of each image times 1 - p_y(x),
+--- times beta = 6 as in the authors' code. x' is found by 10 steps of 0.007 that maximise cross-entropy within 0.031 of
+--- each pixel, from x + 0.001 N(0, 1); another attack may be given as `perturb`. This is the whole loss: it has no
+--- cross-entropy on x. x and x' go through batch norm apart.
+---
+--- Example:
+---     attack = perturb.brightness(8) -- stands for an attack
+---     print(loss.mart({ perturb = attack }):formula())
+---     --> L = mean [CE(F(x'), y) − log(1.0001 − max_(k≠y) p_k(x'))] + 6 · mean (1 − p_y(x)) KL(p(x) ‖ p(x'))
+---     --> x' = brightness(+8/255); batch statistics: separate
+---@param options? PairOptions
+---@return Loss
+function M.mart(options)
+  local pair = build("mart", options)
+  local made = pair.terms[1].options
+  local task = M.boosted_cross_entropy { perturb = made.perturb, batch_stats = made.batch_stats }
+  return task + pair
+end
+
+---@class VatOptions: PairOptions
+---@field eps? number|Schedule  # 2: how far, in length
+---@field xi? number            # 0.01: where the gradient is taken, in length
+---@field iterations? integer   # 1: power iterations
+---@field bn? "eval"|"train"    # "eval": statistics while the direction is sought
+
+--- Virtual adversarial training (Miyato et al. 2018): KL(p(x) || p(x + r)), with no gradient through p(x), where r is
+--- the direction of length eps in which the divergence grows fastest, found without labels by one power iteration, as
+--- in the authors' code. As there, the pass on x + r does not update the running statistics. Their eps is 8 for
+--- whitened images, whose pixels vary by 1; ours are in [0, 1] and vary by about 0.25, hence 2. Their xi is 1e-6, which
+--- is lost in float: on a ResNet-8 and a LeNet-5 the direction it gives was none, or unrelated to the one in double;
+--- that of 0.01 has a cosine of 0.998 and 0.90 with it, the best of 1e-6 to 10. x + r is not clipped.
+---
+--- Example:
+---     print((loss.cross_entropy() + loss.vat { eps = 1 }):formula())
+---     --> L = mean CE(F(x), y) + mean KL(sg p(x) ‖ p(x'))
+---     --> x' = virtual_adversary(l2, eps 1, xi 0.01, 1 iteration); batch statistics: clean
+---@param options? VatOptions
+---@return Loss
+function M.vat(options) return build("vat", options) end
+
+--- The consistency term of unsupervised data augmentation (Xie et al. 2020): KL(p(x) || p(x')), with no gradient
+--- through p(x). The temperature of p(x) and the threshold below which an image does not count are off, as in the
+--- authors' code; the paper's for CIFAR-10 are 0.4 and 0.8. Training signal annealing is an option of
+--- loss.cross_entropy. All images go through the network as one batch. Here every image has a label, and both terms see
+--- the same ones.
+---
+--- Example:
+---     change = perturb.colour { levels = { 1 }, only = { "hue" } }
+---     uda = loss.uda { perturb = change, temperature = { clean = 0.4 }, threshold = 0.8 }
+---     print((loss.cross_entropy { anneal = "exp" } + uda):formula())
+---     --> L = mean CE(F(x), y) over p_y(x) ≤ η(t), exp + mean [max p(x) > 0.8] KL(sg softmax(F(x)/0.4) ‖ p(x'))
+---     --> x' = hue(+0.1)
+---@param options ContinuityOptions
+---@return Loss
+function M.uda(options) return build("uda", options) end
+
+--- The consistency term of AugMix (Hendrycks et al. 2020): the mean divergence of p(x), p(x') and p(x'') from their
+--- mean, where x' and x'' are two draws of perturb.augmix(), times 12, as in the authors' code; cross-entropy is taken
+--- on x alone. Another perturbation may be given, and how many views there are.
+---
+--- Example:
+---     print((loss.cross_entropy() + loss.augmix { perturb = perturb.hue(0.1) }):formula())
+---     --> L = mean CE(F(x), y) + 12 · mean JS(p(x), p(x'), p(x''))
+---     --> x' = hue(+0.1)
+---     --> x'' = hue(+0.1)
+---@param options? PairOptions
+---@return Loss
+function M.augmix(options) return build("augmix", options) end
+
+--- R-Drop (Liang et al. 2021): half of KL(p(x) || q(x)) + KL(q(x) || p(x)), where p and q are two passes of the same
+--- images, with other draws of dropout. The authors' task loss is the mean over both passes. They choose the weight for
+--- each task (1 here), and their published lines sum over the batch where this is its mean.
+---
+--- Example:
+---     again = perturb.identity()
+---     task = 0.5 * loss.cross_entropy() + 0.5 * loss.cross_entropy { perturb = again }
+---     print((task + loss.r_drop { weight = 0.6 }):formula())
+---     --> L = 0.5 · mean CE(F(x), y) + 0.5 · mean CE(F(x'), y) + 0.6 · mean ½ [KL(p(x) ‖ p(x')) + KL(p(x') ‖ p(x))]
+---     --> x' = identity
+---@param options? PairOptions
+---@return Loss
+function M.r_drop(options) return build("r_drop", options) end
+
+--- The squared length of the gradient of cross-entropy to an image, averaged over the batch (double backpropagation,
+--- Drucker and LeCun 1992); what small changes of x do to the loss, at first order. Its parameter gradient is a
+--- difference of gradients at x + h g and x - h g, g being the input gradient: three passes of the batch, two of them
+--- with a gradient to the parameters. `step` is how far that goes in length. With batch_stats = "clean" the gradient is
+--- that of the network in training, with the statistics of the batch, none of which are kept; "eval": in evaluation.
+---
+--- Example:
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     x, y = data.synthetic({ side = 28, channels = 1 }).train:batches { size = 8 }()
+---     objective = loss.cross_entropy() + 0.1 * loss.input_gradient()
+---     value, terms = objective(model, x, y)
+---     terms.input_gradient.raw, objective:views()  --> 0.00033662  4
+---     objective:formula()  --> L = mean CE(F(x), y) + 0.1 · mean ‖∂CE(F(x), y)/∂x‖²
+---@param options? { weight?: Weight, step?: number, batch_stats?: "clean"|"eval" }  # 1, 0.03, "clean"
+---@return Loss
+function M.input_gradient(options) return build("input_gradient", options) end
+
 local adversarial_fields = {
   perturb = spec.value { "a perturbation", perturb.is, required = true },
   mix = spec.number { min = 0, max = 1, default = 0.5 },
@@ -234,7 +392,8 @@ end
 --- What a recipe's plan may name: functions that make it, or { check =, places = } for what is made in a run only.
 ---@package
 M.constructors = {}
-for name in ("cross_entropy hinge pair continuity kl alp clp lsq adversarial"):gmatch "%S+" do
+for name in ("cross_entropy boosted_cross_entropy hinge pair continuity kl alp clp lsq stability trades mart vat uda "
+  .. "augmix r_drop input_gradient adversarial"):gmatch "%S+" do
   M.constructors[name] = M[name]
 end
 
@@ -350,12 +509,17 @@ local function layers_of(terms)
   return list
 end
 
---- How many views of a batch go through the model: 1, and one more for each perturbation.
+--- How often the images of a batch go through the model: once, and once more for each perturbation, without what the
+--- perturbation itself does with the model. An input-gradient penalty takes three passes of its own.
 ---
 --- Example:
 ---     (loss.cross_entropy() + loss.continuity { perturb = perturb.hue(0.1) }):views()  --> 2
 ---@return integer
-function Loss:views() return #(views_of_terms(self.terms)) end
+function Loss:views()
+  local count = #(views_of_terms(self.terms))
+  for _, term in ipairs(self.terms) do count = count + (kinds[term.kind].passes or 0) end
+  return count
+end
 
 --- How often an image goes through the model while its views are made, forward or backward: the work of attacks.
 ---

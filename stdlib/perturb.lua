@@ -53,6 +53,20 @@ function M.px(steps)
   return steps / 255
 end
 
+--- Is everything about it in its text? Then equal texts are equal perturbations. Of one written in Lua only its author
+--- knows, who sets `told`.
+---@param p Perturbation
+---@return boolean
+---@package
+function M.is_told(p)
+  if p.tree or p.told then return true end
+  if not p.parts then return false end
+  for _, part in ipairs(p.parts) do
+    if not M.is_told(part) then return false end
+  end
+  return true
+end
+
 local function check(who, value)
   if not M.is(value) then error(format("%s: expected a perturbation, got %s", who, spec.shown(value)), 3) end
   return value
@@ -252,7 +266,7 @@ end
 --- Example:
 ---     x = nn.full({ 100, 8, 8, 3 }, 0.5)
 ---     p = perturb.gaussian_noise(0.04)
----     (p(x) - x):variance():sqrt():item()  --> 0.0400
+---     (p(x) - x):variance():sqrt():item()  --> 0.040184
 ---     perturb.gaussian_noise(-1)
 ---     --> error: perturb.gaussian_noise: deviation expects 0 to 10, got -1
 ---@param deviation number
@@ -517,6 +531,48 @@ function Perturbation:passes()
   return self.kind == "choice" and total / #self.parts or self.kind == "maybe" and total * self.probability or total
 end
 
+local augmix_options = {
+  of = spec.value { "a list of perturbations", function(list)
+    if type(list) ~= "table" or M.is(list) or #list == 0 then return false end
+    for _, part in ipairs(list) do
+      if not M.is(part) then return false end
+    end
+    return true
+  end },
+  width = spec.integer { min = 1, max = 16, default = 3 },
+  depth = spec.integer { min = 1, max = 16, default = 3 },
+}
+
+--- The image mixed with several chains of changes of it (AugMix, Hendrycks et al. 2020): (1 - m) x + m sum_i w_i
+--- chain_i(x), where a chain is 1 to depth changes of the list, one after the other, and m and the weights w of the
+--- width (3) chains are evenly drawn for each image. The list is by default, in the place of AugMix's operations of
+--- Pillow at severity 3, the four colour operations at a level up to 3 of either sign, and moves by up to 3 pixels.
+---
+--- Example:
+---     p = perturb.augmix { of = { perturb.hue(0.1), perturb.flip { probability = 1 } }, depth = 2 }
+---     p                                               --> augmix(hue(+0.1) | flip(1), width 3, depth 2)
+---     p(nn.full({ 2, 4, 4, 3 }, 0.5)):mean():item()   --> 0.5
+---     loss.cross_entropy() + loss.augmix { perturb = p }
+---     --> cross_entropy + 12 * augmix(augmix(hue(+0.1) | flip(1), width 3, depth 2))
+---@param options? { of?: Perturbation[], width?: integer, depth?: integer }  # width 3, depth 3
+---@return Perturbation
+function M.augmix(options)
+  options = spec.check("perturb.augmix", options, augmix_options)
+  local list = options.of
+  if not list then
+    local colours = M.colour { levels = { 1, 2, 3 }, sign = "random" }.parts
+    list = table.move(colours, 1, #colours, 1, {})
+    list[#list + 1] = M.random_crop { padding = 3 }
+  end
+  local augmix = require "perturb.augmix"
+  local shown = M.choice(list).text
+  local p = new { kind = "new", apply = augmix.mixing(augmix.chain(M, list, options.depth), options.width),
+                  text = format("augmix(%s, width %d, depth %d)", shown, options.width, options.depth) }
+  p.told = true
+  for _, part in ipairs(list) do p.told = p.told and M.is_told(part) end
+  return p
+end
+
 -- ---- applying ----
 
 local run
@@ -622,8 +678,8 @@ end
 --- What a recipe's plan may name, as in loss.lua; perturb.px is there at once.
 ---@package
 M.constructors = {}
-for name in ("brightness contrast saturation hue random_crop flip random_resized_crop gaussian_noise level colour choice sequence "
-  .. "identity maybe"):gmatch "%S+" do
+for name in ("brightness contrast saturation hue random_crop flip random_resized_crop gaussian_noise level colour "
+  .. "choice sequence identity maybe augmix"):gmatch "%S+" do
   M.constructors[name] = M[name]
 end
 

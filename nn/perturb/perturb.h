@@ -46,7 +46,8 @@ struct nn_perturbation {
   nni_rectangle (*window)(const nni_perturb_use *use, int64_t height, int64_t width);
 };
 
-extern const nn_perturbation nni_colour_rows[], nni_geometry_rows[], nni_noise_rows[]; /* end with a row whose name is NULL */
+/* Each ends with a row whose name is NULL. */
+extern const nn_perturbation nni_colour_rows[], nni_geometry_rows[], nni_noise_rows[];
 
 /* 0 .. count - 1, and [0, 1), from one word of a draw. */
 static inline int64_t nni_pick(uint32_t word, int64_t count) {

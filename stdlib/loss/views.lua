@@ -2,6 +2,7 @@
 --- which they go through the network.
 ---@package
 local nn = require "nn"
+local perturb = require "perturb"
 
 local M = {}
 
@@ -16,18 +17,9 @@ local PERTURB <const> = 1
 
 M.clean = { copy = 1 }
 
--- Is everything about the perturbation in what it prints? Of one written in Lua only its author knows.
-local function is_told(p)
-  if p.tree or p.told then return true end
-  if not p.parts then return false end
-  for _, part in ipairs(p.parts) do
-    if not is_told(part) then return false end
-  end
-  return true
-end
-
 local function is_same_perturb(a, b)
-  return a == b or (a ~= nil and b ~= nil and is_told(a) and is_told(b) and a:describe() == b:describe())
+  if a == b or not (a and b) then return a == b end
+  return perturb.is_told(a) and perturb.is_told(b) and a:describe() == b:describe()
 end
 
 local function is_same(a, b) return is_same_perturb(a.perturb, b.perturb) and (a.copy or 1) == (b.copy or 1) end
