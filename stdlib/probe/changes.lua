@@ -24,7 +24,7 @@ local fields = {
                              end } },
   convention = spec.choice { "paper", "torchvision", default = "paper" },
   seed = spec.integer { default = 1, doc = "of random perturbations and of the pairs" },
-  by_row = spec.flag { doc = "also metrics of each row: ds/brightness/1 and the like" },
+  by_row = spec.flag { doc = "also metrics of each row: ds/brightness/1, ds/sum/1 and the like" },
   pairs = spec.integer { min = 2, doc = "random pairs for the scale; else one for each image, 1,000 at least" },
 }
 
@@ -126,13 +126,13 @@ function M.compare(list, a, b, wanted)
   for i, value in ipairs(a) do list[#list + 1] = (value == b[i]) == wanted and 1 or 0 end
 end
 
---- Adds what rows measured to the metrics, under names such as "ds/brightness/1".
+--- Adds what rows measured to the metrics, under names such as "ds/brightness/1"; of sums over perturbations "ds/sum/1".
 ---@param metrics table<string, Interval>
 ---@param rows table[]
 ---@param names string[]
 function M.add_metrics(metrics, rows, names)
   for _, row in ipairs(rows) do
-    local place = "/" .. row.perturbation .. (row.level and "/" .. row.level or "")
+    local place = "/" .. (row.perturbation or "sum") .. (row.level and "/" .. row.level or "")
     for _, name in ipairs(names) do metrics[name .. place] = row[name] end
   end
 end

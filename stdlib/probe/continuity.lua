@@ -89,7 +89,9 @@ local function measure(model, part, options, tick, changes)
   end
   local mean = together(changes, 1 / #changes, scale)
   local metrics = { ds = mean.ds, ds_relative = mean.ds_relative, flips = mean.flips }
-  if options.by_row then probed.add_metrics(metrics, rows, { "ds", "ds_relative", "flips" }) end
+  for _, list in ipairs(options.by_row and { rows, totals } or {}) do
+    probed.add_metrics(metrics, list, { "ds", "ds_relative", "flips" })
+  end
   return { rows = rows, totals = totals, mean = mean, scale = stats.interval(scale), accuracy = stats.percentage(right),
            metrics = metrics, text = show }
 end

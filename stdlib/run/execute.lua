@@ -20,9 +20,11 @@ local format, sort = string.format, table.sort
 local must, plain, write_json = folder_of.must, folder_of.plain, folder_of.write_json
 
 local SAMPLES = 16 -- images in a row of samples.png
-local WEIGHTS = "/model.safetensors"
+local WEIGHTS <const> = "/model.safetensors"
+local NOTHING <const> = { images = 0, seconds = 0.0 } -- was spent on a start where there is none
 
-local function collect(outcome)
+-- All metrics of the probes by name. The images of training are counted with those of the runs that it started from.
+local function collect(outcome, spent)
   local metrics = {}
   local names = {}
   for name in pairs(outcome.probes or {}) do names[#names + 1] = name end
@@ -33,7 +35,7 @@ local function collect(outcome)
       metrics[metrics[metric] and name .. "." .. metric or metric] = interval
     end
   end
-  metrics.images = metrics.images or stats.new { value = outcome.images, n = 1, method = "count" }
+  metrics.images = metrics.images or stats.new { value = outcome.images + spent.images, n = 1, method = "count" }
   return metrics
 end
 
@@ -115,15 +117,17 @@ local function results_of(job, outcome, metrics, made_of)
                        skipped_names = json.array(outcome.skipped_names),
                        best = best and { epoch = best.epoch, step = best.step, value = best.value } }
   results.timing = { seconds = outcome.seconds, waited = outcome.waited,
-                     images_per_second = outcome.images_per_second }
+                     images_per_second = outcome.images_per_second,
+                     with_start = made_of.start and outcome.seconds + made_of.spent.seconds }
   for name, interval in pairs(metrics) do results.metrics[name] = plain(interval) end
   for name, result in pairs(outcome.probes) do results.probes[name] = plain(result.rows or {}) end
   return results
 end
 
--- made_of: the names of the classes, the weights that were measured, and those of the start, if any.
+-- made_of: the names of the classes, the weights that were measured, and those of the start, if any; what was spent on
+-- the start.
 local function write_results(job, outcome, made_of)
-  local folder, metrics, items = job.folder, collect(outcome), {}
+  local folder, metrics, items = job.folder, collect(outcome, made_of.spent), {}
   for name, interval in pairs(metrics) do items[name] = interval.items end
   for name, result in pairs(outcome.probes) do
     must(file.make_folder(folder .. "/tables"))
@@ -139,7 +143,8 @@ local function make(job, report, options, keeper)
   find.opened = {}
   local built, change = build_all(job.plan)
   if not file.exists(folder .. "/figures/samples.png") then must(samples(built, change, folder)) end
-  local start, weights = job.start and start_of.load(job, built.model), nil
+  local start, spent, weights = nil, NOTHING, nil
+  if job.start then start, spent = start_of.load(job, built.model) end
   local outcome = require "train".run(built, {
     keeper = keeper, steps = options.steps, twin = start_of.twin(job),
     asked = { plan = job.hash, data = json.encode(find.opened), start = start and start.sha256 },
@@ -150,7 +155,7 @@ local function make(job, report, options, keeper)
     end,
   })
   if not outcome.complete then return nil end
-  write_results(job, outcome, { classes = built.model.class_names, start = start, weights = weights })
+  write_results(job, outcome, { classes = built.model.class_names, start = start, weights = weights, spent = spent })
   keepers.tidy(folder)
   return folder_of.read(folder, job.hash)
 end

@@ -146,7 +146,8 @@ function M.metrics(folder, results)
   end
   local timing = results.timing
   if type(timing) == "table" and type(timing.seconds) == "number" and not metrics.seconds then
-    metrics.seconds = stats.new { value = timing.seconds, n = 1, method = "clock", unit = "s" }
+    local seconds = type(timing.with_start) == "number" and timing.with_start or timing.seconds
+    metrics.seconds = stats.new { value = seconds, n = 1, method = "clock", unit = "s" }
   end
   return metrics
 end

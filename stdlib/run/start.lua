@@ -45,7 +45,7 @@ function M.results(job)
   return file.exists(job.folder .. WEIGHTS) and folder_of.read(job.folder, job.hash) or nil
 end
 
--- The path and the digest of the weights that a run has ended with.
+-- The path and the digest of the weights that a run has ended with, and its results.
 local function weights_of(job)
   local path = job.folder .. WEIGHTS
   local results, message, code = json.read(job.folder .. "/results.json")
@@ -59,7 +59,15 @@ local function weights_of(job)
       .. "run's; without its results.json the run is made anew", path, tostring(said):sub(1, 12), sum:sub(1, 12)),
       "format"
   end
-  return path, sum
+  return path, sum, results
+end
+
+-- What making these weights has cost, with the runs that they come from.
+local function spent(results)
+  local metrics, timing = results.metrics, results.timing
+  local images = type(metrics) == "table" and type(metrics.images) == "table" and metrics.images.value
+  local seconds = type(timing) == "table" and (timing.with_start or timing.seconds)
+  return { images = tonumber(images) or 0, seconds = tonumber(seconds) or 0 }
 end
 
 ---@class RunStart
@@ -71,14 +79,14 @@ end
 --- raised.
 ---@param job Job      # with a start
 ---@param model Model
----@return RunStart
+---@return RunStart start, { images: integer, seconds: number } spent  # on the start and what it started from
 function M.load(job, model)
-  local path, sum = weights_of(job.start)
+  local path, sum, results = weights_of(job.start)
   if not path then folder_of.must(nil, "start: " .. sum) end
   local ok, report, message = pcall(model.load, model, path)
   if not ok then error("start: " .. tostring(report):gsub("^.-load: ", "", 1), 0) end
   folder_of.must(report, message)
-  return { run = select(2, file.split(job.start.folder)), plan_hash = job.start.hash, sha256 = sum }
+  return { run = select(2, file.split(job.start.folder)), plan_hash = job.start.hash, sha256 = sum }, spent(results)
 end
 
 --- What makes the twin of a job's model: one with the weights of the first run of the chain that it starts from. nil

@@ -163,6 +163,14 @@ describe("a run that starts from another", function()
     assert.equal(0, results(clean).training.steps)
     assert.equal(results(trained).weights.sha256, results(clean).weights.sha256)
     assert.not_equal(results(base).weights.sha256, results(trained).weights.sha256)
+    -- What the weights have cost is told with what they come from.
+    local images, seconds = {}, {}
+    for i, folder in ipairs { base, trained, clean } do
+      local r = results(folder)
+      images[i], seconds[i] = r.metrics.images.value, r.timing.with_start or r.timing.seconds
+    end
+    assert.is_true(images[2] > images[1] and seconds[2] > seconds[1])
+    assert.same({ images[2], seconds[2] }, { images[3], seconds[3] - results(clean).timing.seconds })
     -- A first step from trained weights is none from drawn ones.
     local function first_loss(folder) return json.decode(file.read(folder .. "/metrics.jsonl"):match "[^\n]+").loss end
     assert.is_true(first_loss(trained) ~= first_loss(base))
