@@ -134,8 +134,9 @@ static void push_counts(lua_State *L, const nn_attack_counts *counts) {
 
 /* ---- the functions ---- */
 
-/* nn.attack.run(name, model, x, y, { options of the attack, seed, offset, progress }) -> x', { forward, backward,
- * zero_gradient, nonfinite_gradient }. Without a seed it draws anew each time. offset: images before the first of x in
+/* nn.attack.run(name, model, x, y, { options of the attack, seed, offset, numbers, progress }) -> x', { forward,
+ * backward, zero_gradient, nonfinite_gradient }. Without a seed it draws anew each time. numbers: an index tensor, the
+ * images' places in the whole part where they do not follow each other. offset: images before the first of x in
  * the whole part, as draws belong to images. progress(done, total): passes of images. */
 static int attack_run(lua_State *L) {
   nn_attacked model = { 0 };
@@ -150,6 +151,7 @@ static int attack_run(lua_State *L) {
   int options = copy_options(L, 5);
   use.seed = take_option(L, options, "seed") ? (uint64_t)luaL_checkinteger(L, -1) : next_seed(L);
   if (take_option(L, options, "offset")) use.offset = luaL_checkinteger(L, -1);
+  if (take_option(L, options, "numbers")) use.numbers = nnl_check_tensor(L, -1);
   if (take_option(L, options, "progress")) {
     luaL_checktype(L, -1, LUA_TFUNCTION);
     c.progress = lua_gettop(L);

@@ -570,6 +570,7 @@ typedef struct {
 typedef struct {
   uint64_t seed;          /* equal seeds give equal bits, whatever the number of threads */
   int64_t offset;         /* number of the first image in the whole part: draws belong to images, not to batches */
+  nn_tensor *numbers;     /* index [N]: the images' numbers from the offset on; NULL: 0, 1, ... */
   nn_progress progress;   /* told of passes of images, those done and those there will be at most; NULL: nobody asks */
   void *context;
 } nn_attack_use;

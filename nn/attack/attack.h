@@ -100,6 +100,7 @@ typedef struct {
   const int32_t *y;            /* [N] */
   uint64_t seed;
   int64_t offset;              /* of image 0 in the whole part */
+  const int32_t *numbers;      /* [N] to be counted from there; NULL: the places */
   nn_tensor *out;              /* holds a copy of x; what the attack leaves there is the result */
 } nni_attack_call;
 
@@ -115,7 +116,7 @@ extern const nn_attack nni_attacks_pgd[], nni_attacks_apgd[], nni_attacks_square
 
 /* The draw of the call's image `place`. */
 static inline nni_draw nni_draw_of(const nni_attack_call *c, int64_t restart, int64_t place) {
-  return (nni_draw){ c->seed, restart, c->offset + place };
+  return (nni_draw){ c->seed, restart, c->offset + (c->numbers ? c->numbers[place] : place) };
 }
 
 /* Images number[0 .. count) of contiguous t, to a new tensor; NULL: out of memory. */

@@ -128,12 +128,13 @@ static int check_range(const char *name, const nn_tensor *x) {
                  "layer: models.NAME{ normalize = set.stats }", name, (double)low, (double)high);
 }
 
-static int check_labels(const char *name, const nn_tensor *x, const nn_tensor *y) {
+/* y: a label (or another number, as `what` says) of each image. */
+static int check_each(const char *name, const char *what, const nn_tensor *x, const nn_tensor *y) {
   char a[96], b[96];
   if (y->type != NN_INDEX)
-    return nn_fail(NN_ETYPE, "%s: labels of type index expected, got %s", name, nn_type_name(y->type));
+    return nn_fail(NN_ETYPE, "%s: %ss of type index expected, got %s", name, what, nn_type_name(y->type));
   if (y->axes != 1 || y->size[0] != x->size[0])
-    return nn_fail(NN_ESHAPE, "%s: one label for each image expected, got labels %s for images %s", name,
+    return nn_fail(NN_ESHAPE, "%s: one %s for each image expected, got %ss %s for images %s", name, what, what,
                    nn_tensor_describe(y, a, sizeof a), nn_tensor_describe(x, b, sizeof b));
   return NN_OK;
 }
@@ -157,10 +158,12 @@ int nn_attack_run(const nn_attack *a, const nn_param *options, const nn_attacked
   }
   int status = check_options(a, option);
   if (status == NN_OK) status = check_images(a->name, x);
-  if (status == NN_OK) status = check_labels(a->name, x, y);
+  if (status == NN_OK) status = check_each(a->name, "label", x, y);
+  if (status == NN_OK && use->numbers) status = check_each(a->name, "number", x, use->numbers);
   if (status != NN_OK) return status;
   nn_tensor *packed = nn_tensor_pack(x), *labels = nn_tensor_pack(y), *images = NULL, *found = NULL;
-  status = packed && labels ? check_range(a->name, packed) : NN_EMEMORY;
+  nn_tensor *numbers = use->numbers ? nn_tensor_pack(use->numbers) : NULL;
+  status = packed && labels && !numbers == !use->numbers ? check_range(a->name, packed) : NN_EMEMORY;
   if (status == NN_OK && (!(images = nn_tensor_detach(packed)) || !(found = nn_tensor_clone(packed))))
     status = NN_EMEMORY;
   nni_target target = { .name = a->name, .model = model, .seed = use->seed, .images = x->size[0],
@@ -169,11 +172,12 @@ int nn_attack_run(const nn_attack *a, const nn_param *options, const nn_attacked
   if (status == NN_OK && nn_tensor_count(x) > 0) {
     target.label = nni_int32(labels);
     nni_attack_call call = { .option = option, .target = &target, .x = images, .y = target.label, .seed = use->seed,
-                             .offset = use->offset, .out = found };
+                             .offset = use->offset, .numbers = numbers ? nni_int32(numbers) : NULL, .out = found };
     status = attack_images(a, &call);
   }
   nn_tensor_release(packed);
   nn_tensor_release(labels);
+  nn_tensor_release(numbers);
   nn_tensor_release(images);
   if (status == NN_OK) *out = found;
   else nn_tensor_release(found);
