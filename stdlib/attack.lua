@@ -158,6 +158,109 @@ function M.random(options)
     end)
 end
 
+---@class APGDOptions: BallOptions
+---@field iters? integer         # 100
+---@field restarts? integer      # 1
+---@field loss? "ce"|"dlr"|"dlr_targeted"  # "ce"; dlr needs 3 classes, dlr_targeted 4
+---@field targets? integer       # 9: classes that dlr_targeted goes for in turn, the most likely wrong ones
+---@field rho? number            # 0.75: the step is halved where fewer steps than this share raised the loss
+---@field bn? "eval"|"train"     # "eval"
+
+--- Automatic PGD (Croce and Hein 2020): momentum, and a step that halves where the loss no longer rises. It is an
+--- evaluation: what the model gets wrong is left alone, and an image is done when it is.
+---
+--- Example:
+---     attack.apgd { eps = 8 / 255, loss = "dlr" }
+---     --> apgd(linf, eps 8/255, 100 iterations, loss dlr)
+---@param options APGDOptions
+---@return Perturbation
+function M.apgd(options) return (make("apgd", options)) end
+
+---@class SquareOptions: BallOptions
+---@field queries? integer       # 5000
+---@field p_init? number         # 0.8: share of the image that a first change covers
+---@field rescale? boolean       # false: the schedule of shares stretched to other numbers of queries
+
+--- Square attack (Andriushchenko et al. 2020): random squares that lower the margin are kept. It sees logits alone, so
+--- that hidden gradients do not hide mistakes from it. Images are square.
+---
+--- Example:
+---     attack.square { eps = 8 / 255 }  --> square(linf, eps 8/255, 5000 queries)
+---@param options SquareOptions
+---@return Perturbation
+function M.square(options) return (make("square", options)) end
+
+---@class FABOptions: BallOptions
+---@field iters? integer         # 100
+---@field targets? integer       # 9: classes that are aimed at, the most likely wrong ones; fewer classes take all
+---@field restarts? integer      # 1
+---@field alpha_max? number      # 0.1: how far a step is drawn to the image
+---@field eta? number            # 1.05: how far a step goes beyond the boundary
+---@field beta? number           # 0.9: how far a point behind the boundary is drawn back
+---@field search? integer        # 3: steps of the search between the nearest point and the image
+---@field minimal? boolean       # false: give the nearest point of another class, not the first within the ball
+
+--- FAB, targeted (Croce and Hein 2020): the nearest point of another class, by projections onto the boundary taken for
+--- a hyperplane. What has none within the ball stays as it is.
+---
+--- Example:
+---     attack.fab { eps = 0.5, norm = "l2", targets = 3 }  --> fab(l2, eps 0.5, 100 iterations, targets 3)
+---@param options FABOptions
+---@return Perturbation
+function M.fab(options) return (make("fab", options)) end
+
+-- ---- the standard ensemble ----
+
+-- Its stages. "fast" has the first two, the second against 3 targets.
+local function ensemble(options)
+  local norm, eps, fast = options.norm, options.eps, options.version == "fast"
+  local list = {}
+  local function add(label, row, own)
+    own.norm, own.eps = norm, eps
+    list[#list + 1] = { label = label, row = row, options = assert(spec.examine(own, options_of.fields(row))) }
+  end
+  add("apgd-ce", "apgd", { loss = "ce", iters = options.iters })
+  add("apgd-t", "apgd", { loss = "dlr_targeted", iters = options.iters, targets = fast and 3 or options.targets })
+  if fast then return list end
+  add("fab-t", "fab", { iters = options.iters, targets = options.targets })
+  add("square", "square", { queries = options.queries })
+  return list
+end
+
+---@class AutoAttackOptions: BallOptions
+---@field version? "standard"|"fast"  # "standard"
+---@field iters? integer    # 100: of each gradient attack
+---@field targets? integer  # 9: classes that targeted attacks aim at, the most likely wrong ones
+---@field queries? integer  # 5000: of square
+
+--- AutoAttack (Croce and Hein 2020): APGD on the cross-entropy, APGD on the targeted DLR loss, FAB targeted, and
+--- Square, each on what still resists. version = "fast" leaves out FAB and Square and aims at 3 classes: a first look,
+--- which cannot tell a model that hides its gradients from one that resists.
+---
+--- Example:
+---     attack.autoattack { eps = 8 / 255 }
+---     --> autoattack(linf, eps 8/255, standard: apgd-ce, apgd-t, fab-t, square)
+---     attack.autoattack { eps = 0.3, version = "fast", iters = 20 }
+---     --> autoattack(linf, eps 0.3, fast: apgd-ce, apgd-t, iters 20)
+---@param options AutoAttackOptions
+---@return Perturbation
+function M.autoattack(options)
+  local known = options_of.fields "apgd"
+  local fields = { norm = known.norm, eps = known.eps, iters = spec.integer { min = 1, default = 100 },
+                   version = spec.choice { "standard", "fast", default = "standard" },
+                   targets = spec.integer { min = 1, default = 9 },
+                   queries = spec.integer { min = 1, default = 5000 } }
+  options = spec.check("attack.autoattack", options, fields)
+  local stages, labels, changed = ensemble(options), {}, {}
+  for i, stage in ipairs(stages) do labels[i] = stage.label end
+  for _, name in ipairs { "iters", "queries", "targets" } do
+    if options[name] ~= fields[name].default then changed[#changed + 1] = format(", %s %d", name, options[name]) end
+  end
+  local text = format("autoattack(%s, %s: %s%s)", options_of.threat(options), options.version,
+    table.concat(labels, ", "), table.concat(changed))
+  return value_of("autoattack", text, options, stages)
+end
+
 -- ---- judging ----
 
 --- Judges what an attack gave: x' is clipped to the ball and to the range of pixels, and the model, with evaluation

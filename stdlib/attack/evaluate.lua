@@ -168,7 +168,7 @@ local function run_stage(stage, number, places, batch, one, options)
     local row = key and options.store:get(key)
     if not (type(row) == "table" and type(row.right) == "string" and #row.right == #places) then
       local numbers = {}
-      for i, place in ipairs(places) do numbers[i] = batch.first + place - 1 end
+      for i, place in ipairs(places) do numbers[i] = batch.first + place end
       row = attacked(stage, options.model, select(batch.x, places), select(batch.y, places), numbers, run)
       if key then options.store:set(key, row) end
     end

@@ -120,23 +120,23 @@ end
 
 -- ---- work ----
 
--- How often an image that resists to the end goes through the model: forward and backward alike, but for square.
-local gradients = {
+-- How often an image that resists to the end goes through the model, forward or backward, by the attack's row.
+local most_passes = {
   pgd = function(o)
     local judged = (o.iterate == "best" or o.restarts > 1) and 1 or 0
     return (2 * o.iters + judged) * o.restarts + (o.restarts > 1 and 1 or 0)
       + ((o.label == "predicted" or o.label == "least_likely" or o.loss == "kl") and 1 or 0)
   end,
   fgsm = function() return 2 end,
-  apgd = function(o) return 2 * (o.iters + 1) * o.restarts * (o.loss == "dlr_targeted" and o.targets or 1) end,
-  square = function(o) return o.queries + 1 end,
-  fab = function(o) return 2 * o.iters * o.restarts * o.targets end,
+  apgd = function(o) return 1 + (2 * o.iters + 1) * o.restarts * (o.loss == "dlr_targeted" and o.targets or 1) end,
+  square = function(o) return o.queries + 2 end,
+  fab = function(o) return 3 * o.iters * o.restarts * o.targets + o.search + 2 end,
 }
 
 --- The passes of an image in a stage, at most.
 ---@param stage AttackStage
 ---@return integer
-function M.passes(stage) return gradients[stage.row](stage.options) end
+function M.passes(stage) return most_passes[stage.row](stage.options) end
 
 -- ---- running ----
 
@@ -152,6 +152,7 @@ function M.run(stage, model, x, y, at)
   for name, value in pairs(stage.options) do options[name] = value end
   if optim.is_schedule(options.eps) then options.eps = options.eps(at.step or 0, at.span) end
   options.seed, options.progress = at.seed, at.progress
+  options.numbers = at.numbers and nn.tensor(at.numbers, { type = "index" })
   return nn.attack.run(stage.row, model, x, y, options)
 end
 

@@ -1,21 +1,23 @@
 --- Attacks as values: what they print, do, and leave alone; the judge; evaluations.
 local attack = require "attack"
 local data = require "data"
+local file = require "file"
 local loss = require "loss"
 local models = require "models"
 local nn = require "nn"
 local optim = require "optim"
 local perturb = require "perturb"
+local plan = require "plan"
 local px = perturb.px
 
 local function difference(a, b) return (a - b):abs():max():item() end
 
--- A small model that knows its data, and a batch of it.
+-- A small model that knows its data well enough to be attacked: three quarters of it.
 local function trained()
   local set = data.synthetic { classes = 4, train = 128, test = 40 }
   local model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = { 16 }, seed = 1 }
-  local opt, objective = optim.adam { model, lr = 1e-2 }, loss.cross_entropy()
-  for epoch = 1, 5 do
+  local opt, objective = optim.adam { model, lr = 1e-3 }, loss.cross_entropy()
+  for epoch = 1, 3 do
     for x, y in set.train:batches { size = 32, shuffle = true, epoch = epoch } do
       objective(model, x, y):backward()
       opt:step()
@@ -166,5 +168,185 @@ describe("an attack that runs", function()
       assert.is_true(length > 0.1 and length <= 0.25 + 1e-6, norm)
     end
     assert.equal("random(l2, eps 0.25)", tostring(attack.random { eps = 0.25, norm = "l2" }))
+  end)
+end)
+
+-- All rows that attack an image until it breaks, with few steps.
+local function attacks(eps)
+  return { attack.pgd { eps = eps, iters = 4, restarts = 2 }, attack.apgd { eps = eps, iters = 6 },
+           attack.apgd { eps = eps, iters = 6, loss = "dlr_targeted", targets = 3 },
+           attack.fab { eps = eps, iters = 3, targets = 2 }, attack.square { eps = eps, queries = 30 },
+           attack.autoattack { eps = eps, iters = 4, queries = 20, targets = 3 } }
+end
+
+local function evaluate(options)
+  for name, value in pairs { model = model, part = set.test, quiet = true } do
+    if options[name] == nil then options[name] = value end
+  end
+  return attack.evaluate(options)
+end
+
+describe("the judge", function()
+  it("clips, asks again and tells who was outside", function()
+    local verdict = attack.judge(model, x, (x + 0.2):clamp { min = 0, max = 1 }, y, { eps = px(8) })
+    assert.is_true(verdict.outside.images > 0 and math.abs(verdict.outside.most - (0.2 - px(8))) < 1e-5)
+    assert.is_true(difference(verdict.images, x) <= px(8) + 1e-6)
+    local logits = nn.no_grad(function() return model:forward(verdict.images, { training = false }) end)
+    assert.same(logits:argmax(2):tolist(), verdict.predicted)
+    local truth = y:tolist()
+    for i, right in ipairs(verdict.right) do assert.equal(verdict.predicted[i] == truth[i], right) end
+    for _, length in ipairs(verdict.distances) do assert.is_true(length <= px(8) + 1e-6) end
+    assert.matches("%d+ were outside by up to 0.169 and were clipped", tostring(verdict))
+  end)
+
+  it("judges pixels outside the range, too, and a ball in the L2 norm", function()
+    local verdict = attack.judge(model, x, x - 0.5, y, { eps = 0.6 })
+    assert.is_true(verdict.outside.images > 0 and verdict.images:min():item() >= 0)
+    verdict = attack.judge(model, x, (x + 0.1):clamp { min = 0, max = 1 }, y, { eps = 0.5, norm = "l2" })
+    assert.equal(40, verdict.outside.images)
+    for _, length in ipairs(verdict.distances) do assert.is_true(length <= 0.5 + 1e-5) end
+  end)
+
+  it("takes pixels that are no numbers for no attack, and logits that are none for no answer", function()
+    local verdict = attack.judge(model, x, x * (0 / 0), y, { eps = px(8) })
+    assert.equal(40, verdict.nonfinite)
+    assert.equal(0, difference(verdict.images, x))
+    local broken = { forward = function(_, images) return model:forward(images, { training = false }) * (0 / 0) end }
+    for _, right in ipairs(attack.judge(broken, x, x, y, { eps = px(8) }).right) do assert.is_false(right) end
+  end)
+
+  it("says what it expects", function()
+    assert.error_matches(function() attack.judge(model, x, x:slice(1, 1, 3), y, { eps = 0.1 }) end,
+      "attack.judge: images of one shape expected twice, got %[40x8x8x3%] and %[3x8x8x3%]")
+    assert.error_matches(function() attack.judge(model, x, x, y, {}) end, "attack.judge: eps is required")
+  end)
+end)
+
+describe("an evaluation", function()
+  it("has the clean accuracy at eps 0, and no more than it elsewhere", function()
+    local clean = require "probe".accuracy()(model, set, { quiet = true }).top1
+    local nothing = evaluate { attack = attacks(0) }
+    assert.same(clean.items, nothing.clean.items)
+    assert.same(clean.items, nothing.worst.items)
+    local result = evaluate { attack = attacks(px(12)) }
+    assert.same(clean.items, result.clean.items)
+    for i = 1, 40 do
+      local least = 100
+      for _, row in ipairs(result.rows) do least = math.min(least, row.robust.items[i]) end
+      assert.equal(least, result.worst.items[i])
+      assert.is_true(least <= clean.items[i])
+    end
+    assert.is_true(result.worst.value < clean.value)
+    local whole = result.rows[#result.rows]
+    assert.equal(4, #whole.stages)
+    for k = 2, 4 do
+      assert.is_true(whole.stages[k].robust.value <= whole.stages[k - 1].robust.value)
+      assert.is_true(whole.stages[k].attacked <= whole.stages[k - 1].attacked)
+    end
+    assert.same(whole.stages[4].robust.items, whole.robust.items)
+    assert.matches("robustness  40 images; linf, eps 12/255; clean accuracy", tostring(result))
+  end)
+
+  it("does not depend on how the images are cut into batches", function()
+    local whole, cut = evaluate { attack = attacks(px(6)) }, evaluate { attack = attacks(px(6)), batch = 7 }
+    for i, row in ipairs(whole.rows) do assert.same(row.robust.items, cut.rows[i].robust.items, row.attack) end
+  end)
+
+  it("needs the passes that were announced where all images resist, and fewer where they do not", function()
+    local none, many = attacks(0), attacks(px(255))
+    for i, one in ipairs(none) do
+      local done, left_out = 0, 0
+      local function tick(passes, spared)
+        done = done + passes
+        if spared then left_out = left_out + passes end
+      end
+      local result = evaluate { attack = one, tick = tick }
+      local right = result.rows[1].attacked
+      assert.equal(40 * attack.work(one), done, tostring(one))
+      assert.is_true(result.rows[1].queries <= one:passes(), tostring(one))
+      assert.is_true(result.rows[1].queries >= 0.6 * one:passes(), tostring(one))
+      assert.is_true(left_out >= (40 - right) * one:passes())
+      if i > 1 then
+        assert.is_true(evaluate({ attack = many[i] }).rows[1].queries < one:passes(), tostring(one))
+      end
+    end
+  end)
+
+  it("clips what an attack of one's own gives, and says so", function()
+    local liar = perturb.new { name = "liar", apply = function(images) return images + 1 end }
+    local result = evaluate { attack = { liar = liar, pgd = attack.pgd { eps = px(1) } }, eps = px(1) }
+    assert.equal(result.rows[1].attacked, result.rows[1].outside.images)
+    assert.is_true(result.robust.liar.value > 50)
+    assert.matches("liar: %d+ images left the ball or the range of pixels, by up to", tostring(result))
+    assert.error_matches(function() evaluate { attack = liar } end, "attack.evaluate: liar says no eps; eps = px%(8%)")
+    assert.error_matches(function() evaluate { attack = attack.pgd { eps = px(1) }, eps = px(2) } end,
+      "pgd%(linf, eps 1/255, 10 iterations, random start%) is no attack within linf, eps 2/255")
+  end)
+
+  it("takes a model that is a table with a forward", function()
+    local asked = {}
+    local table_model = { forward = function(_, images, options)
+      asked[#asked + 1] = options.training
+      return model:forward(images, options)
+    end }
+    local list = { attack.pgd { eps = px(6) }, attack.square { eps = px(6), queries = 20 } }
+    assert.same(evaluate({ attack = list }).worst.items, evaluate({ attack = list, model = table_model }).worst.items)
+    for _, training in ipairs(asked) do assert.is_false(training) end
+  end)
+
+  it("goes on where it was stopped", function()
+    local folder <const> = assert(file.temporary_folder())
+    local path = folder .. "/rows.json"
+    local list = attacks(px(6))
+    local expected = evaluate { attack = list, batch = 16 }
+    local passes, stop_at = 0, 3000
+    local function tick(more, spared)
+      passes = passes + (spared and 0 or more)
+      if passes > stop_at then error "enough" end
+    end
+    assert.error_matches(function() evaluate { attack = list, batch = 16, out = path, tick = tick } end, "enough")
+    stop_at, passes = math.huge, 0
+    local result = evaluate { attack = list, batch = 16, out = path, tick = tick }
+    local needed = 40
+    for i, row in ipairs(expected.rows) do
+      assert.same(row.robust.items, result.rows[i].robust.items, row.attack)
+      assert.same({ row.forward, row.backward }, { result.rows[i].forward, result.rows[i].backward })
+      needed = needed + row.forward + row.backward
+    end
+    assert.is_true(passes < needed - 1000, passes .. " " .. needed)
+    -- All is there: nothing but the clean images is asked again.
+    passes = 0
+    evaluate { attack = list, batch = 16, out = path, tick = tick }
+    assert.equal(40, passes)
+    -- Another model's rows are others.
+    local other = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = { 16 }, seed = 2 }
+    assert.not_same(expected.worst.items, evaluate({ attack = list, model = other, out = path }).worst.items)
+    assert(file.write(path, "no rows"))
+    assert.error_matches(function() evaluate { attack = list, out = path } end,
+      "rows.json: the rows of an evaluation expected, found another file")
+    file.remove_folder(folder)
+  end)
+
+  it("says what it expects", function()
+    assert.error_matches(function() evaluate { attack = 3 } end,
+      "attack.evaluate: attack expects an attack, or a list or table of them, got 3")
+    assert.error_matches(function() evaluate { attack = attack.pgd { eps = 0.1 * optim.ramp { steps = 3 } } } end,
+      "attack.evaluate: eps expects a number outside a training, got")
+    local two = models.mlp { classes = 2, shape = { 8, 8, 3 }, hidden = {}, seed = 1 }
+    assert.error_matches(function()
+      evaluate { attack = attack.apgd { eps = 0.1, loss = "dlr" }, model = two,
+                 part = data.synthetic { classes = 2 }.test }
+    end, "apgd: the loss dlr needs at least 3 classes, the model has 2")
+  end)
+end)
+
+describe("a recipe's plan", function()
+  it("may hold attacks", function()
+    local world = plan.world()
+    local made = world.loss.continuity { perturb = world.attack.pgd { eps = world.px(8), iters = 3 } }
+    assert.equal("loss.continuity{ perturb = attack.pgd{ eps = 0.03137254901960784, iters = 3 } }", plan.text(made))
+    assert.equal("1 * continuity(pgd(linf, eps 8/255, 3 iterations, random start))", tostring(plan.builder()(made)))
+    local known = plan.known().attack
+    for _, row in ipairs(nn.attack.rows()) do assert.truthy(table.concat(known, " "):find(row.name, 1, true)) end
   end)
 end)
