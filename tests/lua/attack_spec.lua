@@ -249,7 +249,10 @@ describe("an evaluation", function()
 
   it("does not depend on how the images are cut into batches", function()
     local whole, cut = evaluate { attack = attacks(px(6)) }, evaluate { attack = attacks(px(6)), batch = 7 }
-    for i, row in ipairs(whole.rows) do assert.same(row.robust.items, cut.rows[i].robust.items, row.attack) end
+    for i, row in ipairs(whole.rows) do
+      assert.same(row.robust.items, cut.rows[i].robust.items, row.attack)
+      assert.same({ row.forward, row.backward }, { cut.rows[i].forward, cut.rows[i].backward }, row.attack)
+    end
   end)
 
   it("needs the passes that were announced where all images resist, and fewer where they do not", function()
