@@ -233,9 +233,9 @@ function M.continuity(options) return require "probe.continuity"(options) end
 --- ‖J‖²_F by random projections, ‖∂CE/∂x‖, and for each change and level the curvature along it and the share
 --- of DS that J Δx, and J Δx + ½ Δxᵀ H Δx, explain; raw, and divided by the distance of different classes (the
 --- gradient, which is linear in J, by its root). The changes are those of probe.continuity, with the same options.
---- With an attack there are rows for it and for two random directions as far as it went: signs of its largest change
---- of a pixel, and a normal direction of its Euclidean length. stdlib/probe/smoothness.lua tells how it is done, and
---- how exact it is. Run on (model, set) it gives a SmoothnessResult.
+--- With an attack there are rows for it and for two random directions as far as it went, not clipped: signs of its
+--- largest change of a pixel, and a normal direction of its Euclidean length. stdlib/probe/smoothness.lua tells how it
+--- is done, and how exact it is. Run on (model, set) it gives a SmoothnessResult.
 ---
 --- Example:
 ---     set = data.synthetic { classes = 4, side = 32 }

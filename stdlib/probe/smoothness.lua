@@ -70,14 +70,9 @@ end
 
 -- ---- random directions ----
 
--- x + d, and x - d in each pixel where that leaves [0, 1]: an image again, as far away as d is long.
-local function turned_inside(x, d)
-  local there = x + d
-  return nn.where(there:lt(0) + there:gt(1), x - d, there)
-end
-
 -- As far from x as `moved` is, in directions that know nothing of the model: random signs of the largest change of a
--- pixel, and a normal direction of the Euclidean length.
+-- pixel, and a normal direction of the Euclidean length. They know nothing of the range of pixels either: clipped they
+-- would be shorter, and turned back into it they would make a grey veil of a black ground.
 local function random_directions(x, moved, options, batch)
   local dx, axes = moved - x, { 2, 3, 4 }
   local seed = nn.derive(options.seed, DIRECTION, batch)
@@ -85,7 +80,7 @@ local function random_directions(x, moved, options, batch)
   local normal = nn.normal(x.shape, { seed = seed, stream = 2 })
   local longest = dx:abs():max(axes, { keep = true })
   local length = dx:norm(axes, { keep = true }) / normal:norm(axes, { keep = true })
-  return turned_inside(x, signs * longest), turned_inside(x, normal * length)
+  return x + signs * longest, x + normal * length
 end
 
 -- ---- measuring ----

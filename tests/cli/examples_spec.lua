@@ -11,6 +11,7 @@ local EXAMPLES <const> = {
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
   ["mistakes.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/mistakes.lua $OUT && test -s $OUT/mistakes.png",
     "of 1000 digits are taken for others" },
+  ["smoothness.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/smoothness.lua", "rescaled +‖J‖² 0%.%d", slow = true },
   ["charts.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/charts.lua $OUT && test -s $OUT/images.png", "heatmap.svg",
     gnuplot = true, slow = true },
   ["continuity.lua"] = { "$PENUMBRA examples/continuity.lua 128 64", "batch 1: loss.*mean of all +%d",

@@ -1,4 +1,5 @@
 --- Probes on models whose answers can be worked out by hand: accuracy and semantic continuity.
+local attack = require "attack"
 local data_part = require "data.part"
 local data = require "data"
 local linear = require "tests.linear"
@@ -136,6 +137,28 @@ describe("probe.continuity", function()
     end
   end)
 
+  it("so also of a network with any factor of its logits: DS falls by the square, no prediction changes", function()
+    local pictures = data.synthetic { classes = 4, side = 12, test = 40, seed = 2 }
+    local options = { levels = { 2 }, pairs = 60, seed = 4 }
+    local function network(factor)
+      return models.mlp { classes = 4, shape = { 12, 12, 3 }, hidden = { 24 }, seed = 5, logit_scale = factor }
+    end
+    local plain = probe.continuity(options)(network(), pictures, quiet)
+    for i = 1, 12 do
+      local factor, constant = 10 ^ (4 * nn.random(1, 0, i) - 2), 20 * nn.random(1, 1, i) - 10
+      local moved = nn.normal({ 4 }, { seed = i }) * constant
+      local scaled = probe.continuity(options)(network(factor), pictures, quiet)
+      local shifted = probe.continuity(options)(changed(network(), function(z) return z + moved end), pictures, quiet)
+      for k, row in ipairs(plain.rows) do
+        assert.near(1, scaled.rows[k].ds.value / row.ds.value / factor ^ 2, 1e-4)
+        assert.near(1, scaled.rows[k].ds_relative.value / row.ds_relative.value, 1e-4)
+        assert.near(1, shifted.rows[k].ds_relative.value / row.ds_relative.value, 1e-2)
+        assert.same(row.flips.items, scaled.rows[k].flips.items)
+        assert.same(row.accuracy.items, scaled.rows[k].accuracy.items)
+      end
+    end
+  end)
+
   it("counts flips and what stays right", function()
     -- Swaps the first two channels: the first two classes of this model change places.
     local swap = perturb.new { name = "swap", apply = function(x)
@@ -260,6 +283,13 @@ describe("probes", function()
     this(models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, synthetic,
          { tick = function(images) done = done + images end })
     assert.equal(90, done)
+    local attacked = probe.continuity { perturbations = { pgd = attack.pgd { eps = 0.1, iters = 3 } } }
+    local ticks, largest = 0, 0
+    attacked(models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, synthetic, { tick = function(images)
+      ticks, largest = ticks + images, math.max(largest, images)
+    end })
+    assert.equal(attacked:work(synthetic), ticks)
+    assert.equal(30, largest) -- one pass at a time: what a tick takes is the cost of a pass
     local own = probe.new("count", {}, function(_, part)
       return { rows = {}, metrics = { images = stats.new { value = #part } }, text = function() return "counted" end }
     end)

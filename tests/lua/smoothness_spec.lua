@@ -106,28 +106,6 @@ describe("probe.smoothness of a linear model", function()
     assert.equal(0, attacked.metrics.curvature_random_l2.value)
     assert.near(100, attacked.metrics.explained_first_random_linf.value, 1e-3)
   end)
-
-  it("keeps random directions among images: they turn round at black and at white", function()
-    -- Of the passes without a gradient the first of three sees the changed image, the others x ± step Δx.
-    local least, most, passes = 1, 0, 0
-    local spy = { forward = function(_, x)
-      if not x.requires_grad then
-        if passes % 3 == 0 then least, most = math.min(least, x:min():item()), math.max(most, x:max():item()) end
-        passes = passes + 1
-      end
-      return x:reshape { -1, 3 }
-    end }
-    local edges = data_part.new { name = "edges", classes = 2, labels = nn.tensor({ 1, 2 }, { type = "index" }),
-                                  images = nn.tensor({ { { { 0, 255, 0 } } }, { { { 255, 0, 255 } } } },
-                                                     { type = "uint8" }) }
-    local inward = perturb.new { name = "inward", apply = function(x) return x * 0.8 + 0.1 end }
-    local result_there = probe.smoothness { perturbations = { none = perturb.flip { probability = 0 } },
-                                            attack = inward }(spy, edges, quiet)
-    assert.near(0, least, 1e-6)
-    assert.near(1, most, 1e-6)
-    near(0.03, result_there.metrics.ds_random_linf)
-    near(0.03, result_there.metrics.ds_random_l2)
-  end)
 end)
 
 describe("probe.smoothness of a quadratic model", function()
