@@ -535,6 +535,15 @@ function Loss:attack_passes()
   return total
 end
 
+--- How often an image goes through the model in a step, there and back: once for each view, and for each step of an
+--- attack. What a training counts as images.
+---
+--- Example:
+---     change = attack.pgd { eps = 8 / 255, iters = 10 }
+---     (loss.cross_entropy() + loss.continuity { perturb = change }):work()  --> 12
+---@return integer
+function Loss:work() return self:views() + math.ceil(self:attack_passes() / 2) end
+
 --- The loss as a formula: L, and what the x in it are. F are the logits, p their softmax, K how many there are; the
 --- means are over the images of a batch; no gradient flows through what stands behind sg.
 ---

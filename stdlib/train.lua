@@ -98,7 +98,7 @@ local M = {}
 ---@field probes table<string, ProbeResult>
 ---@field steps integer
 ---@field epochs integer          # completed
----@field images integer          # through the network in training, each view of each image counted
+---@field images integer          # through the network in training: each view of each image, each step of an attack
 ---@field seconds number          # of training, without validation and probes
 ---@field images_per_second number
 ---@field waited number           # seconds of these that steps waited for their data

@@ -184,7 +184,7 @@ end
 local function report(run, images, words, epoch)
   local at = run.at
   at.done = at.done + images
-  run.passed = (run.passed or 0) + (epoch and images * run.objective:views() or 0)
+  run.passed = (run.passed or 0) + (epoch and images * run.objective:work() or 0)
   run.context.progress { done = at.done, total = run.total, images = at.images, epoch = epoch, step = at.step,
                          note = words, rate = run.passed / math.max(1e-9, progress.clock() - run.clock) }
 end
@@ -285,7 +285,7 @@ local function one_step(run, x, y)
   run.optimizer:step()
   if run.average then run.average:update() end
   add_batch(at.sums, terms, logits, y)
-  at.images = at.images + #y * run.objective:views()
+  at.images = at.images + #y * run.objective:work()
   if logged then
     local row = { kind = "step", step = at.step, epoch = at.epoch, lr = rate }
     row.terms, row.loss = plain_terms(terms)
@@ -409,7 +409,7 @@ local function end_epoch(run)
   record(run, row)
   local seconds = at.seconds - (at.seconds_before or 0.0)
   record_time(run, { epoch = at.epoch, step = at.step, seconds = seconds, waited = at.epoch_waited,
-                     images_per_second = at.sums.images * run.objective:views() / math.max(seconds, 1e-9) })
+                     images_per_second = at.sums.images * run.objective:work() / math.max(seconds, 1e-9) })
   at.seconds_before, at.epoch_waited = at.seconds, nil
   at.epoch, at.batch, at.sums = at.epoch + 1, 0, nil
   return options.patience ~= nil and row.epoch - (at.best and at.best.epoch or 0) >= options.patience

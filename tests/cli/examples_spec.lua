@@ -8,6 +8,8 @@ local program <const> = require "tests.cli.program"
 local EXAMPLES <const> = {
   ["first.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/first.lua", "mean of all +%d", slow = true },
   ["free_form.lua"] = { "$PENUMBRA examples/free_form.lua", "agrees with differences" },
+  ["attacks.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/attacks.lua $OUT/a.png && test -s $OUT/a.png",
+    "worst case.*worst case.*below what the attack made", slow = true },
   ["perturbations.lua"] = { "$PENUMBRA examples/perturbations.lua $OUT/p.png && test -s $OUT/p.png", "each row one" },
   ["mistakes.lua"] = { "PENUMBRA_DATA= $PENUMBRA examples/mistakes.lua $OUT && test -s $OUT/mistakes.png",
     "of 1000 digits are taken for others" },

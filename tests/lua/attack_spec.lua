@@ -74,6 +74,10 @@ describe("attacks as values", function()
     assert.equal(0, attack.random({ eps = px(8) }):passes())
     local objective = loss.cross_entropy() + loss.continuity { perturb = attack.pgd { eps = px(8) } }
     assert.equal(20, objective:attack_passes())
+    assert.equal(12, objective:work())
+    local run = require "train".run({ model = models.mlp { classes = 4, shape = { 8, 8, 3 }, hidden = {} }, data = set,
+      loss = objective, optimizer = optim.adam { lr = 1e-3 }, limit = 10, epochs = 2 }, { progress = function() end })
+    assert.equal(2 * 10 * 12, run.images)
   end)
 
   it("tell a wrong option by its name", function()
