@@ -12,6 +12,7 @@ local print_of = require "run.print"
 local recipe = require "recipe"
 local report = require "report"
 local spec = require "spec"
+local start_of = require "run.start"
 local text = require "text"
 
 local format = string.format
@@ -28,7 +29,8 @@ local function describe(parser)
   parser:epilog [[
 Builds everything, makes two training steps with a checkpoint between them, which is written and
 read back, shows each probe a handful of images, draws and writes what a run writes, in a folder
-that is then removed. Of a study, every variant once. Exit code 1 when something is wrong.]]
+that is then removed. Of a study, every variant once; what a run starts from is checked before it.
+Exit code 1 when something is wrong.]]
 end
 
 -- ---- stages ----
@@ -74,7 +76,7 @@ local function small(made)
   if made.validation then
     out.validation = (type(made.validation) == "number" and data.train or made.validation):take(IMAGES)
   end
-  out.epochs, out.batch = 1, BATCH
+  out.epochs, out.batch = math.min(1, made.epochs), BATCH
   return out
 end
 
@@ -83,7 +85,7 @@ local function build_all(stages, made)
   local build = plan.builder()
   local order = { "data", "model" }
   for _, key in ipairs(spec.names(made)) do
-    if key ~= "data" and key ~= "model" then order[#order + 1] = key end
+    if key ~= "data" and key ~= "model" and key ~= "start" then order[#order + 1] = key end
   end
   for _, key in ipairs(order) do
     local ok, value = pcall(build, made[key])
@@ -98,22 +100,27 @@ local function build_all(stages, made)
   return true
 end
 
--- Makes the small run as a run is made, stopped once on its way.
+-- Makes the small run as a run is made; one that has steps is stopped once on its way.
 local function make_run(stages, job)
-  local at = "a step"
+  local trains = job.plan.epochs > 0
+  local at = trains and "a step" or "weights"
   local function watch(_, state)
     if state.note and job.plan.probes[state.note] and at ~= state.note then
-      stages:done(at == "a step" and "another step" or "probe " .. at)
+      if trains or job.plan.probes[at] then stages:done(job.plan.probes[at] and "probe " .. at or at) end
       at = state.note
     end
   end
-  local ok, problem = pcall(execute, job, watch, { steps = 1, resume = false })
-  if not ok then return stages:failed(at, problem) end
-  stages:done("a step", "and a checkpoint")
-  local results
-  ok, results = pcall(execute, job, watch, { resume = true })
-  if not ok then return stages:failed(at == "a step" and "another step" or "probe " .. at, results) end
-  if at ~= "a step" then stages:done("probe " .. at) end
+  local ok, results
+  if trains then
+    ok, results = pcall(execute, job, watch, { steps = 1, resume = false })
+    if not ok then return stages:failed(at, results) end
+    stages:done("a step", "and a checkpoint")
+    at = "another step"
+  end
+  ok, results = pcall(execute, job, watch, { resume = trains })
+  local last = job.plan.probes[at] and "probe " .. at or at
+  if not ok then return stages:failed(last, results) end
+  if trains or job.plan.probes[at] then stages:done(last) end
   if not results then return stages:failed("results", "the run did not end") end
   return true
 end
@@ -129,13 +136,43 @@ local function files_written(stages, folder)
   return true
 end
 
-local function check_run(stages, job, folder)
-  local ok, made = pcall(small, job.plan)
-  if not ok then return stages:failed("plan", made) end
-  if not build_all(stages, made) then return false end
-  local trial = { recipe = job.recipe, values = job.values, plan = made, hash = plan.hash(made), label = job.label,
-                  folder = folder, cost = 1 }
-  return make_run(stages, trial) and files_written(stages, folder)
+-- What stands for a job: the same with a small plan, in a folder below another.
+local function trial_of(job, folder, start)
+  local made = small(job.plan)
+  made.start = start and start.plan
+  local sum = plan.hash(made)
+  return { recipe = job.recipe, values = job.values, plan = made, hash = sum, label = job.label, start = start,
+           folder = start_of.folder(folder, "run", sum), cost = 1 }
+end
+
+-- The trial of what a job starts from, made; nil when something is wrong with it, which was told. `made` keeps those
+-- of others.
+local function check_start(job, folder, made)
+  if made[job.hash] ~= nil then return made[job.hash] or nil end
+  made[job.hash] = false
+  local before = job.start and check_start(job.start, folder, made)
+  if job.start and not before then return nil end
+  local stages = new_stages(job.label)
+  local ok, trial = pcall(trial_of, job, folder, before)
+  if not ok then return stages:failed("plan", trial) or nil end
+  if not build_all(stages, trial.plan) or not make_run(stages, trial) then return nil end
+  made[job.hash] = trial
+  return trial
+end
+
+local function check_run(stages, job, folder, made)
+  local start
+  if job.start then
+    start = check_start(job.start, folder, made)
+    if not start then return stages:failed("start", "the run that it starts from is wrong") end
+    stages:done("start", job.start.label:gsub("^start: ", ""))
+  end
+  local ok, trial = pcall(trial_of, job, folder, start)
+  if not ok then return stages:failed("plan", trial) end
+  local fine = build_all(stages, trial.plan) and make_run(stages, trial) and files_written(stages, trial.folder)
+  -- Of many variants only what others start from is kept.
+  if not made[job.hash] then file.remove_folder(trial.folder) end
+  return fine
 end
 
 -- A check in a folder of its own, removed whatever happens.
@@ -157,7 +194,7 @@ local function check_recipe(base, settings, stages)
     return 1
   end
   stages:done("plan", base.title)
-  return in_folder(function(folder) return check_run(stages, job, folder .. "/run") end) and 0 or 1
+  return in_folder(function(folder) return check_run(stages, job, folder, {}) end) and 0 or 1
 end
 
 -- The first run of each variant: others differ from it in their seeds only.
@@ -183,16 +220,17 @@ local function check_study(this, settings, stages)
     return 1
   end
   stages:done("plan", format("%s: %d runs", this.title, #grid.jobs))
-  local wrong, list = 0, variants(grid)
-  for _, job in ipairs(list) do
-    local label, started = #list > 1 and job.label or job.recipe.name, host.clock()
-    local apart = new_stages(label)
-    if in_folder(function(folder) return check_run(apart, job, folder .. "/run") end) then
-      say((line("✓", label, host.clock() - started)))
-    else
-      wrong = wrong + 1
+  local wrong, list, made = 0, variants(grid), {}
+  in_folder(function(folder)
+    for _, job in ipairs(list) do
+      local label, started = #list > 1 and job.label or job.recipe.name, host.clock()
+      if check_run(new_stages(label), job, folder, made) then
+        say((line("✓", label, host.clock() - started)))
+      else
+        wrong = wrong + 1
+      end
     end
-  end
+  end)
   return wrong == 0 and 0 or 1
 end
 

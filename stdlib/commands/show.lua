@@ -1,6 +1,5 @@
 --- `penumbra show FILE key=value ...`: what a recipe or study is, its parameters, its plan, and what it will cost.
 local cost_of = require "run.cost"
-local folder_of = require "run.folder"
 local grid_of = require "run.grid"
 local jobs_of = require "run.jobs"
 local nn = require "nn"
@@ -12,6 +11,7 @@ local progress = require "progress"
 local recipe = require "recipe"
 local recipes = require "recipes"
 local spec = require "spec"
+local start_of = require "run.start"
 local study = require "study"
 local text = require "text"
 
@@ -98,7 +98,8 @@ end
 local function measure(job, seconds, label)
   local line = progress.new { label = "measuring " .. label, total = 1, unit = false }
   line:update(0)
-  local ok, cost = pcall(cost_of.measure, job.plan, seconds)
+  local function load(model) start_of.load(job, model) end
+  local ok, cost = pcall(cost_of.measure, job.plan, seconds, job.start and job.start.results and load)
   line:clear()
   if ok then return cost end
   if tostring(cost):find "interrupted$" then error(cost, 0) end
@@ -113,50 +114,83 @@ local function disk_row(disk, running, out)
   return { "disk", row }
 end
 
+local spans = { "value", "low", "high" }
+
+-- What the runs cost together that one starts from, and are not there: seconds and operations; nil and why not.
+local function cost_of_starts(starts)
+  local total = { value = 0, low = 0, high = 0, flops = 0, disk = 0 }
+  for _, start in ipairs(starts) do
+    local cost, message = measure(start, 2 / #starts, start.label)
+    if not cost then return nil, format("%s: %s", start.label, message) end
+    for _, key in ipairs(spans) do total[key] = total[key] + cost.seconds[key] end
+    total.flops, total.disk = total.flops + cost.flops, total.disk + cost.disk
+  end
+  return total
+end
+
+-- "base, then C, alpha 0.5".
+local function labels_of(starts)
+  local labels = {}
+  for i, start in ipairs(starts) do labels[i] = start.label:gsub("^start: ", "") end
+  return concat(labels, ", then ")
+end
+
+-- The runs that are to be made for this one, and whether it is there itself.
+local function starts_of(job)
+  local starts = {}
+  for _, one in ipairs(jobs_of.missing { job }) do
+    if one ~= job then starts[#starts + 1] = one end
+  end
+  return starts, job.results ~= nil
+end
+
 local function one_cost(job, options)
-  local cost, message = measure(job, 2, job.label)
+  local starts, there = starts_of(job)
+  local before, cost, message
+  before, message = cost_of_starts(starts)
+  if before then cost, message = measure(job, 2, job.label) end
   say("")
   if not cost then
     say(text.wrap("cost: cannot be measured: " .. message, print_of.width(), "  "))
     return
   end
-  local there = folder_of.read(job.folder, job.hash)
   local steps = cost.step and format(": %s steps of %d images, %s each", text.count(cost.steps), cost.batch,
     text.seconds(cost.step.value)) or ""
   local rows = {
     { "time", about(cost.seconds) .. steps .. (cost.probes > 0 and "; probes " .. how_long(cost.probes) or "") },
     { "compute", format("%s, %s parameters", text.flops(cost.flops), text.count(cost.parameters)) },
     { "memory", text.bytes(cost.memory) .. " of tensors at the most" },
-    disk_row(cost.disk, cost.disk_running, options.out),
+    disk_row(before.disk + cost.disk, before.disk + cost.disk_running, options.out),
   }
   local notes = { cost.stand_in }
+  if #starts > 0 then
+    table.insert(rows, 2, { "before it", format("%s and %s for %s that it starts from: %s", about(before),
+      text.flops(before.flops), #starts == 1 and "the run" or format("%d runs", #starts), labels_of(starts)) })
+  end
   if there then notes[#notes + 1] = "this run is there already: " .. job.folder end
   say_cost(rows, notes)
 end
 
--- Jobs that cost the same, for they differ in their seeds only: { job, label, missing }. Those that miss none are left
--- out.
-local function kinds_of(grid)
+-- Jobs that are missing and cost the same, for they differ in their seeds only: { job, label, missing }.
+local function kinds_of(grid, missing)
   local expansion, kinds, by_text = grid.expansion, {}, {}
   local axes = {}
   for _, axis in ipairs(expansion.axes) do
     if axis ~= expansion.seed then axes[#axes + 1] = axis end
   end
-  for _, job in ipairs(grid.jobs) do
+  for _, job in ipairs(missing) do
     local values = {}
     for key, value in pairs(job.values) do values[key] = key ~= expansion.seed and value or nil end
     local key = plan.text(values)
-    if not job.results and not by_text[key] then
-      local label = study.label({ axes = axes, values = expansion.values }, job)
+    if not by_text[key] then
+      local label = job.kind or study.label({ axes = axes, values = expansion.values }, job)
       by_text[key] = { job = job, label = label ~= "" and label or grid.study.recipe.name, missing = 0 }
       kinds[#kinds + 1] = by_text[key]
     end
-    if not job.results then by_text[key].missing = by_text[key].missing + 1 end
+    by_text[key].missing = by_text[key].missing + 1
   end
   return kinds
 end
-
-local spans = { "value", "low", "high" }
 
 -- Gives each kind its `cost`: the first ones are measured, the others judged by these, so much for each pass over the
 -- data. Gives the most of what one process needs; or nil and what cannot be measured.
@@ -182,17 +216,14 @@ local function measure_kinds(kinds)
 end
 
 local function grid_cost(grid, options)
-  local missing = 0
-  for _, job in ipairs(grid.jobs) do
-    job.results = folder_of.read(job.folder, job.hash)
-    if not job.results then missing = missing + 1 end
-  end
+  local work = jobs_of.missing(grid.jobs)
+  local missing = #work
   say("")
   if missing == 0 then
     say(format("all %d runs are there already", #grid.jobs))
     return
   end
-  local kinds = kinds_of(grid)
+  local kinds = kinds_of(grid, work)
   local most, message = measure_kinds(kinds)
   if not most then
     say(text.wrap("cost: cannot be measured: " .. message, print_of.width(), "  "))

@@ -10,8 +10,8 @@ local inside, text = plan.inside, plan.text
 local WIDTH = 100 -- columns; what is longer branches out
 
 -- The order in which a plan is read; other entries come before the probes, by name.
-local order = { "train", "test", "data", "validation", "model", "loss", "augment", "optimizer", "schedule", "epochs",
-                "batch", "clip", "average", "seed" }
+local order = { "train", "test", "data", "validation", "model", "start", "loss", "augment", "optimizer", "schedule",
+                "epochs", "batch", "clip", "average", "seed" }
 local rank = { probes = math.huge }
 for place, key in ipairs(order) do rank[key] = place end
 
@@ -105,20 +105,41 @@ local function name_shared(root)
   return shared, names
 end
 
+local NONE <const> = {} -- in the place of what a start's plan has not
+
 local headings = { ["+"] = "sum of", ["|"] = "one of", [">>"] = "one after the other" }
+
+local heads = setmetatable({}, { __mode = "k" }) -- what stands on the line of some tables
+
+-- A plan in which the plan of its start has left only what is not the same in both.
+local function with_short_start(made)
+  if not is_plain_table(made) or not is_plain_table(made.start) then return made end
+  local out, start, short = {}, with_short_start(made.start), {}
+  for key, value in pairs(made) do out[key] = value end
+  for key, value in pairs(start) do
+    if key == "start" or made[key] == nil or text(value) ~= text(made[key]) then short[key] = value end
+  end
+  heads[short] = "the run of this plan with"
+  for key in pairs(made) do
+    if start[key] == nil and key ~= "start" then short[key] = NONE end
+  end
+  out.start = short
+  return out
+end
 
 -- What stands on a value's own line, and its branches { label, value }.
 local function open(value, names, room)
   local this = inside(value)
+  if value == NONE then return "none", {} end
   local whole = text(value, names)
   local fits = text_of.width(whole) <= room
   if not this then
     if not is_plain_table(value) then return whole, {} end
     local keys, branches = names_of(value), {}
-    if fits and (#keys == 0 or next(value) == nil) then return whole, {} end
+    if fits and not heads[value] and (#keys == 0 or next(value) == nil) then return whole, {} end
     for _, part in ipairs(value) do branches[#branches + 1] = { "", part } end
     for _, key in ipairs(keys) do branches[#branches + 1] = { tostring(key), value[key] } end
-    return "", branches
+    return heads[value] or "", branches
   end
   if names[value] then return whole, {} end
   if this.op == "operator" and headings[this.symbol] and (this.symbol == "+" or not fits) then
@@ -172,6 +193,7 @@ end
 ---@param value any
 ---@return string
 function M.tree(value)
+  value = with_short_start(value)
   local shared, names = name_shared(value)
   local lines = {}
   if #shared == 0 and (not is_plain_table(value) or next(value) == nil) then
@@ -276,9 +298,18 @@ local function compare_arguments(out, path, a, b)
   end
 end
 
+-- A value in a line; a whole plan, which a start is, by the digits that its run's folder has.
+local function shown(value, path)
+  if value == nil then return NOTHING end
+  if path:find "start$" and is_plain_table(value) and value.model then
+    return "the run " .. plan.hash(value):sub(1, 8)
+  end
+  return text(value)
+end
+
 function compare(out, path, a, b)
   if a == nil or b == nil then
-    if a ~= nil or b ~= nil then out(path, a ~= nil and text(a) or NOTHING, b ~= nil and text(b) or NOTHING) end
+    if a ~= nil or b ~= nil then out(path, shown(a, path), shown(b, path)) end
     return
   end
   local p, q = inside(a), inside(b)

@@ -155,13 +155,17 @@ end
 --- Builds the plan and measures. Takes about twice `seconds`, more where steps are long. What cannot be built raises.
 ---@param made table      # a plan
 ---@param seconds? number # for the steps, and for all probes together
+---@param load? fun(model: Model)  # gives the model the weights that it starts from
 ---@return Cost
-function M.measure(made, seconds)
+function M.measure(made, seconds, load)
   seconds = seconds or 2
   local cost, built = {}, {}
   local build = plan.builder { ["data.open"] = opener(cost) }
   local started = host.clock()
-  for _, key in ipairs(spec.names(made)) do built[key] = build(made[key]) end
+  for _, key in ipairs(spec.names(made)) do
+    if key ~= "start" then built[key] = build(made[key]) end
+  end
+  if load then load(built.model) end
   local preparing = host.clock() - started
   local train, validation = parts_of(built)
   local model = built.model

@@ -25,6 +25,7 @@ local format, concat = string.format, table.concat
 ---@field hash string
 ---@field folder string
 ---@field label string
+---@field kind? string                 # of a start: its label without seeds
 ---@field cost number                  # beside other jobs
 ---@field start? Job                   # the run whose weights it begins with
 ---@field results? table               # once it is complete
@@ -52,14 +53,20 @@ local function job_of(base, values, made, folder, label)
            cost = cost(made) }
 end
 
--- "start: base, alpha 0, seed 1": a start's values of the parameters that are not the same in all of them.
+-- "start: base, alpha 0, seed 1": a start's values of the parameters that are not the same in all of them; and the same
+-- without seeds.
 local function start_label(job, varied)
-  local parts = {}
+  local parts, without = { "start: " }, { "start: " }
   for _, name in ipairs(job.recipe:names()) do
-    local value = param.show(job.values[name])
-    if varied[name] then parts[#parts + 1] = type(job.values[name]) == "string" and value or name .. " " .. value end
+    if varied[name] then
+      local value = param.show(job.values[name])
+      local shown = type(job.values[name]) == "string" and value or name .. " " .. value
+      parts[#parts + 1] = shown
+      if job.recipe.params[name].kind ~= "seed" then without[#without + 1] = shown end
+    end
   end
-  return #parts > 0 and "start: " .. concat(parts, ", ") or "start"
+  local function text_of(list) return list[1] .. concat(list, ", ", 2) end
+  return text_of(parts), text_of(without)
 end
 
 -- Gives jobs those that they start from, with labels that tell them from the others.
@@ -79,7 +86,7 @@ local function add_starts(jobs, values_of, out)
     end
   end
   for _, job in ipairs(all) do
-    if not listed[job] then job.label = start_label(job, varied) end
+    if not listed[job] then job.label, job.kind = start_label(job, varied) end
   end
 end
 
@@ -251,7 +258,7 @@ end
 ---@field tell? fun(share: number, words: string)  # called as a run goes on
 
 -- The jobs to be made, each after the one that it starts from, and the starts that are there.
-local function work_of(jobs)
+local function ordered(jobs)
   local work, there, seen = {}, {}, {}
   local visit
   local function need_start(start)
@@ -285,8 +292,28 @@ local function first_of_each(jobs)
   return first, list
 end
 
+--- What is to be made of jobs, each after the one that it starts from, which is among it unless it is there; and of
+--- both what is there. Of jobs with one plan only the first is looked at. Each has `results` then, if it is there.
+---@param jobs Job[]
+---@param fresh? boolean  # none of the jobs is
+---@return Job[] work, Job[] there
+function M.missing(jobs, fresh)
+  local _, list = first_of_each(jobs)
+  for _, job in ipairs(list) do
+    job.fresh = fresh
+    job.results = not fresh and folder_of.read(job.folder, job.hash) or nil
+  end
+  local work, there = ordered(list)
+  local seen = {}
+  for _, job in ipairs(there) do seen[job] = true end
+  for _, job in ipairs(list) do
+    if job.results and not seen[job] then there[#there + 1] = job end
+  end
+  return work, there
+end
+
 -- Says which jobs are there, and sees to what they leave when a process that made one was killed at its end.
-local function say_reused(list, width, say)
+local function say_there(list, width, say)
   for _, job in ipairs(list) do
     job.reused = true
     keepers.tidy(job.folder)
@@ -303,21 +330,13 @@ end
 ---@return boolean to_the_end
 function M.make(jobs, options, say)
   local first, list = first_of_each(jobs)
-  for _, job in ipairs(list) do
-    job.fresh = options.fresh
-    job.results = not options.fresh and folder_of.read(job.folder, job.hash) or nil
-  end
-  local work, reused = work_of(list)
-  for _, job in ipairs(reused) do job.reused = true end
-  for _, job in ipairs(list) do
-    if job.results and not job.reused then reused[#reused + 1] = job end
-  end
+  local work, there = M.missing(jobs, options.fresh)
   local width = 0
-  for _, several in ipairs { work, reused } do
+  for _, several in ipairs { work, there } do
     for _, job in ipairs(several) do width = math.max(width, text.width(job.label)) end
   end
   for _, job in ipairs(work) do job.label_width = width end
-  say_reused(reused, width, say)
+  say_there(there, width, say)
   local tell = teller(work, options, say)
   local make = (options.jobs or 1) > 1 and #work > 1 and processes.make or make_here
   local ok, problem = pcall(make, work, options, tell)
@@ -334,7 +353,8 @@ function M.make(jobs, options, say)
   end
   for _, job in ipairs(list) do
     -- One that waited for its start to the end has nothing yet from which it could be gone on with.
-    if not job.results and not job.failed and not folder_of.kind(job.folder) then folder_of.prepare(job) end
+    local waits = job.start and not job.results and not job.failed
+    if waits and not folder_of.kind(job.folder) then folder_of.prepare(job) end
   end
   for _, job in ipairs(work) do jobs[1].exit = jobs[1].exit or job.exit end
   return complete

@@ -348,4 +348,42 @@ describe("a run that starts from another", function()
     local whole = run_with(root .. "/one", { measure = "clean" })
     assert.equal(file.read(whole .. "/items.json"), file.read(folder .. "/items.json"))
   end)
+
+  it("is shown with what it starts from, and what that costs while it is not there", function()
+    local r = program.run { "show", path, "--out", root .. "/shown" }
+    assert.equal(0, r.code, r.err)
+    assert.is_truthy(r.out:find([[
+├─ start      the run of this plan with
+│  ├─ start   the run of this plan with
+│  │  └─ loss  loss.cross_entropy()
+│  ├─ loss    sum of
+│  │  ├─ loss.cross_entropy()
+│  │  └─ 0.5 * loss.continuity{ perturb = perturb.colour{ levels = { 1, 2 } } }
+│  ├─ epochs  1
+│  └─ probes  {}
+]], 1, true), r.out)
+    assert.is_truthy(r.out:find("for 2 runs that it starts from: base", 1, true), r.out)
+    assert.is_falsy(file.exists(root .. "/shown"))
+    r = program.run { "show", path, "--out", root .. "/one", "measure=far" }
+    assert.is_falsy(r.out:find("before it", 1, true), r.out)
+    r = program.run { "show", root .. "/clean.lua", "--out", root .. "/shown" }
+    assert.is_truthy(r.out:find("for the 12 runs that are missing", 1, true), r.out)
+    assert.is_truthy(r.out:find("start: C, training +2 "), r.out)
+  end)
+
+  it("is checked after its chain", function()
+    local r = program.run { "check", path }
+    assert.equal(0, r.code, r.out)
+    assert.is_truthy(r.out:find("✓ start .-  C, training, alpha 0.5\n"), r.out)
+    assert.is_falsy(r.out:find("a step", 1, true), r.out)
+    assert.is_truthy(r.out:find("✓ probe continuity", 1, true))
+    assert.equal(0, program.run({ "check", root .. "/clean.lua" }).code)
+    assert(file.write(root .. "/others.lua",
+      'return study { title = "O", recipe = "other", grid = { variant = { "base", "C" } } }'))
+    r = program.run { "check", root .. "/others.lua" }
+    assert.equal(1, r.code)
+    assert.is_truthy(r.out:find("✓ base", 1, true), r.out)
+    assert.is_truthy(r.out:find("✗ C: a step", 1, true), r.out)
+    assert.is_truthy(r.out:find("does not fit the model", 1, true), r.out)
+  end)
 end)
