@@ -116,6 +116,7 @@ static int iterate(boundary *b) {
   nni_goal goal = { .loss = NNI_DIFFERENCE, .y = b->label, .target = b->target };
   int status = batch ? nni_target_gradient(target, batch, &goal, b->number, b->gap, NULL, &b->gradient) : NN_EMEMORY;
   if (status == NN_OK) {
+    nn_tensor_write(b->iterate);  /* should the model have kept them, they are stale */
     atomic_init(&b->outcome.status, NN_OK);
     status = nni_each_image(b->count, b->ball.pixels, advance, b);
     if (status == NN_OK && !nnk_going(&b->outcome)) status = nn_fail(NN_EMEMORY, "fab: out of memory");

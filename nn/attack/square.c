@@ -253,6 +253,7 @@ static void keep(search *s, nn_tensor *logits) {
 static int ask(search *s) {
   nni_target *target = s->call->target;
   set_window(s);
+  nn_tensor_write(s->candidate);  /* should the model have kept the last ones, they are stale */
   atomic_init(&s->outcome.status, NN_OK);
   int status = nni_each_image(s->count, s->ball.pixels, propose, s);
   if (status == NN_OK && !nnk_going(&s->outcome)) status = nn_fail(NN_EMEMORY, "square: out of memory");
