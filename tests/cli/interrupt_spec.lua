@@ -62,6 +62,10 @@ describe("Ctrl-C", function()
       local x, y = nn.zeros{128, 32, 32, 3}, nn.zeros({ 128 }, { type = "index" })
       local opt = optim.adam{ model:parameters(), lr = 1e-3 }
       local objective = loss.cross_entropy()]] },
+    ["an attack"] = { "while true do pgd(x, y, model) end", [[
+      local model = models.resnet18{ classes = 10, stem = "cifar" }
+      local x, y = nn.zeros{64, 32, 32, 3}, nn.zeros({ 64 }, { type = "index" })
+      local pgd = attack.pgd { eps = 0.1, iters = 1000 }]] },
     ["a wait for batches"] = { [[
       for _ in part:batches { size = 64, workers = 2, augment = perturb.random_resized_crop() } do end
       print "over"]], [[

@@ -303,7 +303,7 @@ describe("an evaluation", function()
 
   it("goes on where it was stopped", function()
     local folder <const> = assert(file.temporary_folder())
-    local path = folder .. "/rows.json"
+    local path = folder .. "/rows.jsonl"
     local list = attacks(px(6))
     local expected = evaluate { attack = list, batch = 16 }
     local passes, stop_at = 0, 3000
@@ -330,7 +330,7 @@ describe("an evaluation", function()
     assert.not_same(expected.worst.items, evaluate({ attack = list, model = other, out = path }).worst.items)
     assert(file.write(path, "no rows"))
     assert.error_matches(function() evaluate { attack = list, out = path } end,
-      "rows.json: the rows of an evaluation expected, found another file")
+      "rows.jsonl: the rows of an evaluation expected, found another file")
     file.remove_folder(folder)
   end)
 
