@@ -69,7 +69,8 @@ VM = $(addprefix vm/, \
 # Each is a program of its own, linked with nn and cmocka.
 TESTS = $(addprefix tests/c/, \
   test_checkpoint.c test_json.c \
-  test_archive.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_geometry.c test_hyperplane.c \
+  test_archive.c test_attack.c test_cifar.c test_colour.c test_conv.c test_core.c test_files.c test_geometry.c \
+  test_hyperplane.c \
   test_idx.c test_jpeg.c test_loader.c test_loss.c test_mat5.c test_matmul.c test_norm.c test_npy.c test_optim.c \
   test_png.c test_pointwise.c test_pool.c test_reduce.c test_resample.c test_shape.c test_tensor.c test_twins.c \
   test_vecmath.c test_winograd.c test_channels.c \
