@@ -3,7 +3,7 @@
  * A model is one of ours, or anything with a method forward(x, { training, update }): that is called back in protected
  * mode, and what it raises is raised again once the attack has put everything away.
  */
-#include <string.h>
+#include <stdio.h>
 
 #include "nnl.h"
 
@@ -69,10 +69,8 @@ static const nn_attack *check_attack(lua_State *L, int index) {
   const nn_attack *a = nn_attack_find(name);
   if (a) return a;
   char words[512] = "", near[40];
-  for (int i = 0; i < nn_attack_count(); i++) {
-    strncat(words, nn_attack_name(nn_attack_at(i)), sizeof words - strlen(words) - 2);
-    strcat(words, " ");
-  }
+  for (int i = 0, used = 0; i < nn_attack_count(); i++)
+    used += snprintf(words + used, sizeof words - (size_t)used, i ? " %s" : "%s", nn_attack_name(nn_attack_at(i)));
   const char *guess = nnl_nearest(name, words, near, sizeof near);
   if (guess) nnl_error(L, "attack: unknown attack \"%s\"; did you mean \"%s\"?", name, guess);
   nnl_error(L, "attack: unknown attack \"%s\"; there are %s", name, words);
