@@ -267,8 +267,31 @@ function M.smoothness(options) return require "probe.smoothness"(options) end
 ---@return Probe
 function M.logits(options) return require "probe.logits"(options) end
 
+--- Accuracy under attack, in two protocols: the `attack` given, on all images, and a credible one, the worst case of
+--- several attacks (unless told attack.autoattack in the same ball; false: none), on the first 256. Only images that
+--- the model gets right are attacked. With them a report card: checks with PASS, WARN or FAIL for the signs of a model
+--- that hides its gradients instead of being robust. A plain `twin` in the context is compared with. Run on (model,
+--- set) it gives a RobustnessResult.
+---
+--- Example:
+---     set = data.synthetic { classes = 4, side = 28, channels = 1 }
+---     model = models.lenet { classes = 4, channels = 1, seed = 1 }
+---     pgd = attack.pgd { eps = 8 / 255, step = 2 / 255, iters = 2 }
+---     robustness = probe.robustness { attack = pgd, credible = false, card = false, limit = 20 }
+---     result = robustness(model, set, { quiet = true })
+---     result.robustness.threat
+---     --> linf, eps 8/255, pixels in [0, 1]; the attacker knows the model and the label; evaluation statistics
+---     result.metrics.robust.value <= result.metrics.clean.value  --> true
+---     probe.robustness {}  --> error: probe.robustness: attack is required: an attack
+---@param options { attack: Perturbation, credible?: Perturbation|false, credible_limit?: integer,
+---                 card?: boolean|{ steps?: integer, restarts?: integer, queries?: integer }, card_limit?: integer,
+---                 limit?: integer, batch?: integer, seed?: integer }
+---@return Probe
+function M.robustness(options) return require "probe.robustness"(options) end
+
 --- What a recipe's plan may name, as in loss.lua.
 ---@package
-M.constructors = { accuracy = M.accuracy, continuity = M.continuity, smoothness = M.smoothness }
+M.constructors = { accuracy = M.accuracy, continuity = M.continuity, robustness = M.robustness,
+                   smoothness = M.smoothness }
 
 return M

@@ -7,6 +7,7 @@ local html = require "report.html"
 local read = require "report.read"
 local result = require "report.result"
 local details = require "report.details"
+local robustness = require "report.robustness"
 local spec = require "spec"
 local style = require "report.style"
 local subject = require "report.subject"
@@ -45,8 +46,8 @@ end
 local function page(this)
   local body = {}
   local sections = {}
-  for _, section in ipairs { result.outcome, result.seeds, result.training, result.pictures, details.asked,
-                             details.runs, details.repeating } do
+  for _, section in ipairs { result.outcome, robustness.section, result.seeds, result.training, result.pictures,
+                             details.asked, details.runs, details.repeating } do
     local made = section(this)
     if made then sections[#sections + 1] = made end
   end

@@ -588,6 +588,29 @@ local function common_items(intervals)
   return items
 end
 
+-- The same by the bootstrap: seeds and items are drawn anew, independently of each other.
+local function resampled(by_seed, items, level, options)
+  local seeds, n = #by_seed, items and #items[1] or 0
+  local draw, values = generator(options.seed or 1), {}
+  for b = 1, options.draws or 1000 do
+    local drawn, sum = {}, 0.0
+    for s = 1, seeds do drawn[s] = draw(seeds) end
+    if n == 0 then
+      for s = 1, seeds do sum = sum + by_seed[drawn[s]] / seeds end
+    else
+      for _ = 1, n do
+        local i = draw(n)
+        for s = 1, seeds do sum = sum + items[drawn[s]][i] end
+      end
+      sum = sum / (n * seeds)
+    end
+    values[b] = sum
+  end
+  return M.new { value = M.mean(by_seed), low = M.quantile(values, (1 - level) / 2),
+                 high = M.quantile(values, two_sided(level)), level = level, se = M.sd(values),
+                 n = n > 0 and n or seeds, method = "bootstrap" }
+end
+
 --- One quantity measured with several seeds on the same test items: the mean over seeds, its interval over both.
 --- A single seed is returned as it is.
 ---
@@ -613,6 +636,7 @@ end
 ---   several seeds, items:   over both, crossed
 ---   several seeds, no items: t over the seeds' differences
 ---   one seed, no items:     the two intervals' widths added in squares
+--- With method = "bootstrap" seeds and items are drawn anew in place of the first three.
 ---
 --- Example:
 ---     first = { stats.interval { 3, 4, 5, 4 }, stats.interval { 3, 5, 5, 4 } }
@@ -621,7 +645,7 @@ end
 ---     difference, difference.over, difference.resolvable  --> 2.62 ± 0.75  seeds and items  1.006
 ---@param first Interval[]
 ---@param second Interval[]
----@param options? { level?: number }
+---@param options? { level?: number, method?: "bootstrap", seed?: integer, draws?: integer }
 ---@return Interval difference  # with resolvable, seeds, over ("items", "seeds and items", "seeds", "intervals")
 function M.compare(first, second, options)
   local level, seeds = options and options.level or 0.95, #first
@@ -636,7 +660,11 @@ function M.compare(first, second, options)
     items[s] = a and b and differences(a[s], b[s])
   end
   local difference
-  if a and b and seeds == 1 and #a[1] > 1 then
+  if options and options.method == "bootstrap" and (seeds > 1 or a and b and #a[1] > 1) then
+    difference = resampled(by_seed, a and b and items or nil, level, options)
+    difference.over = a and b and (seeds > 1 and "seeds and items" or "items") or "seeds"
+    difference.resolvable = M.resolvable(difference.se, nil, level)
+  elseif a and b and seeds == 1 and #a[1] > 1 then
     if binary(a[1]) and binary(b[1]) then
       difference = M.paired_proportions(a[1], b[1], { level = level })
       for _, field in ipairs { "value", "low", "high", "se", "resolvable" } do

@@ -5,6 +5,7 @@ local layout = require "report.layout"
 local parts = require "report.parts"
 local print_of = require "run.print"
 local read = require "report.read"
+local robustness = require "report.robustness"
 local spec = require "spec"
 local subject = require "report.subject"
 local text = require "text"
@@ -334,7 +335,9 @@ local function training_facts(run)
 end
 
 local function one_run(run, alone)
-  local content = { parts.facts(training_facts(run)), metrics_table(run), probes(run, alone and tag.h3 or tag.h4) }
+  for name in pairs(run.robustness) do run.probes[name], run.tables[name] = nil, nil end
+  local content = { parts.facts(training_facts(run)), metrics_table(run), probes(run, alone and tag.h3 or tag.h4),
+                    not alone and robustness.of_run(run, tag.h4) or nil }
   if not alone then
     content[#content + 1] = run.plan and { tag.h4 { "Plan" },
       tag.pre { tabindex = 0, ["aria-label"] = "Plan of " .. run.label, tag.code { layout.text(run.plan) } } }

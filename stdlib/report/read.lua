@@ -27,6 +27,7 @@ local MOST_ROWS = 8192   -- of metrics, of a kind, that are kept
 ---@field metrics table<string, Interval>
 ---@field probes table<string, table[]>
 ---@field tables table<string, string>
+---@field robustness table<string, table>  # of a probe, by its name
 ---@field epochs table[]            # rows of metrics.jsonl by kind
 ---@field steps table[]
 ---@field figures { name: string, kind: string, bytes: string }[]
@@ -71,6 +72,15 @@ end
 local function texts(list)
   local out = {}
   for _, text in ipairs(as_table(list)) do out[#out + 1] = as_text(text) end
+  return out
+end
+
+-- The tables in a table, by name.
+local function records(fields)
+  local out = {}
+  for name, record in pairs(as_table(fields)) do
+    if type(name) == "string" and type(record) == "table" then out[name] = record end
+  end
   return out
 end
 
@@ -234,7 +244,7 @@ local function read_run(folder, label)
   for name, rows in pairs(as_table(results.probes)) do
     if type(name) == "string" and type(rows) == "table" then run.probes[name] = rows end
   end
-  run.confusion = as_table(results.confusion)
+  run.confusion, run.robustness = as_table(results.confusion), records(results.robustness)
   run.training, run.data, run.timing = as_table(results.training), as_table(results.data), as_table(results.timing)
   if as_number(run.timing.seconds) and not run.metrics.seconds then
     run.metrics.seconds = stats.new { value = run.timing.seconds, n = 1, method = "clock", unit = "s" }
@@ -276,6 +286,10 @@ local function read_study(folder)
                   scale = about.scale or as_text(results.scale), claims = {}, tables = {}, charts = about.charts or {} }
   study.title = study.title or study.name
   study.swept = about.recipe ~= nil and about.path == nil
+  study.robustness = {}
+  for _, one in ipairs(as_table(results.robustness)) do
+    if type(one) == "table" then study.robustness[#study.robustness + 1] = one end
+  end
   study.notes = #as_table(about.notes) > 0 and about.notes or texts(results.notes)
   for _, claim in ipairs(as_table(results.claims)) do
     if type(claim) == "table" and as_text(claim.title) then study.claims[#study.claims + 1] = claim end
@@ -299,8 +313,8 @@ local function read_study(folder)
       study.runs[#study.runs + 1] = { kind = "run", folder = recorded, name = select(2, file.split(recorded)),
         label = as_text(entry.label), notices = {}, about = as_table(about.recipe), status = "complete",
         values = as_table(entry.params), metrics = intervals(entry.metrics), probes = {}, tables = {}, confusion = {},
-        training = {}, data = {}, timing = {}, environment = {}, epochs = {}, steps = {}, figures = {}, files = {},
-        hash = as_text(entry.plan_hash), title = study.title }
+        robustness = {}, training = {}, data = {}, timing = {}, environment = {}, epochs = {}, steps = {}, figures = {},
+        files = {}, hash = as_text(entry.plan_hash), title = study.title }
     end
   end
   study.environment = as_table(read_json(folder, "environment.json", notices))

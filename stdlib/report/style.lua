@@ -6,7 +6,8 @@ return [[
   color-scheme: light dark;
   --paper: #fcfcfa; --card: #ffffff; --ink: #1c2024; --soft: #565e67; --line: #deded8; --tint: #f3f3ee;
   --link: #0b5394; --good: #00664a; --bad: #a03d00; --open: #565e67;
-  --good-tint: #e4f3ec; --bad-tint: #fbeadf; --open-tint: #eeeeea; --mark: #0072b2; --band: #e4e4dd;
+  --good-tint: #e4f3ec; --bad-tint: #fbeadf; --open-tint: #eeeeea;
+  --warn: #7a5c00; --warn-tint: #f8f0cf; --mark: #0072b2; --band: #e4e4dd;
   --serif: Charter, "Bitstream Charter", "Iowan Old Style", "Source Serif 4", "Sitka Text", Cambria, Georgia,
     "Liberation Serif", serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
@@ -16,7 +17,8 @@ return [[
   :root {
     --paper: #14161a; --card: #1a1d22; --ink: #e6e6e1; --soft: #a4abb4; --line: #31363d; --tint: #1d2126;
     --link: #86bdf0; --good: #6fcfa8; --bad: #f0a070; --open: #b4bac2;
-    --good-tint: #14302a; --bad-tint: #38241a; --open-tint: #262a30; --mark: #63b3ea; --band: #2c3138;
+    --good-tint: #14302a; --bad-tint: #38241a; --open-tint: #262a30;
+    --warn: #e3c55c; --warn-tint: #332c12; --mark: #63b3ea; --band: #2c3138;
   }
 }
 *, *::before, *::after { box-sizing: border-box; }
@@ -65,8 +67,13 @@ nav a { display: inline-block; padding: .3rem 0; }
 .claims .figures b { color: var(--ink); font-weight: 600; }
 .badge { display: inline-block; padding: .12rem .6rem; border-radius: 1rem; font-size: .84rem; font-weight: 650;
   white-space: nowrap; color: var(--open); background: var(--open-tint); }
-.badge.holds { color: var(--good); background: var(--good-tint); }
-.badge.fails { color: var(--bad); background: var(--bad-tint); }
+.badge.holds, .badge.pass { color: var(--good); background: var(--good-tint); }
+.badge.fails, .badge.fail { color: var(--bad); background: var(--bad-tint); }
+.badge.warn { color: var(--warn); background: var(--warn-tint); }
+.card td, .card th { vertical-align: top; }
+.card .wrap { min-width: 10rem; }
+.card td.wrap { min-width: 21rem; }
+.made-of { color: var(--soft); }
 .forest svg { display: block; width: 100%; height: auto; overflow: visible; }
 .ends { display: flex; justify-content: space-between; gap: 1rem; font-size: .76rem; line-height: 1.3;
   color: var(--soft); }
@@ -149,6 +156,7 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
     color-scheme: light;
     --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #ccc; --tint: #f5f5f5; --link: #000;
     --good: #00543d; --bad: #8a3400; --open: #444; --good-tint: #fff; --bad-tint: #fff; --open-tint: #fff;
+    --warn: #5c4600; --warn-tint: #fff;
     --mark: #0072b2; --band: #e6e6e6;
   }
   body { font-size: 10pt; }

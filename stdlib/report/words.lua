@@ -2,7 +2,10 @@
 local M = {}
 
 local titles = {
-  accuracy = "accuracy", ds = "DS", ds_relative = "DS, scale-free", flips = "flips", images = "images seen",
+  accuracy = "accuracy", card_fail = "card: checks that fail", card_warn = "card: warnings", clean = "clean accuracy",
+  robust = "accuracy under attack, paper protocol", worst_case = "accuracy under attack, worst case",
+  zero_gradients = "images with a zero gradient",
+  ds = "DS", ds_relative = "DS, scale-free", flips = "flips", images = "images seen",
   seconds = "training time",
   jacobian = "‖J‖²", jacobian_relative = "‖J‖², scale-free",
   input_gradient = "‖∂CE/∂x‖", input_gradient_relative = "‖∂CE/∂x‖, scale-free",
@@ -12,6 +15,12 @@ local titles = {
 
 local meanings = {
   accuracy = "share of the test images whose class the network names; Wilson's interval",
+  card_fail = "checks of the robustness report card that fail: signs that attacks miss what is there",
+  card_warn = "checks of the robustness report card that give a warning",
+  clean = "share of the attacked part's images whose class the network names without an attack",
+  robust = "share of images still named rightly after the paper's attack",
+  worst_case = "share of images still named rightly after each of several attacks, the paper's among them",
+  zero_gradients = "share of attacked images on which the paper's attack met a gradient of zero, or no finite one",
   ds = "distance score: squared distance of the logits of an image and its changed form, summed over the classes, "
     .. "averaged over images, perturbations and levels",
   ds_relative = "DS divided by the mean squared distance of two images of different classes: 1 is as far as another "
@@ -27,6 +36,9 @@ local meanings = {
   images = "images that went through the network in training, each view of each image counted",
   seconds = "time spent training, without validation and probes",
 }
+
+-- Accuracies come first, the plain ones before those under attack.
+local first = { accuracy = 1, clean = 1, robust = 1.2, worst_case = 1.3 }
 
 -- Cost rather than outcome: below the figures that answer the question.
 local costs = { images = true, seconds = true }
@@ -52,7 +64,7 @@ end
 ---@return string[]
 function M.order(names)
   local function rank(name)
-    if name == "accuracy" then return 1 end
+    if first[name] then return first[name] end
     if costs[name] then return 4 end
     return name:find("^top%d+$") and 2 or 3
   end

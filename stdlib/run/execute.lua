@@ -94,6 +94,18 @@ local function confusions(outcome, classes)
   return out
 end
 
+-- What probes tell of robustness: protocols and the report card, by the probe's name.
+local function robustness_of(outcome)
+  local out
+  for name, result in pairs(outcome.probes) do
+    if result.robustness then
+      out = out or {}
+      out[name] = plain(result.robustness)
+    end
+  end
+  return out
+end
+
 local digests = {} -- by what a set's files were: a study opens the same ones in each of its runs
 
 -- The data sets that were opened, each with the digest of its files.
@@ -111,7 +123,7 @@ local function results_of(job, outcome, metrics, made_of)
   local results = { plan_hash = job.hash, version = nn.version, data = opened(), recipe = job.recipe.name,
                     title = job.recipe.title, params = job.values, metrics = {}, probes = {},
                     start = made_of.start, weights = made_of.weights,
-                    confusion = confusions(outcome, made_of.classes) }
+                    confusion = confusions(outcome, made_of.classes), robustness = robustness_of(outcome) }
   results.training = { images = outcome.images, steps = outcome.steps, epochs = outcome.epochs, early = outcome.early,
                        chosen = outcome.chosen, validation = outcome.validation, skipped = outcome.skipped,
                        skipped_names = json.array(outcome.skipped_names),

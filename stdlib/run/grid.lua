@@ -12,6 +12,7 @@ local plan = require "plan"
 local plot = require "plot"
 local print_of = require "run.print"
 local report = require "report"
+local robustness = require "study.robustness"
 local study = require "study"
 local text = require "text"
 
@@ -92,6 +93,10 @@ local function tell_results(grid, found, both)
     both(function(_, wide) return text.table(shown.columns, shown.rows, { width = wide, keys = shown.keys }) end)
     if shown.note then both(shown.note) end
   end
+  for _, this in ipairs(found.robustness) do
+    both("")
+    both(function(_, wide) return robustness.text(this, wide) end)
+  end
   for _, note in ipairs(grid.study.notes) do
     both(function(wide) return text.wrap("note: " .. note, wide, "      ") end)
   end
@@ -112,7 +117,7 @@ local function write_results(grid, found)
   end
   folder_of.write_json(grid.folder .. "/results.json", { title = grid.study.title, scale = grid.expansion.scale,
     tables = json.array(tables), claims = json.array(folder_of.plain(found.claims)), runs = json.array(runs),
-    notes = json.array(grid.study.notes) })
+    robustness = json.array(folder_of.plain(found.robustness)), notes = json.array(grid.study.notes) })
 end
 
 -- The last run's pictures stand for all: in a grid from plain to the method, it is the one that changes images.
@@ -177,7 +182,10 @@ function M.make(grid, options, say)
     say(format("stopped; %d of %d runs are complete; to go on: penumbra resume %s", complete, #jobs, folder))
     return code
   end
-  for i, job in ipairs(jobs) do expansion.points[i].metrics = job.results and job.results.metrics end
+  for i, job in ipairs(jobs) do
+    local point, results = expansion.points[i], job.results
+    point.metrics, point.robustness = results and results.metrics, results and results.robustness
+  end
 
   local found = this:evaluate(expansion, options.metrics)
   tell_results(grid, found, both)

@@ -2,6 +2,7 @@
 local file = require "file"
 local jobs_of = require "run.jobs"
 local print_of = require "run.print"
+local show = require "robustness.show"
 local spec = require "spec"
 
 local M = {}
@@ -10,7 +11,8 @@ local M = {}
 local function say_results(job, say)
   say("")
   for _, name in ipairs(spec.names(job.plan.probes)) do
-    local shown = file.read(job.folder .. "/tables/" .. name .. ".txt")
+    local robustness = job.results.robustness and job.results.robustness[name]
+    local shown = robustness and show.brief(robustness) or file.read(job.folder .. "/tables/" .. name .. ".txt")
     if shown and shown:find "%S" then say((shown:gsub("\n*$", "\n"))) end
   end
   local training = job.results.training

@@ -2,6 +2,7 @@
 --- expansion carry the `metrics` of their runs; those without are left out.
 ---@package
 local param = require "param"
+local robustness = require "study.robustness"
 local spec = require "spec"
 local stats = require "stats"
 local text = require "text"
@@ -418,6 +419,11 @@ end
 --- See Study:evaluate.
 function M.evaluate(study, expansion, wanted)
   local out = { tables = {}, charts = {}, claims = {} }
+  local groups = combinations(expansion)
+  for _, group in ipairs(groups) do
+    group.label = #group.shown > 0 and concat(group.shown, ", ") or study.recipe and study.recipe.name or "all runs"
+  end
+  out.robustness = robustness.evaluate(groups, expansion.seed)
   if #study.show == 0 then out.tables[1] = M.spread(expansion, wanted) end
   for _, shown in ipairs(study.show) do
     if not shown.kind then

@@ -154,6 +154,35 @@ describe("stats", function()
     assert.is_true(hits / trials > 0.92 and hits / trials < 0.985, hits .. " of " .. trials)
   end)
 
+  it("compares by drawing seeds and items anew", function()
+    local state = 99
+    local function uniform()
+      state = (state * 6364136223846793005 + 1442695040888963407)
+      return (state >> 11) / 2 ^ 53
+    end
+    local first, second = {}, {}
+    for s = 1, 3 do
+      local a, b = {}, {}
+      for i = 1, 200 do
+        local u = uniform()
+        a[i], b[i] = u < 0.8, u < 0.5 or u > 0.95
+      end
+      first[s], second[s] = stats.percentage(a), stats.percentage(b)
+    end
+    local usual = stats.compare(first, second)
+    local drawn = stats.compare(first, second, { method = "bootstrap", seed = 3 })
+    assert.equal("bootstrap", drawn.method)
+    assert.equal("seeds and items", drawn.over)
+    assert.near(usual.value, drawn.value, 1e-9)
+    assert.is_true(drawn.low < drawn.value and drawn.value < drawn.high)
+    assert.is_true(drawn:half() > 0.4 * usual:half() and drawn:half() < 1.5 * usual:half())
+    assert.same(drawn, stats.compare(first, second, { method = "bootstrap", seed = 3 }))
+    -- One seed: over its items, about as Bonett and Price say.
+    local one = stats.compare({ first[1] }, { second[1] }, { method = "bootstrap" })
+    assert.equal("items", one.over)
+    assert.near(stats.compare({ first[1] }, { second[1] }):half(), one:half(), 2)
+  end)
+
   it("prints as people read it", function()
     local function shown(value, low, high)
       local interval = stats.new { value = value, low = low, high = high }
