@@ -126,7 +126,8 @@ function M.compare(list, a, b, wanted)
   for i, value in ipairs(a) do list[#list + 1] = (value == b[i]) == wanted and 1 or 0 end
 end
 
---- Adds what rows measured to the metrics, under names such as "ds/brightness/1"; of sums over perturbations "ds/sum/1".
+--- Adds what rows measured to the metrics, under names such as "ds/brightness/1"; of sums over perturbations
+--- "ds/sum/1".
 ---@param metrics table<string, Interval>
 ---@param rows table[]
 ---@param names string[]

@@ -1,12 +1,15 @@
 --- How smooth the logits F are about an image x, and how far the expansion of Eq. 6 of the paper explains what a change
 --- Δx of it does: LD = F(x + Δx) - F(x) = J Δx + ½ Δxᵀ H Δx + ...
 ---
---- ‖J‖²_F is estimated without bias by random projections: for v of independent signs E ‖vᵀJ‖² = ‖J‖²_F, and vᵀJ is one
---- way back. J Δx comes from differences of F at x ± `step` Δx. With rectifiers F is linear between kinks: it has no
---- second derivative, and differences of F divided by h² grow as 1/h when h falls. What bends is only seen at a scale,
---- so H and the turn of J are taken over the scale of the change itself, `span` = ½: the second-order share is that of
+--- ‖J‖²_F is estimated without bias by random projections: for v of independent signs E ‖vᵀJ‖² = ‖J‖²_F, and vᵀJ
+--- is one way back; the interval over images holds what the projections add to the spread.
+---
+--- J Δx comes from differences of F at x ± `step` Δx. With rectifiers F is linear between kinks: it has no second
+--- derivative, and differences of F divided by h² grow as 1/h when h falls. What bends is only seen at a scale, so
+--- H and the turn of J are taken over the scale of the change itself, `span` = ½: the second-order share is that of
 --- the parabola through F at x - span Δx, x and x + span Δx, and the curvature is
---- ‖J(x + span Δx) - J(x - span Δx)‖²_F / (2 span ‖Δx‖)², by the same projections. Both are exact where F is quadratic.
+--- ‖J(x + span Δx) - J(x - span Δx)‖²_F / (2 span ‖Δx‖)², by the same projections. Both are exact where F is
+--- quadratic.
 ---
 --- How exact that is, measured on a trained ResNet-20 (CIFAR-10, Table 1's levels 1 and 4, 64 images): float and double
 --- agree to 0.02 points in every share and to 1 in 10,000 in every curvature. The share of J Δx is that of the exact J
@@ -43,8 +46,8 @@ local function pull(model, x, directions, tick)
   tick(#x)
   local list = directions(logits:detach())
   for i, v in ipairs(list) do
-    logits:backward(v, { keep_graph = i < #list })
-    pulled[i] = leaf.grad or nn.zeros(leaf.shape) -- none where the logits do not depend on x
+    if logits.requires_grad then logits:backward(v, { keep_graph = i < #list }) end
+    pulled[i] = leaf.grad or nn.zeros(leaf.shape) -- none where no logit depends on x
     leaf:clear_grad()
     tick(#x)
   end
@@ -85,7 +88,28 @@ end
 
 -- ---- measuring ----
 
--- Everything about one change of a batch { x, labels, logits, predicted, signs }.
+-- A batch before any change: { x, labels, logits, predicted, signs = the projections, jacobian and gradient = of each
+-- image ‖vᵀJ‖² in the mean, and ‖∂CE/∂x‖ }.
+local function begin(model, x, y, number, options, tick)
+  local batch = { x = x, labels = y:tolist(), signs = {} }
+  local pulled
+  batch.logits, pulled = pull(model, x, function(logits)
+    local seed, list = nn.derive(options.seed, PROJECTION, number), {}
+    for i = 1, options.projections do
+      list[i] = nn.uniform(logits.shape, { seed = seed, stream = i }):ge(0.5) * 2 - 1
+      batch.signs[i] = list[i]
+    end
+    list[#list + 1] = logits:softmax(2) - nn.one_hot(y, logits.shape[2]) -- the cross-entropy's
+    return list
+  end, tick)
+  batch.predicted = batch.logits:argmax(2):tolist()
+  for i, direction in ipairs(pulled) do pulled[i] = squares(direction, nn.zeros(direction.shape)) end
+  batch.gradient = table.remove(pulled):sqrt()
+  batch.jacobian = mean_of(pulled)
+  return batch
+end
+
+-- Everything about one change of a batch.
 local function look(model, change, batch, moved, options, tick)
   local step, span = options.step, options.span
   local dx = moved - batch.x
@@ -199,25 +223,12 @@ local function measure(model, part, options, tick, changes, attacked)
 
   local clean, labels, right, jacobian, gradient = {}, {}, {}, {}, {}
   for x, y, number in probe.batches(part, options) do
-    local batch = { x = x, labels = y:tolist(), signs = {} }
-    local pulled
-    batch.logits, pulled = pull(model, x, function(logits)
-      local seed, list = nn.derive(options.seed, PROJECTION, number), batch.signs
-      for i = 1, options.projections do
-        list[i] = nn.uniform(logits.shape, { seed = seed, stream = i }):ge(0.5) * 2 - 1
-      end
-      list = table.move(list, 1, #list, 1, {})
-      list[#list + 1] = logits:softmax(2) - nn.one_hot(y, logits.shape[2]) -- the way back of the cross-entropy
-      return list
-    end, tick)
-    batch.predicted = batch.logits:argmax(2):tolist()
+    local batch = begin(model, x, y, number, options, tick)
     clean[#clean + 1] = batch.logits
     table.move(batch.labels, 1, #batch.labels, #labels + 1, labels)
     probed.compare(right, batch.predicted, batch.labels, true)
-    for i, direction in ipairs(pulled) do pulled[i] = squares(direction, nn.zeros(direction.shape)) end
-    append(gradient, table.remove(pulled):sqrt())
-    append(jacobian, mean_of(pulled))
-
+    append(jacobian, batch.jacobian)
+    append(gradient, batch.gradient)
     local function draw(place) return probed.draw(options, place, number) end
     for place, change in ipairs(changes) do
       look(model, all[place], batch, probed.apply(change, x, y, model, draw(place), tick), options, tick)
@@ -237,11 +248,12 @@ local function measure(model, part, options, tick, changes, attacked)
   for i, change in ipairs(all) do rows[i] = row_of(change, scale) end
   local natural = table.move(rows, 1, #changes, 1, {})
   local metrics = { jacobian = stats.interval(jacobian), input_gradient = stats.interval(gradient) }
-  metrics.jacobian_relative = relative_to(scale, metrics.jacobian)
-  metrics.input_gradient_relative = relative_to(root_of(scale), metrics.input_gradient)
-  for _, name in ipairs { "curvature", "curvature_relative", "explained_first", "explained_second" } do
+  for _, name in ipairs { "curvature", "explained_first", "explained_second" } do
     metrics[name] = mean_over(natural, name)
   end
+  metrics.jacobian_relative = relative_to(scale, metrics.jacobian)
+  metrics.input_gradient_relative = relative_to(root_of(scale), metrics.input_gradient)
+  metrics.curvature_relative = metrics.curvature and relative_to(scale, metrics.curvature)
   if options.by_row then
     probed.add_metrics(metrics, natural, { "curvature", "curvature_relative", "explained_first", "explained_second" })
   end

@@ -251,6 +251,16 @@ describe("probe.smoothness of a network", function()
     assert.matches("still +0.00", tostring(result))
   end)
 
+  it("finds nothing where the logits depend on nothing", function()
+    local constant = { forward = function(_, x) return nn.ones { #x, 4 } end }
+    local result = probe.smoothness { levels = { 1 }, pairs = 60 }(constant, picture_set, quiet)
+    assert.equal(0, result.metrics.jacobian.value)
+    assert.equal(0, result.metrics.input_gradient.value)
+    assert.equal(0, result.metrics.curvature.value)
+    assert.is_nil(result.metrics.explained_first)
+    assert.matches("brightness", tostring(result))
+  end)
+
   it("counts its work as it is done", function()
     local pgd = attack.pgd { eps = 0.03, iters = 3 }
     for _, case in ipairs { { {}, 2 + 2 + 4 * 9 }, { { projections = 1 }, 2 + 1 + 4 * 7 },
