@@ -326,8 +326,7 @@ function M.uda(options) return build("uda", options) end
 --- Example:
 ---     print((loss.cross_entropy() + loss.augmix { perturb = perturb.hue(0.1) }):formula())
 ---     --> L = mean CE(F(x), y) + 12 · mean JS(p(x), p(x'), p(x''))
----     --> x' = hue(+0.1)
----     --> x'' = hue(+0.1)
+---     --> x', x'' = hue(+0.1)
 ---@param options? PairOptions
 ---@return Loss
 function M.augmix(options) return build("augmix", options) end
@@ -555,12 +554,20 @@ function Loss:work() return self:views() + math.ceil(self:attack_passes() / 2) e
 function Loss:formula()
   local views, places = views_of_terms(self.terms)
   local symbols, parts, lines, count = {}, {}, {}, 0
+  local called, texts = {}, {} -- several draws of one perturbation share a line
   for i, view in ipairs(views) do
     if view.perturb then count = count + 1 end
     symbols[i] = view.perturb and "x" .. ("'"):rep(count) or "x"
-    local how = view.batch_stats ~= "joint" and format("; batch statistics: %s", view.batch_stats) or ""
-    if view.perturb then lines[#lines + 1] = format("%s = %s%s", symbols[i], tostring(view.perturb), how) end
+    if view.perturb then
+      local how = view.batch_stats ~= "joint" and format("; batch statistics: %s", view.batch_stats) or ""
+      local text = tostring(view.perturb) .. how
+      if not called[text] then
+        called[text], texts[#texts + 1] = {}, text
+      end
+      table.insert(called[text], symbols[i])
+    end
   end
+  for i, text in ipairs(texts) do lines[i] = table.concat(called[text], ", ") .. " = " .. text end
   for i, term in ipairs(self.terms) do
     local own = {}
     for j, place in ipairs(places[i]) do own[j] = symbols[place] end

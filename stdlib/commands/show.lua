@@ -70,6 +70,16 @@ local function ledger(base)
   end
 end
 
+-- The loss of a plan as a formula; the plan was checked, so it can be built.
+local function formula(made)
+  local objective = plan.builder()(made.loss)
+  say("")
+  say("the loss")
+  for line in (objective:formula() .. "\n"):gmatch "(.-)\n" do
+    say("  " .. text.wrap(line, print_of.width() - 2, "    "))
+  end
+end
+
 -- ---- cost ----
 
 -- Seconds in a unit that suits them, or the one that suits `like`.
@@ -264,6 +274,7 @@ local function show_recipe(base, settings, options)
   ledger(base)
   say("")
   say(plan.tree(job.plan))
+  formula(job.plan)
   if not options.no_cost then one_cost(job, options) end
   return 0
 end
@@ -319,6 +330,7 @@ local function show_study(this, settings, options)
   say("")
   say(format("the plan of the first run, %s", study.label(expansion, expansion.points[1])))
   say(plan.tree(grid.jobs[1].plan))
+  formula(grid.jobs[1].plan)
   if not options.no_cost then grid_cost(grid, options) end
   return 0
 end

@@ -46,6 +46,7 @@ end
 ---@param options { eps: number|Schedule, xi: number, iterations: integer, bn: "eval"|"train" }
 ---@return Perturbation
 function M.virtual_adversary(options)
+  options = { eps = options.eps, xi = options.xi, iterations = options.iterations, bn = options.bn }
   local function apply(x, _, model, draw)
     local pass, eps = pass_of(options, draw), number_at(options.eps, draw)
     local clean = nn.no_grad(function() return (model:forward(x, pass)) end)

@@ -138,8 +138,9 @@ function M.new(file, grant)
         if a ~= spec.unknown and b ~= spec.unknown then
           local ok, made_of = pcall(apply[this.symbol], a, b)
           if not ok then error(explain(this.place, file, this.symbol, made_of), 0) end
-          local side = known[this[1]] or known[this[2]]
-          result = { value = made_of, kind = side.kind }
+          local left, right = known[this[1]], known[this[2]]
+          local factor = left and left.kind == "a schedule" and right -- schedule * loss is a loss
+          result = { value = made_of, kind = (factor or left or right).kind }
         end
       else
         evaluate(this.of)

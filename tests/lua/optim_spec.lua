@@ -52,6 +52,31 @@ describe("optim", function()
       assert.error_matches(function() step(0) end, 'unit = "epoch" needs the number of steps in one')
     end)
 
+    it("ramp is a line between two values, and a number times a schedule is one", function()
+      local ramp = optim.ramp { from = 1, to = 5, steps = 8 }
+      assert.same({ 1.0, 3.0, 5.0, 5.0 }, { ramp(0), ramp(4), ramp(8), ramp(100) })
+      assert.near(0.25, optim.ramp()(25, { steps = 100 }), 1e-12)
+      assert.near(0.5, optim.ramp { steps = 2, unit = "epoch" }(10, { epoch = 10 }), 1e-12)
+      local twice = 2 * ramp
+      assert.equal(6, twice(4))
+      assert.equal(-3, (ramp * -1)(4))
+      assert.equal(12, (2 * twice)(4))
+      assert.equal("4 * ramp(from 1, steps 8, to 5)", tostring(2 * twice))
+      assert.equal("warmup(after 0.5 * cosine, steps 5)",
+                   tostring(optim.warmup { steps = 5, after = 0.5 * optim.cosine() }))
+      assert.error_matches(function() optim.ramp()(1) end, "ramp: steps is needed outside a training run")
+      assert.error_matches(function() return ramp * "x" end, 'schedule: %* expects a schedule and a finite number')
+      assert.error_matches(function() return ramp * ramp end, 'schedule: %* expects a schedule and a finite number')
+      assert.error_matches(function() return 1 / 0 * ramp end, "a finite number, got .* and inf")
+      -- It is saved and restored with the optimiser.
+      local w = parameter { 1 }
+      local opt = optim.sgd { { w }, lr = 1, schedule = 0.5 * ramp }
+      local other = optim.sgd { { parameter { 1 } }, lr = 1 }
+      other:restoring(opt:state())()
+      assert.equal(0.5, other:rate())
+      assert.equal("0.5 * ramp(from 1, steps 8, to 5)", tostring(other.plan))
+    end)
+
     it("describe themselves and refuse nonsense", function()
       assert.equal("warmup(after cosine(floor 0.1), steps 5)",
                    tostring(optim.warmup { steps = 5, after = optim.cosine { floor = 0.1 } }))

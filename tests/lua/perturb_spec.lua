@@ -159,6 +159,78 @@ describe("perturb", function()
     assert.is_true(same(perturb.maybe(0, half)(x, nil, "model"), x))
   end)
 
+  it("adds noise of a given deviation, clipped", function()
+    local p = perturb.gaussian_noise(0.1)
+    assert.equal("gaussian_noise(0.1)", tostring(p))
+    local x = nn.full({ 40, 9, 7, 2 }, 0.5)
+    local noise = (p(x, nil, nil, { seed = 1, step = 2 }) - x) / 0.1
+    local n = noise:count()
+    assert.near(0, noise:mean():item(), 5 / math.sqrt(n))
+    assert.near(1, noise:variance():item(), 5 * math.sqrt(2 / n))
+    assert.near(3, (noise ^ 4):mean():item(), 5 * math.sqrt(96 / n)) -- as of a normal distribution
+    -- Neither pixels nor channels nor images nor steps draw alike.
+    local function product(a, b) return (a * b):mean():item() end
+    local flat = noise:reshape { n }
+    for lag = 1, 5 do
+      assert.near(0, product(flat:slice(1, 1, n - lag), flat:slice(1, 1 + lag, n)), 5 / math.sqrt(n - lag))
+    end
+    assert.near(0, product(noise[1], noise[2]), 5 / math.sqrt(126))
+    local other = (p(x, nil, nil, { seed = 1, step = 3 }) - x) / 0.1
+    assert.near(0, product(noise, other), 5 / math.sqrt(n))
+    assert.is_true(same(p(x, nil, nil, { seed = 1, step = 2 }), p(x, nil, nil, { seed = 1, step = 2 })))
+    local wide = perturb.gaussian_noise(10)(x)
+    assert.same({ 0.0, 1.0 }, { wide:min():item(), wide:max():item() })
+    assert.is_true(same(perturb.gaussian_noise(0)(images()), images()))
+    assert.error_matches(function() perturb.gaussian_noise(-1) end,
+      "perturb.gaussian_noise: deviation expects 0 to 10, got %-1")
+    assert.error_matches(function() perturb.gaussian_noise("x") end, "expected a number %(deviation%), got")
+  end)
+
+  it("mixes chains as AugMix does", function()
+    local white = perturb.brightness(255)
+    local p = perturb.augmix { of = { white } }
+    assert.equal("augmix(brightness(+255/255), width 3, depth 3)", tostring(p))
+    -- Every chain makes black images white: the mix is m itself, which is evenly drawn.
+    local x = nn.zeros { 400, 1, 1, 1 }
+    local m = p(x, nil, nil, { seed = 2 })
+    assert.near(1 / 2, m:mean():item(), 5 * math.sqrt(1 / 12 / 400))
+    assert.near(1 / 12, m:variance():item(), 0.02)
+    -- One chain of two that does nothing: w is evenly drawn, and so m w is 1/4 in the mean.
+    local half = perturb.augmix { of = { white, perturb.identity() }, width = 2, depth = 1 }(x, nil, nil, { seed = 3 })
+    assert.near(1 / 4, half:mean():item(), 0.05)
+    -- 1 to 3 changes, each as likely: brightened by 1/255 as often.
+    local steps = perturb.augmix { of = { perturb.brightness(1) }, width = 1 }
+    local share = perturb.augmix { of = { white }, width = 1 }
+    local counts = { 0, 0, 0 }
+    local raised, drawn = steps(x, nil, nil, { seed = 4 }), share(x, nil, nil, { seed = 4 })
+    for n, pair in ipairs((raised / drawn * 255):reshape({ 400 }):tolist()) do
+      local count = math.floor(pair + 0.5)
+      assert.near(count, pair, 0.01, "image " .. n)
+      counts[count] = counts[count] + 1
+    end
+    for _, count in ipairs(counts) do assert.near(400 / 3, count, 5 * math.sqrt(400 * 2 / 9)) end
+    local usual = perturb.augmix()
+    local out = usual(images(), nil, nil, { seed = 1, step = 3 })
+    assert.is_true(out:min():item() >= 0 and out:max():item() <= 1)
+    assert.is_true(same(out, usual(images(), nil, nil, { seed = 1, step = 3 })))
+    assert.is_true(perturb.is_told(usual))
+    local custom = perturb.new { name = "own", apply = function(images_) return images_ end }
+    assert.is_false(perturb.is_told(perturb.augmix { of = { custom } }))
+    assert.error_matches(function() perturb.augmix { of = {} } end, "of expects a list of perturbations")
+  end)
+
+  it("tells what is written in Lua the step, and the span of a training", function()
+    local told
+    local p = perturb.new { name = "told", apply = function(x, _, _, draw)
+      told = draw
+      return x
+    end }
+    local span = { steps = 10, epoch = 5 }
+    local both = p >> perturb.maybe(1, p)
+    both(images(), nil, nil, { seed = 1, step = 7, span = span })
+    assert.same({ 7, 10, 5 }, { told.step, told.span.steps, told.span.epoch })
+  end)
+
   it("says what is wrong", function()
     assert.error_matches(function() perturb.brightness("x") end, 'perturb.brightness: expected a number %(amount%)')
     assert.error_matches(function() perturb.brightness(300) end, "perturb.brightness: amount expects %-255 to 255, got")

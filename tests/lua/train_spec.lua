@@ -148,6 +148,36 @@ describe("train", function()
     assert.is_true(slow.probes.accuracy.top1.value < fast.probes.accuracy.top1.value)
   end)
 
+  it("tells a loss's schedules how long it is, and reports their values", function()
+    local rows, eps = {}, {}
+    local half = optim.ramp { steps = 7 }
+    local p = perturb.new { name = "scheduled", apply = function(x, _, _, draw)
+      eps[#eps + 1] = 0.5 * half(draw.step, draw.span)
+      assert.same({ steps = 14, epoch = 7 }, draw.span)
+      return x
+    end }
+    p.scheduled = { eps = 0.5 * half }
+    local options = task { epochs = 2, log_every = 1,
+                           loss = loss.cross_entropy() + 2 * optim.ramp() * loss.continuity { perturb = p } }
+    options.quiet = nil
+    local run = train.run(options, { progress = function() end, record = function(row)
+      if row.kind == "step" then rows[#rows + 1] = row end
+    end })
+    assert.equal(14, #rows)
+    for i, row in ipairs(rows) do
+      local term = row.terms.continuity
+      assert.near(2 * (i - 1) / 14, term.weight, 1e-12)
+      assert.equal(term.raw * term.weight, term.weighted)
+      assert.equal(math.min((i - 1) / 7, 1) / 2, term.eps)
+      assert.equal(eps[i], term.eps)
+      assert.equal(1.0, row.terms.cross_entropy.weight)
+    end
+    -- An epoch has the mean of its weights, by images.
+    assert.is_true(run.history[2].terms.continuity.weight > 1)
+    assert.near(run.history[2].loss, run.history[2].terms.continuity.weighted
+      + run.history[2].terms.cross_entropy.weighted, 1e-9)
+  end)
+
   it("augments the training images", function()
     local seen = {}
     local watch = perturb.new { name = "watch", apply = function(x, _, _, draw)
