@@ -52,7 +52,7 @@ end
 -- Runs the stages of an attack, each on what still resists; the judge says what that is.
 local function cascade(self, x, y, model, draw)
   local judges = require "attack.judge"
-  local out, places = x, {}
+  local out, places, ball = x, {}, { norm = self.norm, eps = options_of.eps(self.eps, draw) }
   for i, hit in ipairs((judges.ask(model, x, y))) do
     if hit then places[#places + 1] = i end
   end
@@ -60,9 +60,9 @@ local function cascade(self, x, y, model, draw)
     if #places == 0 then break end
     local index = nn.tensor(places, { type = "index" })
     local some, labels = nn.data.rows(x, index), nn.data.rows(y, index)
-    local images = options_of.run(stage, model, some, labels, { seed = nn.derive(draw.seed, 0, number),
-                                                               numbers = places })
-    local verdict = judges.judge(model, some, images, labels, self)
+    local images = options_of.run(stage, model, some, labels, {
+      seed = nn.derive(draw.seed, 0, number), step = draw.step, span = draw.span, numbers = places })
+    local verdict = judges.judge(model, some, images, labels, ball)
     local left, broken, order = {}, {}, {}
     for i, place in ipairs(places) do
       if verdict.right[i] then left[#left + 1] = place else broken[place] = i end

@@ -356,4 +356,18 @@ describe("a recipe's plan", function()
     local known = plan.known().attack
     for _, row in ipairs(nn.attack.rows()) do assert.truthy(table.concat(known, " "):find(row.name, 1, true)) end
   end)
+
+  it("is checked before anything is computed", function()
+    local world, check = plan.world(plan.known()), require "plan.check".new("own.lua", {})
+    local function problem(change)
+      return check { loss = world.loss.adversarial { perturb = change }, augment = change, probes = {} }
+    end
+    assert.is_nil(problem(world.attack.autoattack { eps = world.px(8) } | world.attack.random { eps = 1 }))
+    assert.matches('attack_spec.lua:%d+: attack.fgsm: unknown option "esp"; did you mean "eps"?',
+      problem(world.attack.fgsm { esp = 1 }))
+    assert.matches("attack_spec.lua:%d+: attack.pgd: eps is required", problem(world.attack.pgd {}))
+    assert.matches("plan: model expects a model, got a perturbation",
+      check { model = world.attack.fgsm { eps = 1 }, probes = {} })
+    assert.error_matches(function() return world.attack.pdg end, 'attack has no "pdg"; did you mean "pgd"%?')
+  end)
 end)
