@@ -16,6 +16,7 @@ local stats = require "stats"
 local min = math.min
 
 local CREDIBLE <const>, CARD <const> = 256, 256 -- images
+local FOUR <const> = 4                          -- classes that AutoAttack needs
 
 local an_attack = spec.value { "an attack", attack.is }
 
@@ -39,6 +40,20 @@ local function protocol(name, attack_of, accuracy)
   return { protocol = name, attack = attack_of, images = accuracy.n, accuracy = accuracy }
 end
 
+-- What stands for AutoAttack where there are too few classes for its targeted loss.
+local function for_few_classes(own)
+  local ball = { norm = own.norm, eps = own.eps }
+  return { attack.apgd(ball), attack.pgd { norm = own.norm, eps = own.eps, iters = 100, restarts = 5, loss = "margin" },
+           attack.fab(ball), attack.square(ball) }
+end
+
+local function words_of(attacks)
+  if attack.is(attacks) then return tostring(attacks) end
+  local parts = {}
+  for i, one in ipairs(attacks) do parts[i] = tostring(one) end
+  return table.concat(parts, ", ")
+end
+
 -- The worst case, image by image, of two measurements that begin with the same images.
 local function worst_of(credible, paper)
   local outcomes, here = {}, {}
@@ -49,7 +64,7 @@ local function worst_of(credible, paper)
   return stats.percentage(outcomes), stats.percentage(here)
 end
 
-local function measure(model, part, options, tick, context)
+local function measure(model, part, options, by_default, tick, context)
   local function evaluate(this, images)
     return attack.evaluate { model = model, part = images, attack = this, batch = options.batch, seed = options.seed,
                              store = context.store, tick = tick }
@@ -61,11 +76,13 @@ local function measure(model, part, options, tick, context)
   local metrics = { clean = paper.clean, robust = row.robust,
                     zero_gradients = stats.new { value = row.zero_gradient + row.nonfinite_gradient, unit = "%",
                                                  n = row.attacked, method = "count" } }
-  if options.credible then
+  local credible = options.credible
+  if credible then
+    if by_default and part.classes < FOUR then credible = for_few_classes(options.attack.attack) end
     local few = part:take(min(options.credible_limit, #part))
-    local worst, here = worst_of(evaluate(options.credible, few).worst, row.robust)
+    local worst, here = worst_of(evaluate(credible, few).worst, row.robust)
     if #few < #part then table.insert(record.protocols, protocol("paper, the first of them", "", here)) end
-    table.insert(record.protocols, protocol("credible: worst case", tostring(options.credible), worst))
+    table.insert(record.protocols, protocol("credible: worst case", words_of(credible), worst))
     metrics.worst_case = worst
   end
   if options.card then
@@ -96,7 +113,13 @@ return function(options)
   if type(own.eps) ~= "number" then
     error(string.format("probe.robustness: eps expects a number outside a training, got %s", own.eps), 2)
   end
-  if options.credible == nil then options.credible = attack.autoattack { norm = own.norm, eps = own.eps } end
+  if own.eps == 0 and (options.card or options.credible == nil) then
+    error("probe.robustness: an eps above 0 expected: with eps = 0 there is nothing to attack", 2)
+  end
+  local by_default = options.credible == nil
+  if by_default then options.credible = attack.autoattack { norm = own.norm, eps = own.eps } end
   if options.card == true then options.card = spec.examine({}, card.fields) end
-  return probe.new("robustness", options, measure, function(images) return work(options, images) end)
+  return probe.new("robustness", options, function(model, part, these, tick, context)
+    return measure(model, part, these, by_default, tick, context)
+  end, function(images) return work(options, images) end)
 end

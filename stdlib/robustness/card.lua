@@ -92,12 +92,17 @@ end
 -- are still right, and what the attack says of itself.
 function Batch:attack(row, options, list, stream, model)
   if #list == 0 then return {}, { zero_gradient = 0, nonfinite_gradient = 0 } end
-  local x, y, numbers, left = rows_of(self.x, list), rows_of(self.y, list), {}, {}
+  local x, y, numbers, left, told = rows_of(self.x, list), rows_of(self.y, list), {}, {}, 0
   for i, place in ipairs(list) do numbers[i] = self.first + place end
   -- Draws are keyed by the image's number: the longer attack starts where the shorter one did.
   local known = attacks.fields(row)
-  local candidate, info = attacks.run({ row = row, options = assert(spec.examine(options, known)) },
-    model or self.model, x, y, { seed = nn.derive(self.seed, stream, 0), numbers = numbers, progress = self.tick })
+  local stage = { row = row, options = assert(spec.examine(options, known)) }
+  local candidate, info = attacks.run(stage, model or self.model, x, y, {
+    seed = nn.derive(self.seed, stream, 0), numbers = numbers, progress = function(passes)
+      self.tick(passes - told)
+      told = passes
+    end })
+  self.tick(#list) -- the judge's
   local verdict = judge(self.model, x, candidate, y, { norm = options.norm, eps = options.eps })
   for i, right in ipairs(verdict.right) do
     if right then left[#left + 1] = list[i] end
@@ -279,7 +284,7 @@ end
 ---@param model Model
 ---@param part Part
 ---@param options table
----@param tick fun(passes: integer)
+---@param tick fun(passes: integer, left_out?: boolean)
 ---@param context ProbeContext
 ---@return RobustnessCard
 function M.measure(model, part, options, tick, context)
@@ -288,10 +293,10 @@ function M.measure(model, part, options, tick, context)
   local ladder, last = ladder_of(base, shape[1] * shape[2] * shape[3])
   local total, offset, labels, twin = {}, 0, {}, context.twin
   local most, done = M.work(options, #part), 0
-  local function counted(passes)
+  local function counted(passes, left_out)
     passes = min(passes, most - done)
     done = done + passes
-    if passes > 0 then tick(passes) end
+    if passes > 0 then tick(passes, left_out) end
   end
   for x, y, number in probe.batches(part, options) do
     local key = format("card %d", number)
@@ -306,7 +311,7 @@ function M.measure(model, part, options, tick, context)
     offset = offset + #x
     for _, class in ipairs(y:tolist()) do labels[class] = true end
     -- What was not needed, since no image was left, is done too.
-    counted(M.work(options, offset) - done)
+    counted(M.work(options, offset) - done, true)
   end
   local curve = curve_of(total, base, ladder)
   local lines = lines_of(total, base, curve, last, options, twin)

@@ -89,6 +89,59 @@ describe("probe.robustness", function()
   end)
 end)
 
+describe("probe.robustness", function()
+  local model, part = closed_form(3, 0.1)
+  local card = { steps = 3, restarts = 2, queries = 5 }
+  local pgd = attack.pgd { eps = 0.02, iters = 2 }
+
+  it("has other attacks than AutoAttack for few classes", function()
+    local result = probe.robustness { attack = pgd, card = false, limit = 20 }(model, part, quiet)
+    local shown = result.robustness.protocols[3].attack
+    assert.matches("^apgd%(.*, pgd%(.*loss margin.*, fab%(.*, square%(", shown)
+  end)
+
+  it("takes as many passes as it says, at most", function()
+    local this = probe.robustness { attack = pgd, credible = false, card = card, batch = 32 }
+    local done, out = 0, 0
+    this(model, part, { tick = function(passes, left_out)
+      assert.is_true(passes > 0)
+      done, out = done + passes, out + (left_out and passes or 0)
+    end })
+    assert.equal(this:work(part), done)
+    assert.is_true(out < done)
+  end)
+
+  it("goes on from what a store has", function()
+    local this = probe.robustness { attack = pgd, credible = attack.fgsm { eps = 0.02 }, card = card, batch = 32 }
+    local kept, sets = {}, 0
+    local store = { get = function(_, key) return kept[key] end, set = function(_, key, value)
+      kept[key], sets = value, sets + 1
+    end }
+    local first = this(model, part, { quiet = true, store = store })
+    local before = sets
+    assert.is_true(before > 0)
+    local again = this(model, part, { quiet = true, store = store })
+    assert.equal(before, sets)
+    assert.equal(tostring(first), tostring(again))
+  end)
+
+  it("does not depend on the cut into batches", function()
+    local texts = {}
+    for i, batch in ipairs { 80, 32, 7 } do
+      local this = probe.robustness { attack = pgd, credible = false, card = card, batch = batch }
+      texts[i] = tostring(this(model, part, quiet))
+    end
+    assert.equal(texts[1], texts[2])
+    assert.equal(texts[1], texts[3])
+  end)
+
+  it("refuses what cannot be attacked", function()
+    assert.error_matches(function() probe.robustness { attack = attack.pgd { eps = 0 } } end, "an eps above 0 expected")
+    assert.error_matches(function() probe.robustness {} end, "probe.robustness: attack is required")
+    assert.error_matches(function() probe.robustness { attack = pgd, card = { querys = 1 } } end, 'queries')
+  end)
+end)
+
 describe("the card's thresholds", function()
   -- PASS up to the first, WARN up to the second.
   local expected = {
@@ -167,16 +220,16 @@ local function wrapped(model, change)
   end }
 end
 
-local IMAGES <const> = 64
+local IMAGES <const> = 16 -- a fault shows on few
 local EPS <const> = 0.2
 
 -- The card of a model of the digits.
 local function card_of(model, context, own)
   local _, _, part = sound()
   own = own or {}
-  local pgd = attack.pgd { eps = EPS, step = EPS / 8, iters = 20, bn = own.bn }
-  local card = { queries = own.queries or 300, steps = own.steps or 100 }
-  local this = probe.robustness { attack = pgd, credible = false, limit = IMAGES, card_limit = IMAGES, card = card }
+  local pgd = attack.pgd { eps = EPS, step = EPS / 4, iters = 10, bn = own.bn }
+  local card = { queries = own.queries or 300, steps = own.steps or 20, restarts = 2 }
+  local this = probe.robustness { attack = pgd, credible = false, limit = own.images or IMAGES, card = card }
   context = context or {}
   context.quiet = true
   local result = this(model, part, context)
@@ -188,7 +241,7 @@ describe("the card of a", function()
 
   it("sound model passes", function()
     local model, plain = sound()
-    local card, result = card_of(model, { twin = plain })
+    local card, result = card_of(model, { twin = plain }, { images = 48, steps = 40, queries = 100 })
     for _, row in ipairs(checks.list) do
       assert.message(row.key .. ": " .. tostring(card[row.key].note)).not_equal("FAIL", card[row.key].verdict)
     end
