@@ -156,6 +156,7 @@ end
 local function run_stage(stage, number, places, batch, one, options)
   local budget = #batch.y * (1 + (stage.change and math.ceil(stage.change:passes()) or options_of.passes(stage)))
   local spent = 0
+  options.now = stage.label == one.name and one.name or one.name .. ", " .. stage.label
   local function tick(passes)
     local more = math.min(passes, budget) - spent
     if more <= 0 then return end
@@ -329,7 +330,7 @@ function M.evaluate(options)
   local done = 0
   options.tick = options.tick or function(passes)
     done = done + passes
-    line:update(done)
+    line:update(done, options.now)
   end
   local started = progress.clock()
   local right, worst = nn.no_grad(measure, part, attacks, options)

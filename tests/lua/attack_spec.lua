@@ -104,6 +104,23 @@ describe("an attack that runs", function()
     assert.is_false(one.requires_grad)
   end)
 
+  it("draws for an image by its number in the part", function()
+    local function run(from, to, options)
+      options.eps, options.iters, options.seed = px(8), 2, 5
+      return nn.attack.run("pgd", model, x:slice(1, from, to), y:slice(1, from, to), options)
+    end
+    local function numbers(list) return { numbers = nn.tensor(list, { type = "index" }) } end
+    local whole = run(1, 8, {})
+    assert.equal(0, difference(whole, run(1, 8, numbers { 1, 2, 3, 4, 5, 6, 7, 8 })))
+    assert.equal(0, difference(whole:slice(1, 3, 3), run(3, 3, numbers { 3 })))
+    assert.equal(0, difference(whole:slice(1, 5, 6), run(5, 6, { offset = 4 })))
+    assert.is_true(difference(whole:slice(1, 3, 3), run(3, 3, {})) > 0)
+    assert.error_matches(function() run(1, 8, numbers { 1, 2 }) end,
+      "pgd: one number for each image expected, got numbers %[2%] for images %[8x8x8x3%]")
+    assert.error_matches(function() run(1, 1, { numbers = nn.ones { 1 } }) end,
+      "pgd: numbers of type index expected, got float")
+  end)
+
   it("makes the loss larger than noise does", function()
     local function loss_of(change)
       return nn.no_grad(function()
