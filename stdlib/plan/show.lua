@@ -224,12 +224,20 @@ end
 
 local NOTHING = "–"
 
+-- Is it what a loss may be multiplied with: a number, or a schedule?
+local function is_weight(value)
+  local this = inside(value)
+  if not this then return type(value) == "number" end
+  if is_operator(value, "*") then return is_weight(this[1]) and is_weight(this[2]) end
+  return this.op == "call" and this.module == "optim"
+end
+
 -- The terms of a sum: { weight, value, name }; the weight of a term that has none is nil.
 local function terms_of(value)
   local list, seen = {}, {}
   for i, part in ipairs(operands(value, "+")) do
     local this, weight = inside(part), nil
-    if is_operator(part, "*") and type(this[1]) == "number" then
+    if is_operator(part, "*") and is_weight(this[1]) then
       weight, part = this[1], this[2]
       this = inside(part)
     end
@@ -254,8 +262,9 @@ local function compare_sums(out, path, a, b)
     if not other then
       out(where, shown(term), NOTHING)
     else
-      if term.weight ~= other.weight then
-        out("weight of " .. where, text(term.weight or 1), text(other.weight or 1))
+      local weight, others = term.weight or 1, other.weight or 1
+      if weight ~= others and text(weight) ~= text(others) then
+        out("weight of " .. where, text(weight), text(others))
       end
       compare(out, where, term.value, other.value)
     end

@@ -383,6 +383,10 @@ describe("a recipe from a stranger", function()
     assert.equal("x.lua:2: data.open: expected a name or a path, got 3", said(with_data "data.open(3)"))
     assert.matches("x.lua:2: loss: %+ expects two losses", said(with_loss "loss.hinge() + perturb.hue(1)"))
     assert.equal("x.lua:2: plan: loss expects a loss, got a perturbation", said(with_loss "perturb.hue(1)"))
+    assert.equal("x.lua:2: plan: loss expects a loss, got a schedule", said(with_loss "2 * optim.ramp()"))
+    assert.matches("x.lua:2: schedule: %* expects a schedule and a finite number",
+      said(with_loss "optim.ramp() * optim.ramp() * loss.hinge()"))
+    assert.is_nil(said(with_loss "2 * optim.ramp() * loss.hinge()"))
     assert.equal("x.lua: plan: loss is required: a loss", said(with_plan "return { data = data.open 'mnist' }"))
     assert.equal('x.lua: plan: unknown option "eopchs"; did you mean "epochs"?',
       said((with_loss "loss.hinge()":gsub("epochs", "eopchs"))))

@@ -110,6 +110,8 @@ describe("plan.diff", function()
     assert.equal("loss.hinge  – → 2 * loss.hinge()", plan.diff({ loss = w.loss.cross_entropy() },
       { loss = w.loss.cross_entropy() + 2 * w.loss.hinge() }))
     assert.equal("weight of loss.hinge  1 → 2", plan.diff({ loss = w.loss.hinge() }, { loss = 2 * w.loss.hinge() }))
+    assert.equal("weight of loss.hinge  2 → 2 * optim.ramp()",
+      plan.diff({ loss = 2 * w.loss.hinge() }, { loss = 2 * w.optim.ramp() * w.loss.hinge() }))
     assert.equal("loss  loss.hinge() → 0.5 * loss.cross_entropy()",
       plan.diff({ loss = w.loss.hinge() }, { loss = 0.5 * w.loss.cross_entropy() }))
   end)
