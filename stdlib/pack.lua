@@ -3,9 +3,10 @@
 ---
 --- A pack is a .zip. A run's files lie in it under their names in the run's folder: the recipe with its includes, what
 --- it says of itself, resolved parameters, plan, environment, metrics, results, items, tables, figures, the report; the
---- weights when asked for. A study's files do too, and those of its runs below runs/NAME/. manifest.json names every
---- file with its size and SHA-256, and the data sets with a digest of theirs. Paths of the machine on which it was made
---- are left out. The same folder gives the same bytes.
+--- weights when asked for. A study's files do too, and those of its runs below runs/NAME/. The runs that others start
+--- from lie below starts/NAME/, always with their weights: each run can be repeated from those it had, on any machine,
+--- and they can be repeated, too. manifest.json names every file with its size and SHA-256, and the data sets with a
+--- digest of theirs. Paths of the machine on which it was made are left out. The same folder gives the same bytes.
 ---
 --- A pack from a stranger is safe to open: it is unpacked under limits into a folder of its own, what is not as the
 --- manifest says is refused, and the recipe is read in the sandbox.
@@ -149,6 +150,38 @@ end
 
 -- ---- writing ----
 
+-- The folder of the run whose weights a run has begun with, nil when there is none; or nil, message: it is not as it
+-- was.
+local function start_folder(folder)
+  local said = (read_table(folder .. "/results.json") or {}).start
+  if type(said) ~= "table" then return nil end
+  local name = type(said.run) == "string" and said.run:find(spec.FILE_NAME) and said.run
+  if not name then return nil, folder .. "/results.json: start: a run's name expected" end
+  local path = folder_of.beside(folder, name)
+  local sum = hash.sha256_file(path .. "/" .. WEIGHTS)
+  if not sum then
+    return nil, format("%s: starts from %s, which is not here: making the run again makes it, too", folder, name)
+  elseif sum ~= said.sha256 then
+    return nil, format("%s: starts from the weights %s of %s, which has others now: %s", folder,
+      tostring(said.sha256):sub(1, 12), name, sum:sub(1, 12))
+  end
+  return path
+end
+
+-- Puts the names and folders of what a run starts from into state.starts, each after the one that it starts from.
+local function find_starts(state, folder)
+  local path, message = start_folder(folder)
+  if message and not state.force then return nil, message, "state" end
+  local _, name = file.split(path or "")
+  if not path or state.starts[name] then return true end
+  state.starts[name] = path
+  local ok, code
+  ok, message, code = find_starts(state, path)
+  if not ok then return nil, message, code end
+  state.starts[#state.starts + 1] = name
+  return true
+end
+
 -- Adds a run's members; what keeps it from being packed whole is an error, unless forced.
 local function add_run(state, folder, head)
   local holder = host.locked(folder .. "/lock")
@@ -157,16 +190,30 @@ local function add_run(state, folder, head)
   if problem and not state.force then
     return nil, format("%s: is not complete: %s; penumbra resume goes on with it", folder, problem), "state"
   end
-  local ok, message, code = add_members(state.members, folder, head, state.weights)
+  local _, name = file.split(folder)
+  local ok, message, code = add_members(state.members, folder, head, state.weights or state.starts[name] ~= nil)
   if not ok then return nil, message, code end
   local results = read_table(folder .. "/results.json") or {}
   -- What the weights are, also when they stay here.
-  state.models[select(2, file.split(folder))] = hash.sha256_file(folder .. "/" .. WEIGHTS)
+  state.models[name] = hash.sha256_file(folder .. "/" .. WEIGHTS)
   ok, message = add_data(state.data, results.data)
   if not ok and not state.force then
     return nil, format("%s: %s; with --force the pack will not say what data it was", folder, message), "state"
   end
   return results
+end
+
+-- Adds the starts that are not among the runs of `seen`; gives their names.
+local function add_starts(state, seen)
+  local names = json.array()
+  for _, name in ipairs(state.starts) do
+    if not seen[name] then
+      local results, message, code = add_run(state, state.starts[name], "starts/" .. name .. "/")
+      if not results then return nil, message, code end
+      names[#names + 1] = name
+    end
+  end
+  return names
 end
 
 local function add_study(state, folder)
@@ -176,18 +223,29 @@ local function add_study(state, folder)
   end
   local ok, message, code = add_members(state.members, folder, "", false)
   if not ok then return nil, message, code end
-  local results, names, seen = read_table(folder .. "/results.json") or {}, json.array(), {}
+  local results, names, paths = read_table(folder .. "/results.json") or {}, json.array(), {}
   for _, run in ipairs(type(results.runs) == "table" and results.runs or {}) do
     local recorded = type(run) == "table" and type(run.folder) == "string" and run.folder
     local path = recorded and folder_of.of_study(folder, recorded)
     local _, name = file.split(path or "")
-    if path and not seen[name] then
-      seen[name], names[#names + 1] = true, name
-      ok, message, code = add_run(state, path, "runs/" .. name .. "/")
+    if path and not paths[name] then
+      paths[name], names[#names + 1] = path, name
+      ok, message, code = find_starts(state, path)
       if not ok then return nil, message, code end
     end
   end
-  return results, names
+  for _, name in ipairs(names) do
+    ok, message, code = add_run(state, paths[name], "runs/" .. name .. "/")
+    if not ok then return nil, message, code end
+  end
+  return results, names, paths
+end
+
+-- A run, with what it starts from.
+local function add_one(state, folder)
+  local ok, message, code = find_starts(state, folder)
+  if not ok then return nil, message, code end
+  return add_run(state, folder, "")
 end
 
 local write_fields = { out = spec.text(), weights = spec.flag { default = false },
@@ -215,6 +273,7 @@ end
 ---@field bytes integer   # of the file
 ---@field files integer
 ---@field runs integer
+---@field starts integer  # beside these, runs that they start from
 ---@field data string[]   # names of the data sets whose digests it has
 
 --- Packs the folder of a complete run or study into one file, by default NAME.penumbra in the current folder. `weights`
@@ -234,14 +293,11 @@ function M.write(folder, options)
   local path = options.out or name .. ".penumbra"
   local fine, problem, why = may_write(path)
   if not fine then return nil, problem, why end
-  local state = { members = {}, data = {}, models = {}, weights = options.weights, force = options.force }
-  local results, runs, code
-  if kind == "study" then
-    results, runs, code = add_study(state, folder)
-  else
-    results, runs, code = add_run(state, folder, "")
-  end
-  if not results then return nil, runs, code end
+  local state = { members = {}, data = {}, models = {}, starts = {}, weights = options.weights, force = options.force }
+  local results, runs, paths = (kind == "study" and add_study or add_one)(state, folder)
+  if not results then return nil, runs, paths end
+  local starts, wrong, code = add_starts(state, kind == "study" and paths or {})
+  if not starts then return nil, wrong, code end
   local environment = read_table(folder .. "/environment.json") or {}
   local title, recipe = title_of(folder)
   local entries = {}
@@ -251,13 +307,14 @@ function M.write(folder, options)
   state.members[#state.members + 1] = { name = "manifest.json", text = json.encode({
     format = "penumbra pack", version = VERSION, kind = kind, name = name, title = title or results.title,
     recipe = recipe or results.recipe, plan_hash = results.plan_hash, program = environment.version,
-    weights = options.weights, models = state.models, runs = runs, data = state.data, entries = entries,
+    weights = options.weights, models = state.models, runs = runs, starts = #starts > 0 and starts or nil,
+    data = state.data, entries = entries,
   }, pretty) .. "\n" }
   local written, message
   written, message, code = nn.archive.pack(path, state.members)
   if not written then return nil, message, code end
   return { path = path, kind = kind, bytes = lfs.attributes(path, "size"), files = #state.members,
-           runs = runs and #runs or 1, data = spec.names(state.data) }
+           runs = runs and #runs or 1, starts = #starts, data = spec.names(state.data) }
 end
 
 -- ---- reading ----
@@ -276,7 +333,7 @@ local manifest_fields = {
   kind = spec.choice { "run", "study", required = true }, name = spec.text { required = true },
   title = spec.text(), recipe = spec.text(word), plan_hash = spec.text(), program = spec.text(),
   weights = spec.flag { default = false }, models = spec.table { default = {} },
-  runs = spec.list { spec.text(word), default = {} },
+  runs = spec.list { spec.text(word), default = {} }, starts = spec.list { spec.text(word), default = {} },
   data = spec.table { default = {} }, entries = spec.table { required = true },
 }
 

@@ -21,6 +21,9 @@
 --- and so on, to build upon. Paths of data come from parameters (param.path), and stay inside the data folders unless
 --- the user allows more (--allow).
 ---
+--- A plan may begin with the weights that another run of the recipe ends with: `start = { variant = "base" }` in what
+--- plan gives names the parameters that are not the same there. `penumbra help start` says more.
+---
 --- penumbra show FILE, check FILE, run FILE key=value, sweep FILE key=value,value. Many runs with an answer: help
 --- study.
 
@@ -95,6 +98,7 @@ end
 ---@field model Model
 ---@field loss Loss
 ---@field optimizer OptimizerPlan
+---@field start? table<string, any>  # parameters of the run whose weights it begins with; others are as here
 ---@field schedule? Schedule
 ---@field augment? Perturbation
 ---@field epochs? integer         # 1

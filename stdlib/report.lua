@@ -82,6 +82,7 @@ end
 
 local fields = {
   title = spec.text { doc = "instead of the study's or the recipe's" },
+  linked = spec.flag { default = false, doc = "with links to the pages of other runs, as from the folder of one" },
 }
 
 --- The page about the runs and studies in these folders. A folder that holds neither gives nil, message, code.
@@ -89,7 +90,7 @@ local fields = {
 --- Example:
 ---     local page = report.page { "runs/table4-68498a7b" }
 ---@param folders string[]|string
----@param options? { title?: string }
+---@param options? { title?: string, linked?: boolean }
 ---@return string? html, string? message, string? code
 function M.page(folders, options)
   options = spec.check("report.page", options, fields)
@@ -113,7 +114,7 @@ end
 ---@param folder string
 ---@return string? path, string? message, string? code
 function M.write(folder)
-  local text, message, code = M.page { folder }
+  local text, message, code = M.page({ folder }, { linked = true })
   if not text then return nil, message, code end
   local path = format("%s/report.html", (folder:gsub("(.)/+$", "%1")))
   local ok

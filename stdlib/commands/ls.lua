@@ -26,8 +26,8 @@ local function plain_of(this)
   return { name = this.name, path = this.path, kind = this.kind, title = this.title, recipe = this.recipe,
            status = this.status, step = this.step, epoch = this.epoch, reason = this.reason,
            problem = this.problem, params = this.params,
-           varied = json.array(this.varied), metrics = folder_of.plain(this.metrics), claims = this.claims,
-           runs = this.runs, failed = this.failed, written = this.written, bytes = this.bytes }
+           varied = json.array(this.varied), start = this.start, metrics = folder_of.plain(this.metrics),
+           claims = this.claims, runs = this.runs, failed = this.failed, written = this.written, bytes = this.bytes }
 end
 
 local function date(this) return text.tame((this.written:gsub("T", " ")), 17):sub(1, 16) end

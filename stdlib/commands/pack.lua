@@ -17,7 +17,8 @@ Example:
   penumbra pack digits-3f2a91c0 --out digits.penumbra
 
 The file is a .zip: the recipe with its includes, parameters, plan, environment, metrics, results,
-tables, figures, the report, and hashes of all and of the data sets. penumbra verify reads it.]=]
+tables, figures, the report, and hashes of all and of the data sets. Runs that others start from are
+in it with their weights. penumbra verify reads it.]=]
 end
 
 local function act(options)
@@ -26,8 +27,9 @@ local function act(options)
   local info
   info, message = pack.write(folder, { out = options.out, weights = options.weights, force = options.force })
   if not info then return command.fail("pack", message) end
-  print(("%s: %s, %s files%s"):format(info.path, text.bytes(info.bytes), text.count(info.files),
-    info.kind == "study" and ", " .. text.plural(info.runs, "run") or ""))
+  print(("%s: %s, %s files%s%s"):format(info.path, text.bytes(info.bytes), text.count(info.files),
+    info.kind == "study" and ", " .. text.plural(info.runs, "run") or "",
+    info.starts > 0 and (", and %s to start from, with weights"):format(text.plural(info.starts, "run")) or ""))
   return 0
 end
 

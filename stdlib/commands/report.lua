@@ -28,7 +28,7 @@ local function act(options)
     if not folder then return command.fail("report", problem) end
     folders[i] = folder
   end
-  local page, message = report.page(folders, { title = options.title })
+  local page, message = report.page(folders, { title = options.title, linked = #folders == 1 and not options.out })
   if not page then return command.fail("report", message) end
   local path = options.out or (#folders == 1 and folders[1] .. "/report.html" or "report.html")
   local ok

@@ -83,6 +83,35 @@ include(name) in a recipe or a study gives what another file of the same folder,
 The file is read in the same closed world, and its text is kept with the run.
 ]==]
 
+M.start = [==[
+start in what a recipe's plan function returns: the run begins with the weights that another run of the recipe ends
+with.
+
+  plan = function(p)
+    local plan = { data = ..., model = ..., loss = ..., optimizer = ..., epochs = p.epochs }
+    if p.measure ~= "training" then
+      plan.start, plan.epochs = { measure = "training" }, 0        -- nothing is trained, only the probes run
+      plan.probes = { accuracy = probe.accuracy() }
+    elseif p.variant ~= "base" then
+      plan.start = { variant = "base", alpha = 0 }                 -- continues from the base run
+    end
+    return plan
+  end
+
+start names parameters of the recipe; those it does not name are the run's own. What stands for it in the plan is the
+whole plan of that run, so the run's hash says what it starts from, and all runs and studies with an equal start share
+one. A start may have a start of its own: at most 4 in a row, without a circle.
+
+`run` makes what is not there first, each in a folder beside the run's; with --jobs others wait for it. Weights must
+have the same names and shapes. results.json says which they were (start: run, plan_hash, sha256). A start that is gone
+is made again when a run needs it, complete runs need it no more; --fresh makes the runs that are asked for anew, not
+what they start from. A weights file that is not what its run has ended with is refused, and a training does not go on
+over other weights than it began with. `pack` takes the starts along, with their weights, and `verify` repeats each run
+from those.
+
+A probe is told `context.twin`, a model with the weights of the first run in the row.
+]==]
+
 M.errors = [==[
 What a script does wrong raises an error: a wrong type, shape or option. The message names the operation, what it
 expected and what it got, with the shapes, and the line of the script:

@@ -11,6 +11,7 @@ local hash = require "hash"
 local json = require "json"
 local nn = require "nn"
 local pack = require "pack"
+local plan = require "plan"
 local progress = require "progress"
 local remake = require "run.remake"
 local spec = require "spec"
@@ -74,10 +75,31 @@ local function check_data(state, where)
   end
 end
 
-local function run_again(state, remade, label)
+-- The run in the pack that these results say they started from, as a job is told of it; its weights must be those that
+-- were begun with. nil when there is none.
+local function packed_start(state, results, made, where)
+  if not made.start then return nil end
+  local said = type(results.start) == "table" and results.start or {}
+  local name = type(said.run) == "string" and said.run:find(spec.FILE_NAME) and said.run
+  local folder
+  for _, below in ipairs { "starts", "runs" } do
+    local path = name and format("%s/%s/%s", state.pack.folder, below, name)
+    if path and file.exists(path .. "/model.safetensors") then folder = path end
+  end
+  if not folder then stop("state", "%s: the weights that it starts from are not in the pack", where) end
+  local own, sum = must(json.read(folder .. "/results.json")), plan.hash(made.start)
+  if type(own) ~= "table" or own.plan_hash ~= sum then
+    stop("format", "%s: %s is not the run of the plan that it starts from", where, text.tame(name))
+  elseif hash.sha256_file(folder .. "/model.safetensors") ~= said.sha256 then
+    stop("format", "%s: the weights of %s are not those that it started from", where, text.tame(name))
+  end
+  return { folder = folder, hash = sum, plan = made.start, start = packed_start(state, own, made.start, where) }
+end
+
+local function run_again(state, remade, label, start)
   local out = state.options.out or state.pack.base .. "/runs"
   local job = { recipe = remade.recipe, values = remade.values, plan = remade.plan, hash = remade.hash, label = label,
-                folder = format("%s/%s-%s", out, remade.recipe.name, remade.hash:sub(1, 8)) }
+                folder = format("%s/%s-%s", out, remade.recipe.name, remade.hash:sub(1, 8)), start = start }
   if file.exists(job.folder) then stop("io", "%s: is there already; --out names another folder", job.folder) end
   local bar = progress.new { total = 1, unit = false, quiet = state.options.quiet }
   local ok, results = pcall(execute, job, function(share, now)
@@ -225,7 +247,12 @@ local function verify_run(state, folder, label)
     say(format("            so numbers are compared within a tolerance: %g of them at step 1, 0.002 step^2 to step %d;"
       .. "\n            results within their intervals", compare.tolerance(1), compare.LAST_STEP))
   end
-  local job, message = run_again(state, remade, label)
+  if state.options.steps and remade.plan.epochs == 0 then
+    return { verified = true, bits = true, rows = 0, skipped = true,
+             message = "it has no steps and only measures: left out with --steps" }
+  end
+  local start = packed_start(state, json.read(folder .. "/results.json") or {}, remade.plan, where)
+  local job, message = run_again(state, remade, label, start)
   if not job then return { verified = false, message = "the run fails here: " .. message } end
   problem = check_opened(state)
   if problem then return { verified = false, message = problem } end
@@ -238,29 +265,51 @@ end
 ---@field message string     # in one line
 ---@field rows? integer      # that were compared
 ---@field first? RowDifference
----@field runs? PackVerdict[]  # of a study, each with its `name`
+---@field skipped? boolean   # nothing was compared: with `steps` a run that has none
+---@field runs? PackVerdict[]  # of a study or of a run that starts from others, each with its `name`
+
+-- What is to be repeated: { name =, folder = }, starts before who starts from them.
+local function runs_of(pack_of)
+  local manifest, list = pack_of.manifest, {}
+  for _, name in ipairs(manifest.starts) do
+    list[#list + 1] = { name = name, folder = format("%s/starts/%s", pack_of.folder, name) }
+  end
+  if manifest.kind == "run" then list[#list + 1] = { name = manifest.name, folder = pack_of.folder } end
+  for _, name in ipairs(manifest.runs) do
+    list[#list + 1] = { name = name, folder = format("%s/runs/%s", pack_of.folder, name) }
+  end
+  return list
+end
 
 local function verify_all(state)
   local manifest = state.pack.manifest
-  if manifest.kind == "run" then return verify_run(state, state.pack.folder, manifest.name) end
-  local problem, message = check_study(state.pack.folder, manifest, state.options.allow)
-  if message then stop("format", "%s: %s", state.pack.path, message) end
-  if problem then return { verified = false, message = problem } end
-  state.say "  study     its tables and claims are what its runs give"
-  local verdicts, first, bits = {}, nil, true
-  for i, name in ipairs(manifest.runs) do
-    state.say(format("%s (%d of %d)", name, i, #manifest.runs))
-    local verdict = verify_run(state, format("%s/runs/%s", state.pack.folder, name), name)
-    verdict.name, verdicts[i] = name, verdict
-    bits = bits and verdict.bits or false
-    if not verdict.verified then first = first or verdict end
-    state.say(format("  %s%s", verdict.verified and "verified: " or "", verdict.message))
+  if manifest.kind == "run" and #manifest.starts == 0 then
+    return verify_run(state, state.pack.folder, manifest.name)
   end
-  if #verdicts == 0 then return { verified = false, message = "the pack of a study without runs" } end
+  if manifest.kind == "study" then
+    local problem, message = check_study(state.pack.folder, manifest, state.options.allow)
+    if message then stop("format", "%s: %s", state.pack.path, message) end
+    if problem then return { verified = false, message = problem } end
+    state.say "  study     its tables and claims are what its runs give"
+  end
+  local list, verdicts, first, bits, compared = runs_of(state.pack), {}, nil, true, 0
+  for i, run in ipairs(list) do
+    state.say(format("%s (%d of %d)", run.name, i, #list))
+    local verdict = verify_run(state, run.folder, run.name)
+    verdict.name, verdicts[i] = run.name, verdict
+    bits = bits and verdict.bits or false
+    if not verdict.skipped then compared = compared + 1 end
+    if not verdict.verified then first = first or verdict end
+    state.say(format("  %s%s", verdict.verified and not verdict.skipped and "verified: " or "", verdict.message))
+  end
+  if compared == 0 then
+    return { verified = false,
+             message = #list == 0 and "the pack of a study without runs" or "none of its runs has steps" }
+  end
   if first then
     return { verified = false, runs = verdicts, first = first.first, message = first.name .. ": " .. first.message }
   end
-  return { verified = true, bits = bits, runs = verdicts, message = format("%s, %s", text.plural(#verdicts, "run"),
+  return { verified = true, bits = bits, runs = verdicts, message = format("%s, %s", text.plural(compared, "run"),
     bits and "all rows of metrics are the same bits" or "within tolerance") }
 end
 

@@ -315,7 +315,15 @@ local function files_list(owner)
     columns = { { title = "file" }, { title = "size" } }, rows = rows }
 end
 
-local function training_facts(run)
+-- The run whose weights a run began with, with a link where the page is beside that run's folder.
+local function start_fact(run, linked)
+  local start = run.start
+  if not start then return nil end
+  return { linked and start.page and tag.a { href = start.page, start.run } or tag.code { start.run },
+           start.sha256 and { ", weights ", tag.code { start.sha256:sub(1, 12) } } }
+end
+
+local function training_facts(run, linked)
   local t, timing = run.training, run.timing
   local best = type(t.best) == "table" and t.best or {}
   local seconds = type(timing.seconds) == "number" and timing.seconds
@@ -329,14 +337,16 @@ local function training_facts(run)
     { "validation", type(t.validation) == "string" and format("on %s%s%s", t.validation,
       t.chosen == "best" and integer(best.epoch) and format("; measured: the weights after epoch %d, the best there",
       best.epoch) or "; measured: the last weights", t.early == true and "; stopped early" or "") },
+    { "starts from", start_fact(run, linked) },
     { "plan", run.hash and tag.code { run.hash } },
     { "folder", tag.code { run.folder } },
   }
 end
 
-local function one_run(run, alone)
+local function one_run(run, linked, alone)
   for name in pairs(run.robustness) do run.probes[name], run.tables[name] = nil, nil end
-  local content = { parts.facts(training_facts(run)), metrics_table(run), probes(run, alone and tag.h3 or tag.h4),
+  local content = { parts.facts(training_facts(run, linked)), metrics_table(run),
+                    probes(run, alone and tag.h3 or tag.h4),
                     not alone and robustness.of_run(run, tag.h4) or nil }
   if not alone then
     content[#content + 1] = run.plan and { tag.h4 { "Plan" },
@@ -352,12 +362,12 @@ end
 function M.runs(this)
   if #this.runs == 0 then return nil end
   if #this.runs == 1 and #this.studies == 0 then
-    return { id = "runs", title = "All figures", one_run(this.runs[1], true) }
+    return { id = "runs", title = "All figures", one_run(this.runs[1], this.linked, true) }
   end
   local out = {}
   for i, run in ipairs(this.runs) do
     out[i] = parts.details(tag.span { run.label }, run.name .. (run.status == "complete" and "" or ", not complete"),
-      { tag.h3 { run.label }, one_run(run) })
+      { tag.h3 { run.label }, one_run(run, this.linked) })
   end
   return { id = "runs", title = "The runs one by one", out }
 end

@@ -32,6 +32,7 @@ local MOST_ROWS = 8192   -- of metrics, of a kind, that are kept
 ---@field steps table[]
 ---@field figures { name: string, kind: string, bytes: string }[]
 ---@field files { name: string, bytes: integer }[]
+---@field start? { run: string, sha256?: string, page?: string }  # what it started from
 ---@field notices string[]          # what the reader must know before trusting a figure
 
 -- ---- shapes ----
@@ -230,6 +231,21 @@ end
 
 -- ---- a run ----
 
+-- What a run's results say it started from: { run =, sha256 =, page = }, with the page of that run, as it is named from
+-- a folder beside it. Other weights in that folder now are worth a notice.
+local function read_start(folder, said, notices)
+  local name = as_text(as_table(said).run)
+  if not name or not name:find(spec.FILE_NAME) then return nil end
+  local beside = folder_of.beside(folder, name)
+  local there = read_json(beside, "results.json", {})
+  local now = as_text(as_table(as_table(there).weights).sha256)
+  local was = as_text(said.sha256)
+  if now and was and now ~= was then
+    notices[#notices + 1] = format("The run that it started from, %s, has other weights now.", name)
+  end
+  return { run = name, sha256 = was, page = size_of(beside .. "/report.html") and "../" .. name .. "/report.html" }
+end
+
 local function read_run(folder, label)
   local notices = {}
   local run = { kind = "run", folder = folder, notices = notices, about = read_about(folder, notices) }
@@ -250,6 +266,7 @@ local function read_run(folder, label)
     run.metrics.seconds = stats.new { value = run.timing.seconds, n = 1, method = "clock", unit = "s" }
   end
   run.version, run.hash = as_text(results.version), as_text(results.plan_hash)
+  run.start = read_start(folder, results.start, notices)
   run.title = run.about.title or as_text(results.title) or run.name
   run.recipe = run.about.name or as_text(results.recipe)
   run.environment = as_table(read_json(folder, "environment.json", notices))

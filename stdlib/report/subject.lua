@@ -13,6 +13,7 @@ local format, concat, sort = string.format, table.concat, table.sort
 
 ---@class ReportSubject
 ---@field title string
+---@field linked? boolean           # with links to pages of other runs
 ---@field kicker string
 ---@field about? string
 ---@field scale? string
@@ -206,10 +207,10 @@ end
 
 --- Puts together what was read.
 ---@param found table[]     # as read.folder gives them
----@param options { title?: string }
+---@param options { title?: string, linked?: boolean }
 ---@return ReportSubject
 function M.new(found, options)
-  local this = { studies = {}, runs = {}, recipes = {} }
+  local this = { studies = {}, runs = {}, recipes = {}, linked = options.linked }
   local seen = {}
   local function add(run)
     if not seen[run.folder] then this.runs[#this.runs + 1] = run end

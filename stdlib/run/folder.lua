@@ -185,15 +185,23 @@ function M.kind(path)
   return nil
 end
 
+--- The folder of a name beside another.
+---@param folder string
+---@param name string
+---@return string
+function M.beside(folder, name)
+  local above = file.split(folder)
+  return (above == "" and "" or above .. "/") .. name
+end
+
 --- The folder of a study's run: as it was written down, or beside the study when all were moved.
 ---@param study string     # the study's folder
 ---@param recorded string
 ---@return string
 function M.of_study(study, recorded)
   if lfs.attributes(recorded, "mode") == "directory" then return recorded end
-  local above = file.split(study)
   local _, name = file.split(recorded)
-  return (above == "" and "" or above .. "/") .. name
+  return M.beside(study, name)
 end
 
 --- The folder of a run or a study that is named by its path, or by its name in `out` or a beginning of it that only one

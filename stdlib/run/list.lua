@@ -27,6 +27,7 @@ local format, sort, concat = string.format, table.sort, table.concat
 ---@field params table<string, any>
 ---@field varied string[]        # names of the parameters that tell it from the others, or from the defaults
 ---@field metrics table<string, Interval>
+---@field start? string          # the name of the run whose weights it began with
 ---@field claims? { holds: integer, of: integer }   # of a study
 ---@field runs? integer          # of a study
 ---@field failed? integer        # of these
@@ -122,6 +123,7 @@ local function fill(this)
     this.metrics = folder_of.metrics(nil, results)
     if not this.metrics then problem = problem or path .. "/results.json: its metrics are damaged" end
     this.metrics = this.metrics or {}
+    this.start = text_field(results.start, "run")
   end
   if this.kind == "run" then
     for _, name in ipairs { "recipe.lua", "params.json", "plan.txt" } do

@@ -42,7 +42,7 @@ end
 
 --- How runs are made.
 function M.describe_making(parser, together)
-  parser:flag("--fresh", "Make runs anew that are there already.")
+  parser:flag("--fresh", "Make runs anew that are there already; not those that they start from.")
   parser:flag("--quiet", "Show no progress.")
   if together then
     parser:option("--jobs", "So many runs at a time, each a process of its own.")

@@ -166,8 +166,8 @@ describe("a run that starts from another", function()
     -- What the weights have cost is told with what they come from.
     local images, seconds = {}, {}
     for i, folder in ipairs { base, trained, clean } do
-      local r = results(folder)
-      images[i], seconds[i] = r.metrics.images.value, r.timing.with_start or r.timing.seconds
+      local found = results(folder)
+      images[i], seconds[i] = found.metrics.images.value, found.timing.with_start or found.timing.seconds
     end
     assert.is_true(images[2] > images[1] and seconds[2] > seconds[1])
     assert.same({ images[2], seconds[2] }, { images[3], seconds[3] - results(clean).timing.seconds })
@@ -385,5 +385,65 @@ describe("a run that starts from another", function()
     assert.is_truthy(r.out:find("✓ base", 1, true), r.out)
     assert.is_truthy(r.out:find("✗ C: a step", 1, true), r.out)
     assert.is_truthy(r.out:find("does not fit the model", 1, true), r.out)
+  end)
+
+  it("is told of in its report, in that of a study, and by ls", function()
+    local clean = run_with(root .. "/one", { measure = "clean" })
+    local trained = run_with(root .. "/one", { variant = "C", measure = "training" }):match "[^/]*$"
+    local words = ('<dt>starts from</dt><dd><a href="../%s/report.html">%s</a>, weights <code>%s</code>')
+      :format(trained, trained, results(clean).start.sha256:sub(1, 12))
+    assert.is_truthy(file.read(clean .. "/report.html"):find(words, 1, true))
+    for name in lfs.dir(root .. "/shared") do
+      if name:find "^clean%-" then
+        local page = file.read(("%s/shared/%s/report.html"):format(root, name))
+        assert.equal(6, select(2, page:gsub('<dt>starts from</dt><dd><a href="../chain%-%x+/report.html">', "")))
+      end
+    end
+    -- Elsewhere a link would lead nowhere.
+    assert.equal(0, program.run({ "report", clean, "--out", root .. "/page.html" }).code)
+    assert.is_truthy(file.read(root .. "/page.html"):find("<dd><code>" .. trained .. "</code>, weights", 1, true))
+    local r = program.run { "ls", "--json", "--runs", root .. "/one" }
+    assert.is_truthy(r.out:find(('"start":"%s"'):format(trained), 1, true), r.out)
+    -- Its start has other weights later.
+    local said = results(root .. "/one/" .. trained)
+    local sum = said.weights.sha256
+    said.weights.sha256 = ("0"):rep(64)
+    assert(file.write(root .. "/one/" .. trained .. "/results.json", json.encode(said)))
+    assert.equal(0, program.run({ "report", clean, "--out", root .. "/page.html" }).code)
+    assert.is_truthy(file.read(root .. "/page.html"):find(trained .. ", has other weights now", 1, true))
+    said.weights.sha256 = sum
+    assert(file.write(root .. "/one/" .. trained .. "/results.json", json.encode(said)))
+  end)
+
+  it("is packed with the weights of its chain, and repeated from them", function()
+    local clean = run_with(root .. "/one", { measure = "clean" })
+    local r = program.run { "pack", clean, "--out", root .. "/one.penumbra" }
+    assert.equal(0, r.code, r.err)
+    assert.is_truthy(r.out:find("and 2 runs to start from, with weights", 1, true), r.out)
+    r = program.run { "verify", root .. "/one.penumbra", "--quiet", "--out", root .. "/again" }
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.is_truthy(r.out:find("verified: 3 runs, all rows of metrics are the same bits", 1, true), r.out)
+    assert.equal(results(clean).start.sha256, results(root .. "/again/" .. clean:match "[^/]*$").start.sha256)
+    r = program.run { "verify", root .. "/one.penumbra", "--quiet", "--steps", "2" }
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.is_truthy(r.out:find("it has no steps and only measures: left out", 1, true), r.out)
+  end)
+
+  it("is not packed without what it started from, nor verified then", function()
+    local clean = run_with(root .. "/bent", { measure = "clean" })
+    local trained = run_with(root .. "/bent", { variant = "C", measure = "training" })
+    local bytes = file.read(trained .. "/model.safetensors")
+    assert(file.write(trained .. "/model.safetensors", bytes .. " "))
+    local r = program.run { "pack", clean, "--out", root .. "/bent.penumbra" }
+    assert.equal(1, r.code)
+    assert.is_truthy(r.err:find("starts from the weights %x+ of chain%-%x+, which has others now"), r.err)
+    assert(os.remove(trained .. "/model.safetensors"))
+    r = program.run { "pack", clean, "--out", root .. "/bent.penumbra" }
+    assert.equal(1, r.code)
+    assert.is_truthy(r.err:find("which is not here: making the run again makes it, too", 1, true), r.err)
+    assert.equal(0, program.run({ "pack", clean, "--out", root .. "/bent.penumbra", "--force" }).code)
+    r = program.run { "verify", root .. "/bent.penumbra", "--quiet" }
+    assert.equal(2, r.code)
+    assert.is_truthy(r.err:find("the weights that it starts from are not in the pack", 1, true), r.err)
   end)
 end)
