@@ -50,6 +50,7 @@ return recipe {
     iters = param.integer { 10, min = 1, doc = "steps of PGD" },
     attack_limit = param.integer { 1000, min = 10, doc = "images attacked by the paper's protocol" },
     credible_limit = param.integer { 256, min = 10, doc = "images attacked by the credible protocol" },
+    card_limit = param.integer { 128, min = 10, doc = "images on which the checks of the report card are made" },
     probe_limit = param.integer { 1000, min = 10, doc = "images on which DS is measured" },
     smooth_limit = param.integer { 256, min = 10, doc = "images on which smoothness is measured" },
     seed = param.seed { 1 },
@@ -119,7 +120,7 @@ return recipe {
       if wanted "robustness" then
         local quick = p.measure == "tradeoff" and false or nil
         probes.robustness = probe.robustness { attack = pgd, limit = p.attack_limit, credible = quick, card = quick,
-                                               credible_limit = p.credible_limit }
+                                               credible_limit = p.credible_limit, card_limit = p.card_limit }
       end
       if wanted "smoothness" then
         probes.smoothness = probe.smoothness { attack = pgd, levels = { 1, 4 }, limit = p.smooth_limit }

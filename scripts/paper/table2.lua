@@ -11,7 +11,7 @@ return study {
   scale = "small",
   scales = {
     smoke = { data = "mnist", limit = 256, validation = 100, test_limit = 100, base_epochs = 1, epochs = 1, batch = 32,
-              iters = 2, eps = 25, eps_test = 25, step = 12, attack_limit = 20, credible_limit = 10,
+              iters = 2, eps = 25, eps_test = 25, step = 12, attack_limit = 20, credible_limit = 10, card_limit = 10,
               grid = { variant = { "plain", "C", "ADV", "ADV+C" } } },
     small = { grid = {
       { variant = { "plain", "AUG", "C", "LSQ" }, seed = { 1, 2, 3, 4, 5 } },
@@ -26,12 +26,12 @@ return study {
                grid = { { variant = { "plain", "AUG", "C", "LSQ" }, seed = { 1, 2, 3 } },
                         { variant = { "ADV", "ADV+C" }, seed = { 1 } } } },
     paper = { data = "cifar100", network = "resnet18", from = "scratch", limit = 48000, base_epochs = 60,
-              base_rate = 1e-3, batch = 128, attack_limit = 10000, credible_limit = 1000, probe_limit = 10000,
+              base_rate = 1e-3, batch = 128, attack_limit = 10000, credible_limit = 1000, card_limit = 500, probe_limit = 10000,
               grid = { { variant = { "plain", "AUG", "C", "LSQ" }, seed = { 1, 2, 3, 4, 5 } },
                        { variant = { "ADV", "ADV+C" }, seed = { 1, 2, 3 } } } },
     paper_imagenet = { data = "imagenet", network = "resnet50", from = "scratch", limit = 1200000,
                        validation = 10000, test_limit = 50000, base_epochs = 60, base_rate = 1e-3, batch = 128,
-                       eps = 16, eps_test = 8, attack_limit = 5000, credible_limit = 1000, probe_limit = 5000,
+                       eps = 16, eps_test = 8, attack_limit = 5000, credible_limit = 1000, card_limit = 500, probe_limit = 5000,
                        grid = { variant = { "plain", "AUG", "C", "LSQ", "ADV", "ADV+C" }, seed = { 1 } } },
   },
   sensible = { metric = "accuracy", variant = "plain", min = 25 },
