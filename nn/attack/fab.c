@@ -72,7 +72,7 @@ static void advance(void *context, int64_t begin, int64_t end) {
   const nn_param *option = b->call->option;
   int64_t n = b->ball.pixels;
   bool euclidean = b->ball.norm == NNI_L2;
-  nn_real *d = nnk_scratch(&b->outcome, 2 * n * (int64_t)sizeof *d), *dx = d + n;
+  nn_real *d = nnk_scratch(&b->outcome, 2 * n * (int64_t)sizeof *d), *dx = d ? d + n : NULL;
   for (int64_t k = begin; k < end && nnk_going(&b->outcome); k++) {
     const nn_real *x = image_of(b->call->x, b, b->number[k]), *w = image_of(b->gradient, b, k);
     nn_real *at = image_of(b->iterate, b, k);

@@ -71,6 +71,9 @@ static nn_real *image_of(nn_tensor *t, const search *s, int64_t place) {
   return nni_real(t) + place * s->ball.pixels;
 }
 
+/* The place in an image of row i, column j, channel c. */
+static int64_t element(const search *s, int64_t i, int64_t j, int64_t c) { return (i * s->side + j) * s->channels + c; }
+
 /* Every column of every channel moves by eps, up or down. */
 static void set_stripes(const search *s, nn_real *at, const nn_real *x, draws *d) {
   int64_t row = s->side * s->channels;
@@ -96,7 +99,7 @@ static void change_window(const search *s, nn_real *at, const nn_real *x, draws 
     nn_real move = (nn_real)next_sign(d) * s->ball.eps;
     for (int64_t i = w.top; i < w.top + s->window; i++)
       for (int64_t j = w.left; j < w.left + s->window; j++) {
-        int64_t place = (i * s->side + j) * s->channels + c;
+        int64_t place = element(s, i, j, c);
         at[place] = x[place] + move;
       }
   }
@@ -137,7 +140,7 @@ static void set_tiles(const search *s, nn_real *at, const nn_real *x, draws *d) 
       double factor = next_sign(d) * size;
       for (int64_t i = 0; i < s->window; i++)
         for (int64_t j = 0; j < s->window; j++)
-          at[((top + i) * s->side + left + j) * s->channels + c] += (nn_real)(factor * bump_at(s, i, j, turned));
+          at[element(s, top + i, left + j, c)] += (nn_real)(factor * bump_at(s, i, j, turned));
     }
   }
 }
@@ -153,25 +156,23 @@ static void move_mass(const search *s, nn_real *delta, int64_t c, corner to, cor
   double there = 0, either = 0, length = 0;
   for (int64_t i = 0; i < s->side; i++)
     for (int64_t j = 0; j < s->side; j++) {
-      double v = (double)delta[(i * s->side + j) * s->channels + c];
+      double v = (double)delta[element(s, i, j, c)];
       if (inside(s, to, i, j)) there += v * v;
       if (inside(s, to, i, j) || inside(s, from, i, j)) either += v * v;
     }
   double weight = there > 0 ? 1 / sqrt(there) : 0, available = sqrt(either + unused / (double)s->channels);
   for (int64_t i = 0; i < s->window; i++)
     for (int64_t j = 0; j < s->window; j++) {
-      double old = (double)delta[((to.top + i) * s->side + to.left + j) * s->channels + c];
-      double v = sign * bump_at(s, i, j, turned) + weight * old;
+      double v = sign * bump_at(s, i, j, turned) + weight * (double)delta[element(s, to.top + i, to.left + j, c)];
       fresh[i * s->window + j] = v;
       length += v * v;
     }
   double factor = length > 0 ? available / sqrt(length) : 0;
   for (int64_t i = 0; i < s->window; i++)
-    for (int64_t j = 0; j < s->window; j++)
-      delta[((from.top + i) * s->side + from.left + j) * s->channels + c] = 0;
+    for (int64_t j = 0; j < s->window; j++) delta[element(s, from.top + i, from.left + j, c)] = 0;
   for (int64_t i = 0; i < s->window; i++)
     for (int64_t j = 0; j < s->window; j++)
-      delta[((to.top + i) * s->side + to.left + j) * s->channels + c] = (nn_real)(factor * fresh[i * s->window + j]);
+      delta[element(s, to.top + i, to.left + j, c)] = (nn_real)(factor * fresh[i * s->window + j]);
 }
 
 /* The paper's algorithm 3: at holds the best so far, and becomes the candidate. */
