@@ -574,6 +574,43 @@ describe("fab", function()
   end)
 end)
 
+describe("square and fab", function()
+  -- Each allocation fails in turn.
+  for _, name in ipairs { "square", "fab" } do
+    for _, norm in ipairs { "linf", "l2" } do
+      it("give up cleanly without memory: " .. name .. ", " .. norm, function()
+        nn.seed(1)
+        local model = linear(nn.normal({ 3, 25 }):tolist(), { 0, 0, 0 })
+        local x = nn.uniform({ 2, 5, 5, 1 }, { seed = 1 })
+        local y = index(answers(model, x))
+        local options = { norm = norm, eps = 0.01, seed = 1 }
+        options[name == "square" and "queries" or "iters"] = 1
+        local function settle()
+          collectgarbage()
+          collectgarbage()
+          return nn.live_tensors(), nn.memory.stats().blocks
+        end
+        local tensors, blocks = settle()
+        local failed, fine = 0
+        repeat
+          nn.memory.fail_at(failed + 1)
+          local message
+          fine, message = pcall(run, name, model, x, y, options)
+          nn.memory.fail_at(0)
+          if not fine then
+            failed = failed + 1
+            assert.matches("out of memory", message)
+          end
+        until fine
+        assert.is_true(failed > 10, failed)
+        local tensors_left, blocks_left = settle()
+        assert.equal(tensors, tensors_left)
+        assert.equal(blocks, blocks_left)
+      end)
+    end
+  end
+end)
+
 describe("the example of", function()
   for _, row in ipairs(nn.attack.rows()) do
     if row.name == "square" or row.name == "fab" then
