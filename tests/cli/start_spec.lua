@@ -415,6 +415,22 @@ describe("a run that starts from another", function()
     assert(file.write(root .. "/one/" .. trained .. "/results.json", json.encode(said)))
   end)
 
+  it("has a twin with the first weights of its chain, where these are not its own", function()
+    local jobs_of, start_of = require "run.jobs", require "run.start"
+    local recipe = assert(world.load(path))
+    local function twin(given)
+      local values = assert(recipe:resolve(given))
+      return start_of.twin(assert(jobs_of.list(recipe, { { values = values, label = "x" } }, root .. "/one"))[1])
+    end
+    local base = run_with(root .. "/one", { variant = "base" })
+    local state = assert(require "checkpoint".model(base)):state()
+    for _, given in ipairs { {}, { measure = "training" } } do
+      for name, tensor in pairs(twin(given)():state()) do assert.same(state[name]:tolist(), tensor:tolist()) end
+    end
+    assert.is_nil(twin { variant = "base" })
+    assert.is_nil(twin { variant = "base", measure = "training" })
+  end)
+
   it("is packed with the weights of its chain, and repeated from them", function()
     local clean = run_with(root .. "/one", { measure = "clean" })
     local r = program.run { "pack", clean, "--out", root .. "/one.penumbra" }
