@@ -141,8 +141,7 @@ local function checks_table(this)
     end
   end
   if #models == 0 then return nil end
-  columns[#columns + 1] = { title = "what a failure means", class = "left wrap" }
-  local rows = {}
+  local rows, meanings = {}, {}
   for _, check in ipairs(checks.list) do
     local cells, any = { check.title }, false
     for _, found in ipairs(models) do
@@ -150,13 +149,15 @@ local function checks_table(this)
       any = any or here ~= nil
       local few = here and math.type(here.seeds) == "integer" and math.type(here.of) == "integer"
         and here.seeds < here.of
-      cells[#cells + 1] = here and badge(here.verdict, few and format(" %d of %d", here.seeds, here.of)) or "–"
+      local shown = here and here.verdict ~= "not applicable"
+      cells[#cells + 1] = shown and badge(here.verdict, few and format(" %d of %d", here.seeds, here.of)) or "–"
     end
-    cells[#cells + 1] = check.why
-    if any then rows[#rows + 1] = cells end
+    if any then rows[#rows + 1], meanings[#meanings + 1] = cells, { check.title, check.why } end
   end
-  return parts.table { caption = { tag.b { "Report cards." }, " The worst verdict of any seed; “1 of 3” is in so many "
-      .. "of the seeds." }, name = "Report cards of the models", class = "card", columns = columns, rows = rows }
+  local caption = { tag.b { "Report cards." }, " The worst verdict of any seed; “1 of 3” is in so many of the seeds; "
+    .. "“–” is not applicable." }
+  return { parts.table { caption = caption, name = "Report cards of the models", class = "card", columns = columns,
+                         rows = rows }, parts.details("What a failure means", nil, parts.facts(meanings)) }
 end
 
 local function difference(fields)

@@ -90,13 +90,15 @@ function M.load(job, model)
 end
 
 --- What makes the twin of a job's model: one with the weights of the first run of the chain that it starts from. nil
---- when there is no chain, or when the model itself has these weights to the end.
+--- when there is no chain, or when the model is that one: the same plan, with these weights to the end.
 ---@param job Job
 ---@return (fun(): Model)?
 function M.twin(job)
   local chain = M.chain(job)
   local first = chain[#chain]
-  if not first or #chain == 1 and job.plan.epochs == 0 then return nil end
+  if not first then return nil end
+  local same = #chain == 1 and job.plan.epochs == 0 and plan.text(job.plan.model) == plan.text(first.plan.model)
+  if same then return nil end
   return function()
     local path, sum = weights_of(first)
     if not path then folder_of.must(nil, "twin: " .. sum) end

@@ -7,15 +7,18 @@ local report = require "report"
 local recipe_text = [[
 return recipe {
   title = "Attacked digits",
-  params = { variant = param.choice { "plain", "ADV", default = "plain" }, seed = param.seed { 1 } },
+  params = { variant = param.choice { "plain", "squeezed", default = "plain" }, seed = param.seed { 1 } },
   plan = function(p)
     local pgd = attack.pgd { eps = 0.1, step = 0.05, iters = 2 }
+    local squeezed = p.variant == "squeezed" -- the plain model with its logits rescaled
     local card = { steps = 4, restarts = 2, queries = 10 }
     return {
       data = data.open("mnist", { limit = 320, test_limit = 60 }),
-      model = models.lenet { classes = 10, channels = 1, size = 28, seed = p.seed },
-      loss = p.variant == "ADV" and loss.adversarial { perturb = pgd } or loss.cross_entropy(),
-      optimizer = optim.adam { lr = 2e-3 }, epochs = 2, batch = 32, seed = p.seed,
+      model = models.lenet { classes = 10, channels = 1, size = 28, seed = p.seed,
+                             logit_scale = squeezed and 0.1 or nil },
+      start = squeezed and { variant = "plain" } or nil,
+      loss = loss.cross_entropy(), optimizer = optim.adam { lr = 2e-3 }, epochs = squeezed and 0 or 2, batch = 32,
+      seed = p.seed,
       probes = { robustness = probe.robustness {
         attack = pgd, credible = attack.pgd { eps = 0.1, step = 0.05, iters = 4, loss = "margin" },
         credible_limit = 40, card = card, card_limit = 30, batch = 32 } },
@@ -26,7 +29,7 @@ return recipe {
 
 local study_text = [[
 return study { title = "Attacked digits, twice", recipe = "attacked.lua",
-               grid = { variant = { "plain", "ADV" }, seed = { 1, 2 } } }
+               grid = { variant = { "plain", "squeezed" }, seed = { 1, 2 } } }
 ]]
 
 local function read(path)
@@ -67,15 +70,17 @@ describe("robustness", function()
       holds(page, { "Robustness, and whether to believe it", "✓ PASS", "– not applicable", "no plain twin" })
 
       out = run_of "both.lua"
-      holds(out, { "robustness linf, eps 0.1", "checks that did not pass", "ADV − plain", "paired bootstrap" })
+      holds(out, { "robustness linf, eps 0.1", "checks that did not pass", "squeezed − plain", "paired bootstrap" })
       local both = folder .. "/" .. assert(out:match "(%S+)/report%.txt")
-      holds(read(both .. "/report.txt"), { "ADV − plain" })
+      holds(read(both .. "/report.txt"), { "squeezed − plain" })
       local this = assert(json.read(both .. "/results.json")).robustness[1]
       assert.equal(2, #this.rows)
       assert.equal(2, this.rows[1].seeds)
       assert.equal(12, #this.rows[1].checks)
       assert.equal(1, #this.pairs)
-      holds(assert(report.page(both)), { "Report cards.", "ADV − plain", "Robustness of the models" })
+      local scale = this.rows[2].checks[12]
+      assert.same({ "scale", "FAIL", 2 }, { scale.check, scale.verdict, scale.seeds })
+      holds(assert(report.page(both)), { "Report cards.", "squeezed − plain", "Robustness of the models" })
       -- The page of damaged results is still one.
       local file = assert(io.open(both .. "/results.json", "wb"))
       local wrong = { rows = { 2, { checks = 3, clean = "x" } }, pairs = { 4 }, threat = {} }
