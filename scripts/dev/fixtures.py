@@ -30,6 +30,7 @@ OUT = os.path.join(HERE, "..", "..", "tests", "parity", "fixtures")
 PLACES = 64       # entries of each gradient that are kept
 PROJECTIONS = 4   # products with +-1 vectors that are kept
 SEEDS = 200       # input seeds tried
+VERSIONS = {"torch": torch.__version__, "torchvision": torchvision.__version__, "numpy": np.__version__}
 
 
 # ---- values from integers --------------------------------------------------------------------------------------------
@@ -144,13 +145,12 @@ class Book:
         self.at += array.size
         return place
 
-    def write(self, **content):
+    def write(self, script="fixtures.py", versions=VERSIONS, **content):
         os.makedirs(OUT, exist_ok=True)
         np.save(os.path.join(OUT, self.name + ".npy"), np.concatenate(self.parts))
-        made = {"torch": torch.__version__, "torchvision": torchvision.__version__, "numpy": np.__version__}
         with open(os.path.join(OUT, self.name + ".lua"), "w") as f:
-            f.write("-- Made by scripts/dev/fixtures.py; the numbers are in %s.npy.\n" % self.name)
-            f.write("return " + lua({"made_with": made, **content}) + "\n")
+            f.write("-- Made by scripts/dev/%s; the numbers are in %s.npy.\n" % (script, self.name))
+            f.write("return " + lua({"made_with": versions, **content}) + "\n")
         print("%s: %d numbers" % (self.name, self.at - 1))
 
 
