@@ -19,6 +19,9 @@
 --- "tuned" torchvision.io's decoder and transforms v2 on tensors of bytes. "scaled" lets JPEG decode to a half, a
 --- quarter or an eighth where that leaves enough, which gives other pixels; the peer decodes in full.
 ---
+--- The case autoattack is the whole ensemble (100 iterations, 5000 queries) on the first test images of MNIST, against
+--- a LeNet-5 that was trained to resist it; the peer is torchattacks', whose own 10 iterations are set to 100.
+---
 --- `peers` are the ways torch runs it (see peer_torch.py), `rounds` how often each program gets its turn.
 
 local ALL <const> = { "stock", "tuned", "bfloat16", "compiled" }
@@ -35,7 +38,8 @@ local ALL <const> = { "stock", "tuned", "bfloat16", "compiled" }
 ---@field work string
 ---@field peers string[]
 ---@field rounds integer
----@field data? string      # the set below PENUMBRA_DATA that it prepares images of
+---@field data? string      # what it needs below PENUMBRA_DATA; run by work_PROGRAM.lua and peer_PROGRAM.py
+---@field program? string
 ---@field threads? integer  # whatever is asked for
 ---@field scaled? boolean
 
@@ -73,7 +77,7 @@ add("none", "jitter", { name = "jitter", title = "colour jitter, four operations
 local function add_data(work, fields)
   add("none", work, fields)
   local case = cases[#cases]
-  case.data, case.scaled, case.threads = fields.data, fields.scaled, 1
+  case.data, case.program, case.scaled, case.threads = fields.data, "data", fields.scaled, 1
 end
 
 local PREPARED <const> = { "stock", "tuned" }
@@ -86,5 +90,9 @@ add_data("centre", { name = "centre", data = "imagenet-sample/images", side = 22
                      title = "JPEG, resize, centre crop" })
 add_data("batches", { name = "batches", data = "cifar100", batch = 128, peers = PREPARED,
                       title = "CIFAR batches, random crop, flip" })
+
+add("none", "autoattack", { name = "autoattack", title = "AutoAttack, MNIST, LeNet-5", classes = 10, side = 28,
+                            channels = 1, batch = 100, peers = { "torchattacks" }, rounds = 1 })
+cases[#cases].data, cases[#cases].program = "weights/mnist_lenet5_advtrained.pt", "attack"
 
 return cases

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """peer_data.py -- one of the cases of cases.lua that prepare images, as torchvision does it.
 
-usage: peer_data.py WORK FOLDER BATCH SETTING
+usage: peer_data.py WORK FOLDER BATCH THREADS SETTING
 
 SETTING: stock   Pillow's images through torchvision's transforms: what its ImageFolder and CIFAR classes give
          tuned   torchvision.io's decoder, and transforms v2 on tensors of bytes
@@ -76,8 +76,8 @@ def photographs(work, folder, count, tensors):
 
 
 def main():
-    work, folder, batch, setting = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-    torch.set_num_threads(1)
+    work, folder, batch, threads, setting = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+    torch.set_num_threads(threads)
     torch.manual_seed(1)
     start_mb = resident_mb()
     tensors = setting == "tuned"

@@ -119,13 +119,13 @@ def serve(step, **about):
             last = timed(1)
     except Exception as problem:
         raise WarmUpFailed(problem) from problem
-    say(program="torch", version=torch.__version__, torchvision=torchvision.__version__,
-        warm_up_seconds=time.perf_counter() - begin, **about)
+    say(**{"program": "torch", "version": torch.__version__, "torchvision": torchvision.__version__,
+           "warm_up_seconds": time.perf_counter() - begin, **about})
 
     for line in sys.stdin:
         # Steps of less than a second find cold caches after another program's turn: one is not counted.
         if last < 1:
-            step(ITERATIONS)
+            step(1)
         times, begin = [], time.perf_counter()
         while not times or time.perf_counter() - begin < float(line):
             last = timed(ITERATIONS)

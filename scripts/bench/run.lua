@@ -27,7 +27,7 @@ local cases = require "cases"
 local QUIET <const> = 0.85
 local TUNED <const> = "MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 "
 local LABELS <const> = { penumbra = "penumbra", stock = "torch", tuned = "torch, tuned", bfloat16 = "torch, bfloat16",
-                         compiled = "torch, compiled" }
+                         compiled = "torch, compiled", torchattacks = "torchattacks" }
 
 -- ---- the command line ----
 
@@ -121,8 +121,8 @@ end
 local function peer_command(case, python, setting, batch)
   local interpreter = ("%s%s "):format(setting == "stock" and "" or TUNED, quote(python))
   if case.data then
-    return interpreter .. ("%s %s %s %d %s"):format(quote(own .. "/peer_data.py"), case.work, quote(data_of(case)),
-      batch, setting)
+    return interpreter .. ("%s %s %s %d %d %s"):format(quote(own .. "/peer_" .. case.program .. ".py"), case.work,
+      quote(data_of(case)), batch, threads_of(case), setting)
   end
   return interpreter .. ("%s %s %s %s %d %d %d %d %d %s"):format(quote(own .. "/peer_torch.py"), case.network,
     case.stem or "-", case.work, case.classes, case.side, case.channels, batch, threads_of(case), setting)
@@ -131,7 +131,7 @@ end
 local function commands(case, python)
   local batch = options.batch or case.batch
   local list = { { "penumbra", ("%s %s %s batch=%d threads=%d%s"):format(quote(penumbra),
-    quote(own .. (case.data and "/work_data.lua" or "/work.lua")), case.name, batch, threads_of(case),
+    quote(own .. (case.data and "/work_" .. case.program .. ".lua" or "/work.lua")), case.name, batch, threads_of(case),
     case.data and " " .. quote(data_of(case)) or "") } }
   for _, setting in ipairs(python and case.peers or {}) do
     list[#list + 1] = { setting, peer_command(case, python, setting, batch) }
@@ -298,7 +298,7 @@ end
 
 local function show_all()
   local results, categories, series, about = read_results(), {}, {}, nil
-  for i, setting in ipairs { "stock", "tuned", "bfloat16", "compiled" } do
+  for i, setting in ipairs { "stock", "tuned", "bfloat16", "compiled", "torchattacks" } do
     series[i] = { name = LABELS[setting], values = {} }
   end
   for _, case in ipairs(cases) do

@@ -41,7 +41,7 @@ function M.serve(step, about)
 
   for line in io.lines() do
     -- Steps of less than a second find cold caches after another program's turn: one is not counted.
-    if last < 1 then step() end
+    if last < 1 then step(1) end
     local times, begin, seconds = {}, progress.clock(), tonumber(line)
     repeat
       last = timed()

@@ -2,8 +2,8 @@
 --- usage: penumbra scripts/bench/work.lua CASE [batch=N] [threads=N]
 ---
 --- turns.lua says how it is told. peer_torch.py does the same for torch.
-local nn, models, loss, optim, perturb = require "nn", require "models", require "loss", require "optim",
-  require "perturb"
+local attack, loss, models, nn = require "attack", require "loss", require "models", require "nn"
+local optim, perturb = require "optim", require "perturb"
 local turns = require "turns"
 
 local RADIUS <const>, STEP <const>, ITERATIONS <const> = 8 / 255, 2 / 255, 10
@@ -44,8 +44,8 @@ end
 local function work_flops(model)
   if not model then return nil end
   local forward, first = forward_flops(model)
-  local train, attack = 3 * forward - first, ITERATIONS * 2 * forward
-  local of = { infer = forward, train = train, continuity = 2 * train, pgd = attack, adversarial = attack + train }
+  local train, found = 3 * forward - first, ITERATIONS * 2 * forward
+  local of = { infer = forward, train = train, continuity = 2 * train, pgd = found, adversarial = found + train }
   return options.batch * of[case.work]
 end
 
@@ -71,19 +71,9 @@ local function train(images)
 end
 
 local attacks = 0
-local function attack(iterations)
-  model:freeze()
+local function find(iterations)
   attacks = attacks + 1
-  local low, high = nn.clamp(x - RADIUS, { min = 0 }), nn.clamp(x + RADIUS, { max = 1 })
-  local start = x + nn.uniform(x.shape, { low = -RADIUS, high = RADIUS, seed = attacks })
-  local found = nn.clamp(start, { min = 0, max = 1 })
-  for _ = 1, iterations do
-    found.requires_grad = true
-    nn.cross_entropy(model(found), y):backward()
-    found = nn.no_grad(function() return nn.maximum(nn.minimum(found + STEP * found.grad:sign(), high), low) end)
-  end
-  model:unfreeze()
-  return found
+  return attack.pgd { eps = RADIUS, step = STEP, iters = iterations or ITERATIONS }(x, y, model, { seed = attacks })
 end
 
 local steps = {}
@@ -97,8 +87,8 @@ function steps.continuity()
   optimizer:step()
 end
 
-function steps.pgd(iterations) attack(iterations or ITERATIONS) end
-function steps.adversarial(iterations) train(attack(iterations or ITERATIONS)) end
+function steps.pgd(iterations) find(iterations) end
+function steps.adversarial(iterations) train(find(iterations)) end
 function steps.infer() nn.no_grad(model, x) end
 
 local function between(low, high)
