@@ -45,7 +45,7 @@ function M.is(value) return perturb.is(value) and value.attack ~= nil end
 
 local function check_call(name, x, y, model)
   if model == nil or y == nil or x == nil then
-    error(format("attack.%s: an attack needs images, labels and a model: p(x, y, model)", name), 0)
+    error(format("attack.%s: an attack needs images, labels and a model: p(x, y, model)", name), 4)
   end
 end
 
@@ -294,15 +294,15 @@ end
 ---@field limit? integer          # so many images only
 ---@field batch? integer          # 128
 ---@field seed? integer           # 1
----@field out? string             # a file for what is measured, from which an interrupted evaluation goes on
+---@field out? string             # a file for what is measured of a model, from which an interrupted evaluation goes on
 ---@field store? table            # another place for it, with get(self, key) and set(self, key, row)
 ---@field tick? function          # called with the passes of images made, in the place of a progress line
 ---@field quiet? boolean          # false
 
 --- What attacks leave of a model's accuracy. Images that the model gets wrong count as broken and are not attacked;
 --- each attack is measured on all the others, and the judge alone says what resists. Shows the time left, at most;
---- with `out` an evaluation that was stopped goes on where it was. Draws belong to images: results do not depend on
---- `batch`.
+--- with `out` an evaluation that was stopped goes on where it was. An attack's draws belong to images: its results do
+--- not depend on `batch`. Other perturbations draw for a batch at a time.
 ---
 --- Example:
 ---     set = data.synthetic { classes = 4, side = 28, channels = 1 }

@@ -20,10 +20,6 @@ local format, concat = string.format, table.concat
 
 local STAGE <const> = 0x7374616765 -- of nn.derive: the seed of each stage
 
-local function is_model(value)
-  return type(value) == "table" or type(value) == "userdata" and getmetatable(value).__name == "nn.module"
-end
-
 -- A perturbation, a list of them, or several by name.
 local function are_attacks(value)
   if perturb.is(value) then return true end
@@ -35,7 +31,7 @@ local function are_attacks(value)
 end
 
 local fields = {
-  model = spec.value { "a model", is_model, required = true },
+  model = spec.value { "a model", judges.is_model, required = true },
   part = spec.value { "a part of a data set", function(value)
     return type(value) == "table" and (value.batches ~= nil or type(value.test) == "table" and value.test.batches)
   end, required = true },
@@ -72,9 +68,9 @@ end
 local function threat_of(one, options)
   local own = one.change.attack
   local threat = { norm = own and own.norm or options.norm or "linf", eps = own and own.eps or options.eps }
-  if own and options.eps and (options.eps ~= own.eps or options.norm and options.norm ~= own.norm) then
+  if own and ((options.eps or own.eps) ~= own.eps or (options.norm or own.norm) ~= own.norm) then
     error(format("attack.evaluate: %s is no attack within %s", one.change, options_of.threat {
-      norm = options.norm or own.norm, eps = options.eps }), 4)
+      norm = options.norm or own.norm, eps = options.eps or own.eps }), 4)
   elseif threat.eps == nil then
     error(format("attack.evaluate: %s says no eps; eps = px(8) sets the ball", one.change), 4)
   elseif type(threat.eps) ~= "number" then
@@ -116,7 +112,7 @@ local function attacked(stage, model, x, y, numbers, run)
   local started = progress.clock()
   local images, about
   if stage.change then
-    images, about = stage.change(x, y, model, { seed = run.seed }), {}
+    images, about = stage.change(x, y, model, { seed = run.seed, step = numbers[1] }), {}
   else
     images, about = options_of.run(stage, model, x, y, { seed = run.seed, numbers = numbers, progress = run.tick })
   end
@@ -129,7 +125,7 @@ local function attacked(stage, model, x, y, numbers, run)
            seconds = progress.clock() - started }
 end
 
--- All that the row of a stage depends on.
+-- All that the row of a stage depends on; the model by its logits.
 local function key_of(stage, batch, places, run)
   return hash.sha256(concat({ "attack", nn.version, stage_text(stage), options_of.threat(run.threat), run.seed,
                               batch.digest, concat(places, ",") }, "\n"))

@@ -15,13 +15,28 @@ local fields = {
   eps = spec.number { min = 0, required = true },
 }
 
+local function is_tensor(value, axes)
+  return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" and #value.shape == axes
+end
+
+--- Is it a model: a module, or a table with a method forward(x, { training = false })?
+---@param value any
+---@return boolean
+function M.is_model(value)
+  if type(value) == "userdata" then return getmetatable(value).__name == "nn.module" end
+  return type(value) == "table" and value.forward ~= nil
+end
+
 --- Labels and the model's answers: which are equal. Logits that are no numbers are no answer.
 ---@param model Model
 ---@param x Tensor
 ---@param y Tensor
 ---@return boolean[] right, integer[] predicted, Tensor logits
 function M.ask(model, x, y)
-  local logits = nn.no_grad(function() return model:forward(x, { training = false }) end)
+  local logits = nn.no_grad(function() return (model:forward(x, { training = false })) end)
+  if not is_tensor(logits, 2) or #logits ~= #x then
+    error(format("attack: logits [%d x classes] expected of the model's forward, got %s", #x, spec.shown(logits)))
+  end
   local truth, predicted, best, right = y:tolist(), logits:argmax(2):tolist(), logits:max(2):tolist(), {}
   for i, class in ipairs(predicted) do
     right[i] = class == truth[i] and best[i] == best[i]
@@ -29,18 +44,16 @@ function M.ask(model, x, y)
   return right, predicted, logits
 end
 
-local function is_images(value)
-  return type(value) == "userdata" and getmetatable(value).__name == "nn.tensor" and #value.shape == 4
-end
-
-local function check_images(x, candidate)
-  for _, images in ipairs { x, candidate } do
-    if not is_images(images) then
-      error("attack.judge: images [N x H x W x C] expected, got " .. spec.shown(images), 4)
-    end
+local function check(model, x, candidate, y)
+  local function expect(fine, what, got)
+    if not fine then error(format("attack.judge: %s expected, got %s", what, spec.shown(got)), 5) end
   end
+  expect(M.is_model(model), "a model", model)
+  expect(is_tensor(x, 4), "images [N x H x W x C]", x)
+  expect(is_tensor(candidate, 4), "images [N x H x W x C]", candidate)
   local a, b = table.concat(x.shape, "x"), table.concat(candidate.shape, "x")
   if a ~= b then error(format("attack.judge: images of one shape expected twice, got [%s] and [%s]", a, b), 4) end
+  expect(is_tensor(y, 1) and #y == #x, format("labels of %d images", #x), y)
 end
 
 -- Images that hold a pixel that is no number are exchanged for their originals.
@@ -94,7 +107,7 @@ end
 --- attack.judge; its errors are raised at the line of who called that.
 function M.judge(model, x, candidate, y, options)
   options = spec.check("attack.judge", options, fields, 1)
-  check_images(x, candidate)
+  check(model, x, candidate, y)
   return nn.no_grad(function()
     local images, nonfinite = whole(x, candidate)
     local out = outside(images, distances(x, images, options.norm), options)

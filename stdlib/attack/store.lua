@@ -1,5 +1,6 @@
 --- What an evaluation has measured so far, in a file of its own: a line for each batch of each attack, so that it goes
---- on after an interruption. What stands there is found by a digest of all it depends on.
+--- on after an interruption. What stands there is found by a digest of all it depends on; of the model these are its
+--- logits, so a model whose gradients alone were changed needs another file.
 ---@package
 local file = require "file"
 local json = require "json"
@@ -21,6 +22,8 @@ function M.open(path)
       return nil, path .. ": the rows of an evaluation expected, found another file", "format"
     end
   end
+  local made, message, code = file.make_folder((file.split(path)))
+  if not made then return nil, message, code end
   return probe_store.open(path, OF)
 end
 

@@ -240,6 +240,12 @@ describe("the judge", function()
     assert.error_matches(function() attack.judge(model, x, x:slice(1, 1, 3), y, { eps = 0.1 }) end,
       "attack.judge: images of one shape expected twice, got %[40x8x8x3%] and %[3x8x8x3%]")
     assert.error_matches(function() attack.judge(model, x, x, y, {}) end, "attack.judge: eps is required")
+    assert.error_matches(function() attack.judge({}, x, x, y, { eps = 0.1 }) end, "attack.judge: a model expected, got")
+    assert.error_matches(function() attack.judge(model, x, x, y:slice(1, 1, 3), { eps = 0.1 }) end,
+      "attack.judge: labels of 40 images expected, got")
+    local silent = { forward = function() return 3 end }
+    assert.error_matches(function() attack.judge(silent, x, x, y, { eps = 0.1 }) end,
+      "attack: logits %[40 x classes%] expected of the model's forward, got 3")
   end)
 end)
 
@@ -354,6 +360,12 @@ describe("an evaluation", function()
   it("says what it expects", function()
     assert.error_matches(function() evaluate { attack = 3 } end,
       "attack.evaluate: attack expects an attack, or a list or table of them, got 3")
+    assert.error_matches(function() evaluate { attack = attack.pgd { eps = 0.1 }, model = {} } end,
+      "attack.evaluate: model expects a model, got")
+    assert.error_matches(function() evaluate { attack = attack.pgd { eps = 0.1 }, norm = "l2" } end,
+      "pgd%(linf, eps 0.1, 10 iterations, random start%) is no attack within l2, eps 0.1")
+    assert.error_matches(function() evaluate { attack = attack.pgd { eps = 0.1 }, out = "/dev/null/x.jsonl" } end,
+      "attack.evaluate: /dev/null: ")
     assert.error_matches(function() evaluate { attack = attack.pgd { eps = 0.1 * optim.ramp { steps = 3 } } } end,
       "attack.evaluate: eps expects a number outside a training, got")
     local two = models.mlp { classes = 2, shape = { 8, 8, 3 }, hidden = {}, seed = 1 }
