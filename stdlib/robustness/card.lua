@@ -6,7 +6,7 @@
 ---@package
 local attacks = require "attack.options"
 local checks = require "robustness.checks"
-local judge = require "attack.judge".judge
+local judges = require "attack.judge"
 local nn = require "nn"
 local probe = require "probe"
 local spec = require "spec"
@@ -103,7 +103,7 @@ function Batch:attack(row, options, list, stream, model)
       told = passes
     end })
   self.tick(#list) -- the judge's
-  local verdict = judge(self.model, x, candidate, y, { norm = options.norm, eps = options.eps })
+  local verdict = judges.judge(self.model, x, candidate, y, { norm = options.norm, eps = options.eps })
   for i, right in ipairs(verdict.right) do
     if right then left[#left + 1] = list[i] end
   end
@@ -120,14 +120,6 @@ local function strangers(model, x, logits)
     if not (distance <= SAME * (high[i] - low[i]) + 1e-12) then count = count + 1 end
   end
   return count
-end
-
-local function right_of(logits, y)
-  local predicted, truth, list = logits:argmax(2):tolist(), y:tolist(), {}
-  for i, class in ipairs(predicted) do
-    if class == truth[i] then list[#list + 1] = i end
-  end
-  return list
 end
 
 -- How many places are in one of the lists only.
@@ -151,16 +143,21 @@ local function other_losses(batch, base, left, classes)
                                               targets = min(TARGETS, classes - 1) }), left, TARGETED))
 end
 
+-- Square wants square images.
+local function is_square(x) return x:size(2) == x:size(3) end
+
 -- The counts of one batch.
 local function count(batch, options, base, ladder, twin)
   local x, y, model, own = batch.x, batch.y, batch.model, options.card
-  local logits = probe.evaluate(model, x)
-  local classes, right = logits:size(2), right_of(logits, y)
+  local answers, _, logits = judges.ask(model, x, y)
+  local classes, right, all = logits:size(2), {}, {}
+  for i, hit in ipairs(answers) do
+    all[i] = i
+    if hit then right[#right + 1] = i end
+  end
   local out = { images = #x, right = #right, classes = classes, rungs = {} }
   out.strangers = strangers(model, x, logits)
   batch.tick(3 * #x)
-  local all = {}
-  for i = 1, #x do all[i] = i end
   out.moved = differing(right, (batch:attack("pgd", with(base, { eps = 0, iters = 1 }), all, BASE)))
 
   local left, info = batch:attack("pgd", base, right, BASE)
@@ -180,8 +177,10 @@ local function count(batch, options, base, ladder, twin)
   left = other_losses(batch, base, left, classes)
   out.losses, out.white = before - #left, #left
 
-  local square = { norm = base.norm, eps = base.eps, queries = own.queries }
-  out.square = #left - #batch:attack("square", square, left, SQUARE)
+  if is_square(x) then
+    local square = { norm = base.norm, eps = base.eps, queries = own.queries }
+    out.square = #left - #batch:attack("square", square, left, SQUARE)
+  end
   if twin then
     out.transfer = #left - #batch:attack("pgd", with(base, { bn = "eval" }), left, TWIN, twin)
   end
@@ -263,7 +262,8 @@ local function lines_of(total, base, curve, last, options, twin)
   line("one step", math.max(0, total.base - total.one),
     format("%.1f %% after one, %.1f %% after %d", points(total.one), points(total.base), base.iters))
   local resist = format("of the %s that resist", text.plural(total.white, "image"))
-  line("square", total.square, format("%s %s", text.count(total.square), resist))
+  line("square", total.square, total.square and format("%s %s", text.count(total.square), resist)
+    or "the images are not square")
   if twin then line("transfer", total.transfer, format("%s %s", text.count(total.transfer), resist))
   else line("transfer", nil, "no plain twin") end
   list[#list + 1] = total.right == 0 and checks.line("gradients", nil, "no image is right without an attack")

@@ -135,6 +135,16 @@ describe("probe.robustness", function()
     assert.equal(texts[1], texts[3])
   end)
 
+  it("leaves Square out where images are not square", function()
+    local images = nn.uniform({ 12, 1, 2, 3 }, { seed = 1 }) * 255
+    local wide = models.mlp { classes = 3, shape = { 1, 2, 3 }, hidden = {}, seed = 1 }
+    local flat = data_part.new { name = "wide", images = images:to "uint8", classes = 3, class_names = {},
+                                 labels = wide(images / 255):argmax(2) }
+    local lines = by_check(probe.robustness { attack = pgd, credible = false, card = card }(wide, flat, quiet))
+    assert.same({ "not applicable", "the images are not square" }, { lines.square.verdict, lines.square.note })
+    assert.equal("PASS", lines["eps 0"].verdict)
+  end)
+
   it("refuses what cannot be attacked", function()
     assert.error_matches(function() probe.robustness { attack = attack.pgd { eps = 0 } } end, "an eps above 0 expected")
     assert.error_matches(function() probe.robustness {} end, "probe.robustness: attack is required")
