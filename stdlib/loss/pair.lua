@@ -72,6 +72,11 @@ local function check(options)
     return 'more than two views are for distance = "js" and a perturbation'
   elseif options.distance == "cosine" and against == "zero" then
     return "zero has no direction"
+  elseif against == "zero" and options.stop_gradient == "clean" then
+    return 'stop_gradient = "clean" leaves no gradient against zero'
+  elseif against == "other images" and (options.threshold or options.weight_by) then
+    return format('%s counts images: against = "other images" has pairs of them',
+                  options.threshold and "threshold" or "weight_by")
   end
 end
 
