@@ -5,6 +5,8 @@ local nn = require "nn"
 local perturb = require "perturb"
 local probe = require "probe"
 local spec = require "spec"
+local stats = require "stats"
+local text = require "text"
 
 local M = {}
 
@@ -110,8 +112,8 @@ function M.scale(who, logits, labels, options)
     if #first == 0 and round == 20 then break end
   end
   if #first == 0 then
-    error(string.format("%s: the scale expects images of at least two classes, got one class in %d images", who,
-                        #labels))
+    error(string.format("%s: the scale expects images of at least two classes, got one class in %s", who,
+                        text.plural(#labels, "image")))
   end
   local function rows(list) return logits:index_select(1, nn.tensor(list, { type = "index" })) end
   return nn.squared_distance(rows(first), rows(second), { reduction = "none" }):tolist()
@@ -124,6 +126,16 @@ end
 ---@param wanted boolean
 function M.compare(list, a, b, wanted)
   for i, value in ipairs(a) do list[#list + 1] = (value == b[i]) == wanted and 1 or 0 end
+end
+
+--- What a change did, image by image, as estimates: DS, the same on the scale, the share of flips, the accuracy.
+---@param change { perturbation: string, level?: integer, distances: number[], flips: integer[], right: integer[] }
+---@param scale number[]
+---@return ContinuityRow
+function M.row(change, scale)
+  return { perturbation = change.perturbation, level = change.level, ds = stats.interval(change.distances),
+           ds_relative = stats.ratio(change.distances, scale, { paired = false }),
+           flips = stats.percentage(change.flips), accuracy = stats.percentage(change.right) }
 end
 
 --- Adds what rows measured to the metrics, under names such as "ds/brightness/1"; of sums over perturbations

@@ -31,12 +31,6 @@ local function together(changes, factor, scale)
            accuracy = stats.interval(summed(changes, "right", 100 / #changes), { unit = "%" }) }
 end
 
-local function alone(change, scale)
-  return { perturbation = change.perturbation, level = change.level, ds = stats.interval(change.distances),
-           ds_relative = stats.ratio(change.distances, scale, { paired = false }),
-           flips = stats.percentage(change.flips), accuracy = stats.percentage(change.right) }
-end
-
 local function show(self)
   local cells = {}
   local function add(name, row)
@@ -75,7 +69,7 @@ local function measure(model, part, options, tick, changes)
 
   local rows, totals, levels, by_level = {}, {}, {}, {}
   for i, change in ipairs(changes) do
-    rows[i] = alone(change, scale)
+    rows[i] = probed.row(change, scale)
     local level = change.level
     if level and not by_level[level] then
       by_level[level] = {}

@@ -154,13 +154,12 @@ local function relative_to(scale, interval) return stats.ratio(interval.items, s
 
 -- Of a change and level: the turn of J is weighed by ‖Δx‖², so that an image that did not change counts for nothing.
 local function row_of(change, scale)
-  local curvature = stats.mean(change.lengths) > 0 and stats.ratio(change.turns, change.lengths) or nil
-  return { perturbation = change.perturbation, level = change.level, ds = stats.interval(change.distances),
-           ds_relative = stats.ratio(change.distances, scale, { paired = false }),
-           flips = stats.percentage(change.flips), accuracy = stats.percentage(change.right),
-           explained_first = explained(change.first, change.distances),
-           explained_second = explained(change.second, change.distances), curvature = curvature,
-           curvature_relative = curvature and relative_to(scale, curvature) }
+  local row = probed.row(change, scale)
+  row.explained_first = explained(change.first, change.distances)
+  row.explained_second = explained(change.second, change.distances)
+  row.curvature = stats.mean(change.lengths) > 0 and stats.ratio(change.turns, change.lengths) or nil
+  row.curvature_relative = row.curvature and relative_to(scale, row.curvature)
+  return row
 end
 
 -- The mean of a field over the rows that have it, image by image.
