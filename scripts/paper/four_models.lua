@@ -27,9 +27,9 @@ return recipe {
       doc = "cifar100-coarse: its 20 groups of classes" },
     network = param.choice { "resnet8", "resnet20", "resnet18", "resnet50", doc = "the paper's: resnet18, resnet50" },
     from = param.choice { "base", "scratch", doc = "where variants begin: the plain network, or new weights" },
-    limit = param.integer { 8000, min = 100, doc = "training images" },
+    limit = param.integer { 8000, min = 0, doc = "training images; 0: all that are not set apart" },
     validation = param.integer { 2000, min = 100, doc = "training images set apart" },
-    test_limit = param.integer { 10000, min = 50, doc = "images on which accuracy is measured" },
+    test_limit = param.integer { 10000, min = 0, doc = "images on which accuracy is measured; 0: all" },
     base_epochs = param.integer { 15, min = 1, doc = "epochs of base" },
     epochs = param.integer { 4, min = 1, doc = "epochs of every variant" },
     batch = param.integer { 64, min = 1 },
@@ -104,7 +104,7 @@ return recipe {
     end
 
     local plan = {
-      data = { train = pool:take(p.limit, 1), test = apart },
+      data = { train = p.limit > 0 and pool:take(p.limit, 1) or pool, test = apart },
       model = model, loss = objective, batch = p.batch, seed = p.seed, schedule = optim.cosine(),
       augment = p.data == "mnist" and perturb.random_crop { padding = 2 } or perturb.random_crop() >> perturb.flip(),
     }
@@ -114,7 +114,7 @@ return recipe {
       plan.loss, plan.augment, plan.schedule = loss.cross_entropy(), nil, nil
       plan.optimizer, plan.epochs = optim.adam { lr = p.rate }, 0
       local shown = p.part == "test" and set.test or apart
-      plan.data.test = shown:take(p.test_limit, 1)
+      plan.data.test = p.test_limit > 0 and shown:take(p.test_limit, 1) or shown
       local pgd = attack.pgd { eps = px(p.eps_test), step = px(p.step), iters = p.iters }
       local probes = { accuracy = probe.accuracy() }
       local function wanted(name) return p.measure == name or p.measure == "tradeoff" or p.measure == "all" end
