@@ -7,10 +7,13 @@ return recipe {
     semantic continuity constraint help?]],
   cites = { "Wu, Sang, Zhao, Chen: An Experimental Study of Semantic Continuity for Deep Learning Models" },
   params = {
-    variant = param.choice { "plain", "AUG", "C", "plain2x", default = "C",
-      doc = "plain; AUG: cross-entropy on x and x'; C: cross-entropy + alpha DS; plain2x: plain, twice the epochs" },
+    variant = param.choice { "plain", "AUG", "C", "plain2x", "LSQ", "CLP", "rescaled", default = "C",
+      doc = "plain; AUG: cross-entropy on x and x'; C: cross-entropy + alpha DS; plain2x: plain, twice the epochs; "
+        .. "LSQ: squeezed logits; CLP: unrelated images paired; rescaled: plain, its logits divided by ten" },
     network = param.choice { "resnet8", "resnet20", "resnet18", default = "resnet8", doc = "the paper's is resnet18" },
     alpha = param.number { 1.0, min = 0, doc = "weight of the distance score in C" },
+    squeeze = param.number { 0.2, min = 0, doc = "weight of the squeezing term in LSQ" },
+    pairing = param.number { 0.5, min = 0, doc = "weight of the pairing term in CLP" },
     levels = param.list { { 1, 2 }, of = param.integer { min = 1, max = 4 }, doc = "levels of x' in training" },
     bias = param.number { 0.95, min = 0, max = 1, doc = "share of red in training, of blue in the test" },
     epochs = param.integer { 3, min = 1 },
@@ -40,14 +43,18 @@ return recipe {
       plain = loss.cross_entropy(),
       AUG = 0.5 * loss.cross_entropy() + 0.5 * loss.cross_entropy { perturb = change },
       C = loss.cross_entropy() + p.alpha * loss.continuity { perturb = change },
+      LSQ = loss.cross_entropy() + loss.lsq { weight = p.squeeze },
+      CLP = loss.cross_entropy() + loss.clp { weight = p.pairing },
     }
+    local rescaled = p.variant == "rescaled"
     return {
+      start = rescaled and { variant = "plain" } or nil,
       data = set,
-      model = models[p.network] { classes = 10, seed = p.seed },
+      model = models[p.network] { classes = 10, seed = p.seed, logit_scale = rescaled and 0.1 or nil },
       loss = losses[p.variant] or losses.plain,
       optimizer = optim.adam { lr = p.rate },
       schedule = p.schedule == "cosine" and optim.cosine() or optim.constant(),
-      epochs = p.variant == "plain2x" and 2 * p.epochs or p.epochs,
+      epochs = rescaled and 0 or p.variant == "plain2x" and 2 * p.epochs or p.epochs,
       batch = p.batch,
       seed = p.seed,
       probes = {

@@ -103,10 +103,13 @@ return recipe {
       objective = loss.cross_entropy() + loss.clp { weight = p.pairing }
     end
 
+    local augment = perturb.random_crop() >> perturb.flip()
+    if p.data == "mnist" then augment = perturb.random_crop { padding = 2 } end
+    if large then augment = perturb.random_resized_crop() >> perturb.flip() end
     local plan = {
       data = { train = p.limit > 0 and pool:take(p.limit, 1) or pool, test = apart },
       model = model, loss = objective, batch = p.batch, seed = p.seed, schedule = optim.cosine(),
-      augment = p.data == "mnist" and perturb.random_crop { padding = 2 } or perturb.random_crop() >> perturb.flip(),
+      augment = augment,
     }
 
     if p.measure ~= "training" then
