@@ -143,8 +143,7 @@ def pgd(data):
                 for name in MNIST_NETS for eps, step, iters in
                 ((0.3, 0.075, 10), (0.3, 0.01, 40), (0.1, 0.025, 10), (0.1, 0.01, 40))]
     settings += [(name, "l2", 1.5, 0.3, 10) for name in MNIST_NETS]
-    settings += [(RESNET, "linf", 2 / 255, 2 / 255, 10), (RESNET, "linf", 8 / 255, 2 / 255, 10),
-                 (RESNET, "l2", 0.25, 0.05, 10)]
+    settings += [(RESNET, "linf", 2 / 255, 2 / 255, 10), (RESNET, "linf", 8 / 255, 2 / 255, 10)]
     for name, norm, eps, step, iters in settings:
         model = network(data, name)
         x, y = images_of(data, name, COUNT)
