@@ -136,11 +136,17 @@ describe("probe.robustness", function()
   end)
 
   it("leaves Square out where images are not square", function()
-    local images = nn.uniform({ 12, 1, 2, 3 }, { seed = 1 }) * 255
-    local wide = models.mlp { classes = 3, shape = { 1, 2, 3 }, hidden = {}, seed = 1 }
-    local flat = data_part.new { name = "wide", images = images:to "uint8", classes = 3, class_names = {},
-                                 labels = wide(images / 255):argmax(2) }
-    local lines = by_check(probe.robustness { attack = pgd, credible = false, card = card }(wide, flat, quiet))
+    local images, value = {}, 0
+    for i = 1, 12 do
+      local row = {}
+      for j = 1, 6 do value, row[j] = (value + 97) % 256, value end
+      images[i] = { { { table.unpack(row, 1, 3) }, { table.unpack(row, 4, 6) } } }
+    end
+    images = nn.tensor(images, { type = "uint8" })
+    local net = models.mlp { classes = 3, shape = { 1, 2, 3 }, hidden = {}, seed = 1 }
+    local part_of_two = data_part.new { name = "wide", images = images, classes = 3, class_names = {},
+                                        labels = net(images:to "float" / 255):argmax(2) }
+    local lines = by_check(probe.robustness { attack = pgd, credible = false, card = card }(net, part_of_two, quiet))
     assert.same({ "not applicable", "the images are not square" }, { lines.square.verdict, lines.square.note })
     assert.equal("PASS", lines["eps 0"].verdict)
   end)
