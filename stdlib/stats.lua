@@ -540,11 +540,24 @@ function M.paired_proportions(first, second, options)
   return difference
 end
 
-local function binary(values)
-  for _, x in ipairs(values) do
-    if x ~= 0 and x ~= 100 then return false end
+-- Are these items right or wrong, more than one for each seed?
+local function is_binary(items)
+  if not items or #items[1] < 2 then return false end
+  for _, values in ipairs(items) do
+    for _, x in ipairs(values) do
+      if x ~= 0 and x ~= 100 then return false end
+    end
   end
   return true
+end
+
+-- The same in percent, of items that are 0 or 100.
+local function paired_percentages(first, second, level)
+  local difference = M.paired_proportions(first, second, { level = level })
+  for _, field in ipairs { "value", "low", "high", "se", "resolvable" } do
+    difference[field] = difference[field] * 100
+  end
+  return difference
 end
 
 local function differences(first, second)
@@ -612,7 +625,8 @@ local function resampled(by_seed, items, level, options)
 end
 
 --- One quantity measured with several seeds on the same test items: the mean over seeds, its interval over both.
---- A single seed is returned as it is.
+--- A single seed is returned as it is. Where items are right or wrong and nothing varies, as in 0 %, the spread of the
+--- sample says nothing: the interval is Wilson's, of one seed's items.
 ---
 --- Example:
 ---     stats.combine { stats.percentage { true, true, false }, stats.percentage { true, false, false } }
@@ -623,9 +637,10 @@ end
 function M.combine(intervals, options)
   if #intervals == 0 then error("stats.combine: expected at least one interval, got none", 2) end
   if #intervals == 1 then return intervals[1] end
-  local values = {}
+  local values, items = {}, common_items(intervals)
   for s, interval in ipairs(intervals) do values[s] = interval.value end
-  local mean = crossed(values, common_items(intervals), options and options.level or 0.95)
+  local mean = crossed(values, items, options and options.level or 0.95)
+  if mean.se == 0 and is_binary(items) then mean = M.percentage(items[1], options) end
   mean.unit, mean.seeds = intervals[1].unit, #intervals
   return mean
 end
@@ -636,7 +651,8 @@ end
 ---   several seeds, items:   over both, crossed
 ---   several seeds, no items: t over the seeds' differences
 ---   one seed, no items:     the two intervals' widths added in squares
---- With method = "bootstrap" seeds and items are drawn anew in place of the first three.
+--- With method = "bootstrap" seeds and items are drawn anew in place of the first three. Where items are right or wrong
+--- and no difference varies, the interval is that of one seed.
 ---
 --- Example:
 ---     first = { stats.interval { 3, 4, 5, 4 }, stats.interval { 3, 5, 5, 4 } }
@@ -665,11 +681,8 @@ function M.compare(first, second, options)
     difference.over = a and b and (seeds > 1 and "seeds and items" or "items") or "seeds"
     difference.resolvable = M.resolvable(difference.se, nil, level)
   elseif a and b and seeds == 1 and #a[1] > 1 then
-    if binary(a[1]) and binary(b[1]) then
-      difference = M.paired_proportions(a[1], b[1], { level = level })
-      for _, field in ipairs { "value", "low", "high", "se", "resolvable" } do
-        difference[field] = difference[field] * 100
-      end
+    if is_binary(a) and is_binary(b) then
+      difference = paired_percentages(a[1], b[1], level)
     else
       difference = M.interval(items[1], { level = level })
       difference.items = nil
@@ -687,6 +700,11 @@ function M.compare(first, second, options)
                          method = "intervals" }
     difference.over = "intervals"
     difference.resolvable = half * (1 + M.normal_quantile(POWER) / M.normal_quantile(two_sided(level)))
+  end
+  if difference.se == 0 and is_binary(a) and is_binary(b) then
+    local over = difference.over
+    difference = paired_percentages(a[1], b[1], level)
+    difference.over = over
   end
   difference.seeds, difference.unit = seeds, first[1].unit
   return difference

@@ -154,6 +154,22 @@ describe("stats", function()
     assert.is_true(hits / trials > 0.92 and hits / trials < 0.985, hits .. " of " .. trials)
   end)
 
+  it("does not take a share that never varies for certain", function()
+    local none = {}
+    for i = 1, 100 do none[i] = false end
+    local zero = stats.percentage(none)
+    local mean = stats.combine { zero, zero, zero }
+    assert.same({ 0, zero.low, zero.high, 3 }, { mean.value, mean.low, mean.high, mean.seeds })
+    for _, method in ipairs { false, "bootstrap" } do
+      local difference = stats.compare({ zero, zero }, { zero, zero }, { method = method or nil })
+      assert.equal(0, difference.value)
+      assert.is_true(difference.low < 0 and difference.high > 0 and difference.resolvable > 0)
+      assert.same({ "seeds and items", 2 }, { difference.over, difference.seeds })
+    end
+    local flat = stats.interval { 1, 1, 1 }
+    assert.equal(0, stats.combine({ flat, flat }):half())
+  end)
+
   it("compares by drawing seeds and items anew", function()
     local state = 99
     local function uniform()
