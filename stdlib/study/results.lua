@@ -416,13 +416,26 @@ end
 
 -- ---- all of it ----
 
+-- What tells a combination from the others in a line of words: "ADV, mix 0.25". Numbers stand there with their names,
+-- and unless they are what the recipe has anyway.
+local function label_of(study, expansion, group)
+  local parts, usual = {}, {}
+  for i, axis in ipairs(expansion.axes) do
+    local value, shown = group.points[1].values[axis], group.shown[i]
+    if axis ~= expansion.seed then
+      local list = same(value, study.recipe.params[axis].default) and usual or parts
+      if type(value) == "string" then parts[#parts + 1] = shown else list[#list + 1] = axis .. " " .. shown end
+    end
+  end
+  local words = #parts > 0 and parts or usual
+  return #words > 0 and concat(words, ", ") or study.recipe.name
+end
+
 --- See Study:evaluate.
 function M.evaluate(study, expansion, wanted)
   local out = { tables = {}, charts = {}, claims = {} }
   local groups = combinations(expansion)
-  for _, group in ipairs(groups) do
-    group.label = #group.shown > 0 and concat(group.shown, ", ") or study.recipe and study.recipe.name or "all runs"
-  end
+  for _, group in ipairs(groups) do group.label = label_of(study, expansion, group) end
   out.robustness = robustness.evaluate(groups, expansion.seed)
   if #study.show == 0 then out.tables[1] = M.spread(expansion, wanted) end
   for _, shown in ipairs(study.show) do

@@ -543,4 +543,22 @@ return study {
     _, message = world.load(write("wrong", (text:gsub("where = { alpha = 1 }", 'where = { alpha = "x" }'))))
     assert.matches("show: alpha expects a number", message, 1, true)
   end)
+
+  it("names models by what is not as usual", function()
+    local study = require "study"
+    local function names(settings)
+      local made = assert(study.sweep(assert(world.load(folder .. "/toy.lua")), settings))
+      local runs, list = made:expand(), {}
+      for _, point in ipairs(runs.points) do
+        point.metrics = { robust = stats.percentage { true, false } }
+        point.robustness = { robustness = { threat = "linf, eps 0.1" } }
+      end
+      for i, row in ipairs(made:evaluate(runs).robustness[1].rows) do list[i] = row.model end
+      return list
+    end
+    local both = { alpha = "1,0.25", seed = "1..2" } -- 1 is the recipe's own
+    assert.same({ "alpha 1", "alpha 0.25" }, names(both))
+    both.variant = "plain,C"
+    assert.same({ "plain", "plain, alpha 0.25", "C", "C, alpha 0.25" }, names(both))
+  end)
 end)
