@@ -40,7 +40,10 @@ const nn_tensor *nn_set_grad_leaf(const nn_tensor *leaf) {
   return was;
 }
 
-bool nni_wants_gradient(const nn_tensor *t) { return t->requires_grad && (!only || t->node || t == only); }
+/* What was recorded before the leaf was set leads elsewhere. */
+bool nni_wants_gradient(const nn_tensor *t) {
+  return t->requires_grad && (!only || t == only || (t->node && t->node->only == only));
+}
 
 /* ---- running a row ---- */
 
@@ -234,6 +237,7 @@ int nni_record(nn_call *c, nn_tensor *const *inputs, nn_tensor *y) {
     }
   }
   node->order = ++recorded;
+  node->only = only;
   y->node = node;
   y->requires_grad = true;
   return NN_OK;

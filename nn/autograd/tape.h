@@ -13,6 +13,7 @@ struct nn_node {
   nn_tensor **leaf;            /* [inputs] the leaf whose grad receives dx[i], or NULL */
   nn_node **from;              /* [inputs] the node whose dy receives dx[i], or NULL */
   uint64_t *version;           /* [inputs + 1] of each saved storage when it was saved; the last is y's */
+  const nn_tensor *only;       /* nn_set_grad_leaf's leaf when it was recorded: compared, never followed */
   nn_tensor *dy;               /* gradient of the output: during backward, and after it when retained */
   bool retain, spent, visited; /* keep dy; backward has freed the saved values; seen by this backward */
   nn_node *next;               /* in backward's work list */

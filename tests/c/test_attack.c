@@ -285,7 +285,22 @@ static void the_only_leaf(void **state) {
   assert_int_equal(apply("matmul", (nn_tensor *[]){ x, w }, 2, NULL, &y), NN_OK);
   nn_set_grad_leaf(NULL);
   assert_false(nn_tensor_requires_grad(y));
-  release_all((nn_tensor *[]){ x, w, y, seed }, 4);
+  nn_tensor_release(y);
+  nn_tensor *steep = NULL, *sum = NULL;
+  nn_tensor_clear_grad(x);
+  assert_int_equal(apply("exp", &w, 1, NULL, &steep), NN_OK);
+  for (int time = 0; time < 2; time++) {  /* what was recorded before stays whole, too */
+    nn_set_grad_leaf(x);
+    assert_int_equal(apply("matmul", (nn_tensor *[]){ x, steep }, 2, NULL, &sum), NN_OK);
+    assert_int_equal(apply("exp", &sum, 1, NULL, &y), NN_OK);
+    nn_set_grad_leaf(NULL);
+    assert_int_equal(nn_backward(y, seed, false), NN_OK);
+    assert_null(nn_tensor_grad(w));
+    nn_tensor_release(sum);
+    nn_tensor_release(y);
+  }
+  assert_non_null(nn_tensor_grad(x));
+  release_all((nn_tensor *[]){ x, w, steep, seed }, 4);
 }
 
 /* ---- whole attacks ---- */
