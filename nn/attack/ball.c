@@ -108,8 +108,9 @@ NNK_CLONES static void add_signs(nn_real *restrict at, const nn_real *restrict g
   for (int64_t i = 0; i < n; i++) at[i] += length * (nn_real)((g[i] > 0) - (g[i] < 0));
 }
 
-NNK_CLONES static void add_scaled(nn_real *restrict at, const nn_real *restrict g, nn_real factor, int64_t n) {
-  for (int64_t i = 0; i < n; i++) at[i] += factor * g[i];
+/* at += factor g; the factor of a saturated model's gradient can be too great for a float. */
+NNK_CLONES static void add_scaled(nn_real *restrict at, const nn_real *restrict g, double factor, int64_t n) {
+  for (int64_t i = 0; i < n; i++) at[i] += (nn_real)(factor * (double)g[i]);
 }
 
 void nni_ball_step(const nni_ball *b, nn_real *at, const nn_real *g, nn_real length) {
@@ -118,5 +119,5 @@ void nni_ball_step(const nni_ball *b, nn_real *at, const nn_real *g, nn_real len
     return;
   }
   double norm = sqrt(squares_of(g, b->pixels));
-  if (norm > 0) add_scaled(at, g, (nn_real)((double)length / norm), b->pixels);
+  if (norm > 0) add_scaled(at, g, (double)length / norm, b->pixels);
 }

@@ -169,6 +169,11 @@ static void a_step_has_its_length(void **state) {
     assert_true(nni_ball_distance(&b, at, none) == nni_ball_distance(&b, at, NULL));
     assert_true(at[2] == 0);
     for (int i = 0; i < PIXELS; i++) assert_true((at[i] > 0) == (slope[i] > 0));
+    for (int i = 0; i < PIXELS; i++) slope[i] = (nn_real)((double)slope[i] * 1e-41);
+    memset(at, 0, sizeof at);
+    nni_ball_step(&b, at, slope, (nn_real)0.25);
+    assert_true(fabs(nni_ball_distance(&b, at, NULL) - 0.25) < 1e-6);
+    for (int i = 0; i < PIXELS; i++) slope[i] = (nn_real)((double)slope[i] * 1e41);
     memset(at, 0, sizeof at);
     nni_ball_step(&b, at, none, 1);
     assert_memory_equal(at, none, sizeof at);
