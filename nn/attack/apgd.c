@@ -76,7 +76,7 @@ static void sort_out(search *s, const nn_tensor *logits, bool start) {
       memcpy(image(s->call->out, m->place, pixels), image(s->at, i, pixels), bytes);
       continue;
     }
-    double value = s->value[i];
+    double value = isnan(s->value[i]) ? -INFINITY : s->value[i];  /* any other is better */
     m->rises += value > m->value && !start;
     m->value = value;
     if (start || value > m->best) {
@@ -225,20 +225,10 @@ static int run(search *s, int64_t later) {
 
 /* ---- the attack ---- */
 
-/* The class of this rank (0: the greatest) among those that are not y. */
-static int32_t ranked(const nn_real *z, int64_t classes, int32_t y, int64_t rank) {
-  for (int32_t k = 0; k < classes; k++) {
-    int64_t above = 0;
-    for (int32_t o = 0; o < classes; o++) above += o != y && (z[o] > z[k] || (z[o] == z[k] && o < k));
-    if (k != y && above == rank) return k;
-  }
-  return y == 0;
-}
-
 static void aim(search *s, int64_t rank) {
   int64_t classes = s->first->size[1];
   for (int64_t i = 0; i < s->n; i++)
-    s->aim[i] = ranked(nni_real(s->first) + s->sample[i].place * classes, classes, s->y[i], rank);
+    s->aim[i] = nni_rival(nni_real(s->first) + s->sample[i].place * classes, classes, s->y[i], rank);
 }
 
 /* Those that resist without any attack. */
@@ -310,8 +300,9 @@ static int apgd_run(const nni_attack_call *c) {
 
 const nn_attack nni_attacks_apgd[] = {
   { .name = "apgd",
-    .signature = "{norm:linf|l2=linf, eps:number >=0, iters:integer=100 >=1, restarts:integer=1 >=1, "
-                 "loss:ce|dlr|dlr_targeted=ce, targets:integer=9 >=1, rho:number=0.75 >0 <=1, bn:eval|train=eval}",
+    .signature = "{norm:linf|l2=linf, eps:number >=0, iters:integer=100 >=1 <=100000, restarts:integer=1 >=1 <=1000, "
+                 "loss:ce|dlr|dlr_targeted=ce, targets:integer=9 >=1 <=1000, rho:number=0.75 >0 <=1, "
+                 "bn:eval|train=eval}",
     .doc = "Automatic PGD: momentum, and a step that begins at 2 eps and is halved where the loss no longer rises, in "
            "less than a share of rho of the steps between checkpoints. It takes images that the model gets right, each "
            "until it is wrong. dlr is the difference of logits ratio, which no scale of the logits changes; "

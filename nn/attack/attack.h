@@ -87,6 +87,9 @@ int nni_target_report(nni_target *t, int64_t left);
 
 /* The first of the greatest logits of each row, or of the least. */
 void nni_predict(int32_t *class, nn_tensor *logits, bool least);
+/* The class of this rank among those but y, by their logits: 0 is the greatest, of equals the first.
+ * rank < classes - 1. */
+int32_t nni_rival(const nn_real *logits, int64_t classes, int32_t y, int64_t rank);
 /* Has the attack not yet what it wants of this row: is y what the model says (or, with `wanted`, not what it says)? A
  * logit that is not a number says nothing. */
 bool nni_resists(const nn_real *logits, int64_t classes, int32_t y, bool wanted);

@@ -132,17 +132,6 @@ static int iterate(boundary *b) {
 
 /* ---- the start ---- */
 
-/* The class of `rank` (from 1) among the others than y, by their logits; of equal ones the first comes first. */
-static int32_t class_of_rank(const nn_real *z, int64_t classes, int32_t y, int64_t rank) {
-  for (int64_t k = 0; k < classes; k++) {
-    int64_t before = 0;
-    for (int64_t other = 0; other < classes; other++)
-      before += other != y && (z[other] > z[k] || (z[other] == z[k] && other < k));
-    if (k != y && before == rank - 1) return (int32_t)k;
-  }
-  return y == 0 ? 1 : 0;  /* logits that are no numbers have no order */
-}
-
 /* Each restart but the first begins at half the way to the nearest point so far, at most half of eps, in any
  * direction. */
 static int set_starts(boundary *b, int64_t restart) {
@@ -175,7 +164,7 @@ static int set_out(boundary *b, int64_t rank, int64_t restart) {
     if (found || !nni_resists(z, b->classes, y, false)) continue;
     b->number[b->count] = (int32_t)n;
     b->label[b->count] = y;
-    b->target[b->count++] = class_of_rank(z, b->classes, y, rank);
+    b->target[b->count++] = nni_rival(z, b->classes, y, rank);
   }
   return set_starts(b, restart);
 }
@@ -274,7 +263,7 @@ static int run_targets(boundary *b) {
   if (status != NN_OK) return status;
   b->classes = c->target->classes;
   b->targets = nnk_min(c->option[TARGETS].integer, b->classes - 1);
-  for (int64_t rank = 1; rank <= b->targets && status == NN_OK; rank++)
+  for (int64_t rank = 0; rank < b->targets && status == NN_OK; rank++)
     for (int64_t restart = 0; restart < c->option[RESTARTS].integer && status == NN_OK; restart++)
       status = run_target(b, rank, restart);
   if (status == NN_OK) status = search_ways(b);
@@ -306,9 +295,9 @@ static int run_fab(const nni_attack_call *c) {
 
 const nn_attack nni_attacks_fab[] = {
   { .name = "fab",
-    .signature = "{norm:linf|l2=linf, eps:number >=0, iters:integer=100 >=1, targets:integer=9 >=1, "
-                 "restarts:integer=1 >=1, alpha_max:number=0.1 >0 <=1, eta:number=1.05 >=1, beta:number=0.9 >0 <1, "
-                 "search:integer=3 >=0, minimal:boolean=false}",
+    .signature = "{norm:linf|l2=linf, eps:number >=0, iters:integer=100 >=1 <=100000, "
+                 "targets:integer=9 >=1 <=1000, restarts:integer=1 >=1 <=1000, alpha_max:number=0.1 >0 <=1, "
+                 "eta:number=1.05 >=1, beta:number=0.9 >0 <1, search:integer=3 >=0, minimal:boolean=false}",
     .doc = "The nearest point of another class, by projections onto the boundary taken for a hyperplane (Croce & Hein "
            "2020): `iters` steps towards each of the `targets` most likely other classes, or of all there are. A step "
            "goes eta times as far as the hyperplane, drawn to the image by at most alpha_max; from a misjudged point "

@@ -275,8 +275,8 @@ const nn_attack nni_attacks_pgd[] = {
                "(found - x):abs():max():item()  --> 0.1",
     .training = FGSM_BN, .run = fgsm_run },
   { .name = "pgd",
-    .signature = "{norm:linf|l2=linf, eps:number >=0, step:number? >=0, iters:integer=10 >=0, "
-                 "start:none|uniform|normal=uniform, restarts:integer=1 >=1, " LABELS ", "
+    .signature = "{norm:linf|l2=linf, eps:number >=0, step:number? >=0, iters:integer=10 >=0 <=100000, "
+                 "start:none|uniform|normal=uniform, restarts:integer=1 >=1 <=1000, " LABELS ", "
                  "loss:ce|dlr|margin|kl=ce, iterate:last|best=last, bn:eval|train=eval}",
     .doc = "Projected gradient descent: steps that climb the loss, each followed by the way back into the ball of "
            "radius eps and into [0, 1]. The step is 2.5 eps / iters unless given. start: none, uniform in the ball, or "

@@ -86,13 +86,16 @@ int nni_resisting(const nni_attack_call *c, const int32_t *y, bool wanted, int32
 
 /* ---- running ---- */
 
+/* Of numbers among the options; multiples of them are floats still. */
+static const double greatest = 1e30;
+
 static int check_options(const nn_attack *a, const nn_param *option) {
   const nn_signature *s = nn_attack_signature(a);
   for (int i = 0; i < s->args; i++) {
     const nn_param *p = &option[s->arg[i].value];
     int status = nn_arg_check(&s->arg[i], p);
-    if (status == NN_OK && s->arg[i].kind == NN_ARG_NUMBER && p->given && !isfinite(p->number))
-      status = nn_fail(NN_EARGUMENT, "%s expects a finite number, got %g", s->arg[i].name, p->number);
+    if (status == NN_OK && s->arg[i].kind == NN_ARG_NUMBER && p->given && !(fabs(p->number) <= greatest))
+      status = nn_fail(NN_EARGUMENT, "%s expects a number up to %g, got %g", s->arg[i].name, greatest, p->number);
     if (status == NN_OK && !p->given && !s->arg[i].optional)
       status = nn_fail(NN_EARGUMENT, "%s is missing", s->arg[i].name);
     if (status != NN_OK) return nn_fail_prefix(status, a->name);
@@ -204,8 +207,8 @@ int nn_attack_project(nn_tensor *x, nn_tensor *found, const char *norm, double e
   char a[96], b[96];
   if (strcmp(norm, "linf") != 0 && strcmp(norm, "l2") != 0)
     return nn_fail(NN_EARGUMENT, "%s: norm must be one of linf|l2, got \"%s\"", name, norm);
-  if (!(eps >= 0 && isfinite(eps)))
-    return nn_fail(NN_EARGUMENT, "%s: eps must be at least 0 and finite, got %g", name, eps);
+  if (!(eps >= 0 && eps <= greatest))
+    return nn_fail(NN_EARGUMENT, "%s: eps must be at least 0 and at most %g, got %g", name, greatest, eps);
   int status = check_images(name, x);
   if (status == NN_OK) status = check_images(name, found);
   if (status == NN_OK && !nni_same_shape(x, found))

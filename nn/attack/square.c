@@ -317,7 +317,7 @@ static int run_square(const nni_attack_call *c) {
 
 const nn_attack nni_attacks_square[] = {
   { .name = "square",
-    .signature = "{norm:linf|l2=linf, eps:number >=0, queries:integer=5000 >=0, p_init:number=0.8 >0 <=1, "
+    .signature = "{norm:linf|l2=linf, eps:number >=0, queries:integer=5000 >=0 <=1000000, p_init:number=0.8 >0 <=1, "
                  "rescale:boolean=false}",
     .doc = "Random search without gradients (Andriushchenko et al. 2020), from stripes (linf) or a grid of bumps (l2). "
            "Each of `queries` proposals changes one square window, and is kept when the margin of y falls. A window "

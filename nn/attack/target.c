@@ -42,7 +42,7 @@ static int check_logits(nni_target *t, const nn_tensor *x, const nn_tensor *z) {
   return check_labels(t);
 }
 
-/* One pass, recorded when gradients are on; *logits are contiguous. */
+/* One pass, recorded when gradients are on. */
 static int pass(nni_target *t, nn_tensor *x, nn_tensor **logits) {
   nn_tensor *made = NULL;
   int status = run_model(t, x, &made);
@@ -56,16 +56,22 @@ static int pass(nni_target *t, nn_tensor *x, nn_tensor **logits) {
   return status;
 }
 
+/* What was made, contiguous and without history. */
+static int without_history(nn_tensor *made, nn_tensor **logits) {
+  nn_tensor *view = nn_tensor_detach(made), *packed = view ? nn_tensor_pack(view) : NULL;
+  nn_tensor_release(view);
+  if (packed) *logits = packed;
+  return packed ? NN_OK : NN_EMEMORY;
+}
+
 int nni_target_logits(nni_target *t, nn_tensor *x, nn_tensor **logits) {
   nn_tensor *made = NULL;
   bool was = nn_set_grad_enabled(false);
   int status = pass(t, x, &made);
   nn_set_grad_enabled(was);
-  if (status != NN_OK) return status;
-  nn_tensor *packed = nn_tensor_pack(made);
+  if (status == NN_OK) status = without_history(made, logits);
   nn_tensor_release(made);
-  if (packed) *logits = packed;
-  return packed ? NN_OK : NN_EMEMORY;
+  return status;
 }
 
 /* ---- goals ---- */
@@ -178,13 +184,7 @@ int nni_target_gradient(nni_target *t, nn_tensor *x, const nni_goal *goal, const
   const nn_tensor *was_leaf = nn_set_grad_leaf(x);
   int status = nn_tensor_set_requires_grad(x, true);
   if (status == NN_OK) status = pass(t, x, &made);
-  if (status == NN_OK && !(packed = nn_tensor_detach(made))) status = NN_EMEMORY;
-  if (status == NN_OK && !nn_tensor_contiguous(packed)) {
-    nn_tensor *view = packed;
-    packed = nn_tensor_pack(view);
-    nn_tensor_release(view);
-    if (!packed) status = NN_EMEMORY;
-  }
+  if (status == NN_OK) status = without_history(made, &packed);
   if (status == NN_OK) status = nni_target_values(t, packed, goal, value);
   if (status == NN_OK) status = go_back(x, made, packed, goal, &g);
   if (status == NN_OK) {
@@ -223,6 +223,20 @@ void nni_predict(int32_t *class, nn_tensor *logits, bool least) {
       if (least ? z[k] < z[best] : z[k] > z[best]) best = (int32_t)k;
     class[n] = best;
   }
+}
+
+int32_t nni_rival(const nn_real *z, int64_t classes, int32_t y, int64_t rank) {
+  int32_t last = -1;
+  for (int64_t r = 0; r <= rank; r++) {
+    int32_t next = -1;
+    for (int32_t k = 0; k < classes; k++) {
+      bool after = last < 0 || z[k] < z[last] || (z[k] == z[last] && k > last);
+      if (k != y && after && (next < 0 || z[k] > z[next])) next = k;
+    }
+    if (next < 0) break;  /* what is not a number has no place in an order */
+    last = next;
+  }
+  return last < 0 ? y : last;
 }
 
 bool nni_resists(const nn_real *z, int64_t classes, int32_t y, bool wanted) {

@@ -273,6 +273,16 @@ static void who_resists(void **state) {
   assert_true(nni_resists(odd, 3, 1, true));
 }
 
+static void rivals_come_in_order(void **state) {
+  (void)state;
+  const nn_real z[] = { 2, 5, 2, -1, 5, -INFINITY }, none[] = { NAN, NAN, NAN };
+  static const int32_t order[] = { 1, 4, 0, 2, 3, 5 };
+  for (int32_t y = 0; y < 6; y++)
+    for (int i = 0, rank = 0; i < 6; i++)
+      if (order[i] != y) assert_int_equal(nni_rival(z, 6, y, rank++), order[i]);
+  for (int rank = 0; rank < 2; rank++) assert_in_range(nni_rival(none, 3, 1, rank), 0, 2);
+}
+
 /* While a leaf alone is to get a gradient, recording leads to it and past the parameters. */
 static void the_only_leaf(void **state) {
   (void)state;
@@ -322,6 +332,8 @@ static const setting settings[] = {
   { "pgd", { { "eps", 0.01, NULL }, { "iters", 2, NULL }, { "restarts", 2, NULL }, { "loss", 0, "kl" } } },
   { "apgd", { { "eps", 0.03, NULL }, { "iters", 8, NULL } } },
   { "apgd", { { "eps", 0.02, NULL }, { "iters", 6, NULL }, { "loss", 0, "dlr_targeted" }, { "norm", 0, "l2" } } },
+  { "square", { { "eps", 0.02, NULL }, { "queries", 5, NULL } } },
+  { "fab", { { "eps", 0.02, NULL }, { "iters", 3, NULL }, { "targets", 2, NULL }, { "restarts", 2, NULL } } },
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -472,8 +484,8 @@ static void hostile_options(void **state) {
   (void)state;
   scene s = new_scene();
   nn_tensor *found = NULL;
-  static const double radii[] = { -1, NAN, INFINITY };
-  for (int i = 0; i < 3; i++) {
+  static const double radii[] = { -1, NAN, INFINITY, 1e300 };
+  for (int i = 0; i < 4; i++) {
     setting how = { "pgd", { { "eps", radii[i], NULL } } };
     ASSERT_FAILED(attack(&s, &how, NULL, NULL, &found), NN_EARGUMENT, "pgd: eps");
     assert_int_equal(nn_attack_project(s.x, s.x, "linf", radii[i], &found), NN_EARGUMENT);
@@ -494,6 +506,7 @@ int main(void) {
     cmocka_unit_test(samples_fill_the_ball),
     cmocka_unit_test(gradients_are_those_of_the_values),
     cmocka_unit_test(who_resists),
+    cmocka_unit_test(rivals_come_in_order),
     cmocka_unit_test(the_only_leaf),
     cmocka_unit_test(every_allocation_may_fail),
     cmocka_unit_test(every_pass_may_fail_or_be_interrupted),
