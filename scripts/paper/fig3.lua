@@ -1,12 +1,23 @@
 -- Fig. 3: the distance score of the four models under four colour changes at four levels, raw and scale-free, with the
 -- controls; and a constraint that never saw one of the changes, on that change.
+local usual = { without = "none" } -- where training leaves no change out
+
+local function below(title, metric, left, right)
+  return claim { title, metric, [left] = "<", right, where = usual }
+end
+
+local function over_levels(change, title)
+  return chart.curves { y = "ds/" .. change .. "/*", series = "variant", along = "level", log = true, label = "DS",
+                        where = usual, title = title }
+end
+
 return study {
   title = "Fig. 3: distance scores of the four models",
   about = [[How far do the logits move when colours change? DS falls by itself when a network makes all its logits
     smaller, so the scale-free score stands beside it: 1 is the distance of two classes.]],
   recipe = "four_models",
   fixed = { measure = "continuity" },
-  grid = { { variant = { "plain", "AUG", "C", "LSQ", "ADV", "ADV+C" }, seed = { 1 } } },
+  grid = { variant = { "plain", "AUG", "C", "LSQ", "ADV", "ADV+C" }, seed = { 1 } },
   scale = "small",
   scales = {
     smoke = { data = "mnist", limit = 256, validation = 100, test_limit = 100, base_epochs = 1, epochs = 1, batch = 32,
@@ -17,8 +28,7 @@ return study {
       { variant = { "plain2x", "CLP", "rescaled", "ADV", "ADV+C", "ADV+C*" }, seed = { 1, 2, 3 } },
       { variant = "C", without = { "brightness", "contrast", "saturation", "hue" }, seed = { 1 } },
     } },
-    tiny = { data = "tiny-imagenet", limit = 3000, validation = 1000, test_limit = 1000, base_epochs = 20,
-             grid = { variant = { "plain", "AUG", "C", "LSQ", "ADV", "ADV+C" }, seed = { 1 } } },
+    tiny = { data = "tiny-imagenet", limit = 3000, validation = 1000, test_limit = 1000, base_epochs = 20 },
     medium = { data = "cifar100", network = "resnet18", limit = 0, base_epochs = 20, epochs = 8,
                grid = { { variant = { "plain", "AUG", "C", "LSQ" }, seed = { 1, 2, 3 } },
                         { variant = { "ADV", "ADV+C" }, seed = { 1 } } } },
@@ -29,7 +39,7 @@ return study {
   },
   sensible = { metric = "accuracy", variant = "plain", min = 25 },
   show = {
-    rows.by("variant", { where = { without = "none" } })
+    rows.by("variant", { where = usual })
       :column("accuracy"):column("ds", { title = "DS" }):column("ds_relative", { title = "DS, scale-free" })
       :column("flips"),
     rows.by("without", { where = { variant = "C", seed = 1 },
@@ -38,28 +48,22 @@ return study {
       :column("ds_relative/contrast/2", { title = "contrast" })
       :column("ds_relative/saturation/2", { title = "saturation" })
       :column("ds_relative/hue/2", { title = "hue" }),
-    chart.curves { y = "ds/brightness/*", series = "variant", along = "level", log = true, label = "DS",
-                   where = { without = "none" }, title = "Brightness" },
-    chart.curves { y = "ds/contrast/*", series = "variant", along = "level", log = true, label = "DS",
-                   where = { without = "none" }, title = "Contrast" },
-    chart.curves { y = "ds/saturation/*", series = "variant", along = "level", log = true, label = "DS",
-                   where = { without = "none" }, title = "Saturation" },
-    chart.curves { y = "ds/hue/*", series = "variant", along = "level", log = true, label = "DS",
-                   where = { without = "none" }, title = "Hue" },
-    chart.points { x = "variant", y = "ds_relative", where = { without = "none" }, log = true,
+    over_levels("brightness", "Brightness"),
+    over_levels("contrast", "Contrast"),
+    over_levels("saturation", "Saturation"),
+    over_levels("hue", "Hue"),
+    chart.points { x = "variant", y = "ds_relative", where = usual, log = true,
                    title = "Distance score, scale-free", label = "DS / mean DS of two classes" },
   },
   claims = {
-    claim { "C has a lower DS than plain", "ds", C = "<", "plain", where = { without = "none" } },
-    claim { "C has a lower scale-free DS than plain", "ds_relative", C = "<", "plain", where = { without = "none" } },
-    claim { "C has a lower scale-free DS than AUG", "ds_relative", C = "<", "AUG", where = { without = "none" } },
-    claim { "C has a lower scale-free DS than LSQ", "ds_relative", C = "<", "LSQ", where = { without = "none" } },
-    claim { "C* has a lower scale-free DS than plain", "ds_relative", ["C*"] = "<", "plain",
-            where = { without = "none" } },
-    claim { "C* has a lower scale-free DS than AUG", "ds_relative", ["C*"] = "<", "AUG", where = { without = "none" } },
-    claim { "C* has a lower scale-free DS than LSQ", "ds_relative", ["C*"] = "<", "LSQ", where = { without = "none" } },
-    claim { "ADV+C has a lower DS than ADV", "ds", ["ADV+C"] = "<", "ADV", where = { without = "none" } },
-    claim { "ADV+C has a lower scale-free DS than ADV", "ds_relative", ["ADV+C"] = "<", "ADV",
-            where = { without = "none" } },
+    below("C has a lower DS than plain", "ds", "C", "plain"),
+    below("C has a lower scale-free DS than plain", "ds_relative", "C", "plain"),
+    below("C has a lower scale-free DS than AUG", "ds_relative", "C", "AUG"),
+    below("C has a lower scale-free DS than LSQ", "ds_relative", "C", "LSQ"),
+    below("C* has a lower scale-free DS than plain", "ds_relative", "C*", "plain"),
+    below("C* has a lower scale-free DS than AUG", "ds_relative", "C*", "AUG"),
+    below("C* has a lower scale-free DS than LSQ", "ds_relative", "C*", "LSQ"),
+    below("ADV+C has a lower DS than ADV", "ds", "ADV+C", "ADV"),
+    below("ADV+C has a lower scale-free DS than ADV", "ds_relative", "ADV+C", "ADV"),
   },
 }
