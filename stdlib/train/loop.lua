@@ -155,7 +155,8 @@ function M.prepare(options, context)
   -- Files of this model's weights say what it was trained on, whatever its constructor is for.
   local model, part = run.model, run.part
   model.input, model.class_names = part.shape or model.input, model.class_names or part.class_names
-  model.resize = model.resize or part.fit and part.fit.resize
+  local resize = part.fit and part.fit.resize or 0 -- 0: the pictures have their size already
+  model.resize = model.resize or resize > 0 and resize or nil
   run.optimizer = optim.is(options.optimizer) and options.optimizer or options.optimizer:on(model)
   run.optimizer:clip { norm = options.clip, value = options.clip_value }
   run.per_epoch = part:batch_count { size = options.batch }

@@ -127,6 +127,18 @@ describe("class folders", function()
     assert.matches("train/bee/1.png: a picture of 4 x 6, as the others are, expected, found 4 x 7$", message)
   end)
 
+  it("train a model whose file says what it is, also where no picture was resized", function()
+    write_folders()
+    local models, train = require "models", require "train"
+    local model = models.mlp { classes = 2, shape = { 4, 6, 3 }, hidden = {} }
+    train { model = model, data = data.open(folder), loss = require "loss".cross_entropy(), quiet = true,
+            optimizer = require "optim".sgd { lr = 0.01 } }
+    model:save(folder .. "/model.safetensors")
+    local again = assert(require "checkpoint".model(folder .. "/model.safetensors"))
+    assert.same({ { 4, 6, 3 }, { "ant", "bee" } }, { again.input, again.class_names })
+    assert.is_nil(again.resize)
+  end)
+
   it("leave out pictures that cannot be read when told to", function()
     write_folders()
     write("train/bee/2.png", "no picture")
