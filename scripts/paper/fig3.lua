@@ -11,6 +11,25 @@ local function over_levels(change, title)
                         where = usual, title = title }
 end
 
+local claims = {
+  below("C has a lower DS than plain", "ds", "C", "plain"),
+  below("C has a lower scale-free DS than plain", "ds_relative", "C", "plain"),
+  below("C has a lower scale-free DS than AUG", "ds_relative", "C", "AUG"),
+  below("C has a lower scale-free DS than LSQ", "ds_relative", "C", "LSQ"),
+  below("C* has a lower scale-free DS than plain", "ds_relative", "C*", "plain"),
+  below("C* has a lower scale-free DS than AUG", "ds_relative", "C*", "AUG"),
+  below("C* has a lower scale-free DS than LSQ", "ds_relative", "C*", "LSQ"),
+  below("ADV+C has a lower DS than ADV", "ds", "ADV+C", "ADV"),
+  below("ADV+C has a lower scale-free DS than ADV", "ds_relative", "ADV+C", "ADV"),
+}
+for _, change in ipairs { "brightness", "contrast", "saturation", "hue" } do
+  for level = 1, 4 do
+    local place = change .. " " .. level
+    claims[#claims + 1] = below("C < plain, " .. place, "ds/" .. change .. "/" .. level, "C", "plain")
+    claims[#claims + 1] = below("ADV+C < ADV, " .. place, "ds/" .. change .. "/" .. level, "ADV+C", "ADV")
+  end
+end
+
 return study {
   title = "Fig. 3: distance scores of the four models",
   about = [[How far do the logits move when colours change? DS falls by itself when a network makes all its logits
@@ -55,15 +74,5 @@ return study {
     chart.points { x = "variant", y = "ds_relative", where = usual, log = true,
                    title = "Distance score, scale-free", label = "DS / mean DS of two classes" },
   },
-  claims = {
-    below("C has a lower DS than plain", "ds", "C", "plain"),
-    below("C has a lower scale-free DS than plain", "ds_relative", "C", "plain"),
-    below("C has a lower scale-free DS than AUG", "ds_relative", "C", "AUG"),
-    below("C has a lower scale-free DS than LSQ", "ds_relative", "C", "LSQ"),
-    below("C* has a lower scale-free DS than plain", "ds_relative", "C*", "plain"),
-    below("C* has a lower scale-free DS than AUG", "ds_relative", "C*", "AUG"),
-    below("C* has a lower scale-free DS than LSQ", "ds_relative", "C*", "LSQ"),
-    below("ADV+C has a lower DS than ADV", "ds", "ADV+C", "ADV"),
-    below("ADV+C has a lower scale-free DS than ADV", "ds_relative", "ADV+C", "ADV"),
-  },
+  claims = claims,
 }
