@@ -13,7 +13,8 @@
 
 enum { LOSS_CE, LOSS_DLR, LOSS_DLR_TARGETED };
 static const nni_loss losses[] = { NNI_CE, NNI_DLR, NNI_DLR_TARGETED };
-static const nn_real momentum = (nn_real)0.75;
+/* The paper's alpha: of a move, how much is the step ahead; the rest is the move before. */
+static const nn_real ahead_part = (nn_real)0.75;
 
 typedef struct {
   nni_ball ball;
@@ -44,7 +45,7 @@ typedef struct {
   nn_tensor *x, *at, *before, *ahead, *best, *best_gradient;
   nn_tensor *gradient;    /* of the last pass */
   int64_t restart;        /* counts every search, for draws */
-  nn_real keep;           /* momentum of this step: 1 for the first */
+  nn_real ahead_part;     /* in this move: all of the first */
   atomic_int status;
 } search;
 
@@ -129,7 +130,7 @@ static void step_images(void *context, int64_t begin, int64_t end) {
     memcpy(ahead, at, (size_t)b->pixels * sizeof *at);
     nni_ball_step(b, ahead, image(s->gradient, n, b->pixels), s->sample[n].step);
     nni_ball_project(b, ahead, x);
-    blend(at, image(s->before, n, b->pixels), ahead, s->keep, b->pixels);
+    blend(at, image(s->before, n, b->pixels), ahead, s->ahead_part, b->pixels);
     nni_ball_project(b, at, x);
   }
 }
@@ -206,9 +207,9 @@ static int run(search *s, int64_t later) {
   int status = start(s);
   if (status == NN_OK) status = look(s, true, true);
   for (int64_t i = 0; i < set->iters && s->n > 0 && status == NN_OK; i++) {
-    s->keep = i == 0 ? 1 : momentum;
+    s->ahead_part = i == 0 ? 1 : ahead_part;
     status = nni_each_image(s->n, set->ball.pixels, step_images, s);
-    nn_tensor_write(s->at);
+    nn_tensor_write(s->at);  /* should the model have kept the last ones, they are stale */
     if (status == NN_OK) status = look(s, i + 1 < set->iters, false);
     if (status == NN_OK)
       status = nni_target_report(s->target, s->n * (whole - 2 * (i + 2) + (i + 1 == set->iters) + later * whole));

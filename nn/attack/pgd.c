@@ -93,7 +93,7 @@ static int climb_once(climb *r) {
   if (status == NN_OK && r->best) note(r, logits);
   nn_tensor_release(logits);
   if (status == NN_OK) status = nni_each_image(r->n, r->set->ball.pixels, step_images, r);
-  nn_tensor_write(r->at);
+  nn_tensor_write(r->at);  /* should the model have kept the last ones, they are stale */
   return status;
 }
 
