@@ -33,6 +33,9 @@ local fields = probed.with_fields {
 -- Streams of nn.derive, beside those of probe.changes.
 local PROJECTION <const>, DIRECTION <const> = 3, 4
 
+-- What the metrics of the rows beside the colour changes are called by.
+local OTHERS <const> = { "attack", "random_linf", "random_l2" }
+
 -- What is taken down of each image under each change.
 local TAKEN <const> = { "distances", "flips", "right", "first", "second", "turns", "lengths" }
 
@@ -183,6 +186,27 @@ local function root_of(scale)
   return out
 end
 
+-- What all rows say together: those of the colour changes, `natural`, in the mean; the others, under their names.
+local function metrics_of(jacobian, gradient, natural, others, scale, by_row)
+  local metrics = { jacobian = stats.interval(jacobian), input_gradient = stats.interval(gradient) }
+  for _, name in ipairs { "curvature", "explained_first", "explained_second" } do
+    metrics[name] = mean_over(natural, name)
+  end
+  metrics.jacobian_relative = relative_to(scale, metrics.jacobian)
+  metrics.input_gradient_relative = relative_to(root_of(scale), metrics.input_gradient)
+  metrics.curvature_relative = metrics.curvature and relative_to(scale, metrics.curvature)
+  if by_row then
+    probed.add_metrics(metrics, natural, { "curvature", "curvature_relative", "explained_first", "explained_second" })
+  end
+  for i, row in ipairs(others) do
+    for _, name in ipairs { "ds", "flips", "curvature", "explained_first", "explained_second" } do
+      metrics[name .. "_" .. OTHERS[i]] = row[name]
+      metrics[name .. "_" .. OTHERS[i] .. "_relative"] = row[name .. "_relative"]
+    end
+  end
+  return metrics
+end
+
 -- ---- the table ----
 
 local COLUMNS <const> = { "change", "level", "DS", "DS relative", "flips %", "by J Δx %", "with H %",
@@ -246,22 +270,8 @@ local function measure(model, part, options, tick, changes, attacked)
   local rows = {}
   for i, change in ipairs(all) do rows[i] = row_of(change, scale) end
   local natural = table.move(rows, 1, #changes, 1, {})
-  local metrics = { jacobian = stats.interval(jacobian), input_gradient = stats.interval(gradient) }
-  for _, name in ipairs { "curvature", "explained_first", "explained_second" } do
-    metrics[name] = mean_over(natural, name)
-  end
-  metrics.jacobian_relative = relative_to(scale, metrics.jacobian)
-  metrics.input_gradient_relative = relative_to(root_of(scale), metrics.input_gradient)
-  metrics.curvature_relative = metrics.curvature and relative_to(scale, metrics.curvature)
-  if options.by_row then
-    probed.add_metrics(metrics, natural, { "curvature", "curvature_relative", "explained_first", "explained_second" })
-  end
-  for i, which in ipairs(attacked and { "attack", "random_linf", "random_l2" } or {}) do
-    for _, name in ipairs { "ds", "flips", "curvature", "explained_first", "explained_second" } do
-      metrics[name .. "_" .. which] = rows[#changes + i][name]
-      metrics[name .. "_" .. which .. "_relative"] = rows[#changes + i][name .. "_relative"]
-    end
-  end
+  local others = table.move(rows, #changes + 1, #rows, 1, {})
+  local metrics = metrics_of(jacobian, gradient, natural, others, scale, options.by_row)
   return { rows = rows, metrics = metrics, scale = stats.interval(scale), accuracy = stats.percentage(right),
            attack = attacked and tostring(attacked.change), step = options.step, span = options.span, text = show }
 end
