@@ -52,7 +52,7 @@ end
 -- Runs the stages of an attack, each on what still resists; the judge says what that is.
 local function cascade(self, x, y, model, draw)
   local judges = require "attack.judge"
-  local out, places, ball = x, {}, { norm = self.norm, eps = options_of.eps(self.eps, draw) }
+  local out, places, ball = x, {}, { norm = self.norm, eps = optim.value_at(self.eps, draw) }
   for i, hit in ipairs((judges.ask(model, x, y))) do
     if hit then places[#places + 1] = i end
   end

@@ -594,18 +594,14 @@ local function position(self, model, x, y, at)
            training = at.training ~= false, dropout = nn.derive(seed, DROPOUT, step) }
 end
 
-local function number_at(value, at)
-  return type(value) == "number" and value or value(at.step, at.span)
-end
-
 -- Adds what a perturbation takes from schedules, by name: { eps = 0.03 }.
 local function add_scheduled(row, p, at)
-  for name, schedule in pairs(p.scheduled or {}) do row[name] = number_at(schedule, at) end
+  for name, schedule in pairs(p.scheduled or {}) do row[name] = optim.value_at(schedule, at) end
   for _, part in ipairs(p.parts or {}) do add_scheduled(row, part, at) end
 end
 
 local function report_of(term, name, raw, at)
-  local weight = number_at(term.weight, at)
+  local weight = optim.value_at(term.weight, at)
   local row = { name = name, raw = raw, weight = weight, weighted = raw * weight }
   if term.options.perturb then add_scheduled(row, term.options.perturb, at) end
   return row

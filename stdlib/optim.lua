@@ -30,6 +30,13 @@ Schedule.__name = "Schedule"
 ---@return boolean
 function M.is_schedule(value) return getmetatable(value) == Schedule end
 
+--- A number, or what a schedule gives in its place at a step of a training.
+---@param value number|Schedule
+---@param at { step?: integer, span?: table }
+---@return number
+---@package
+function M.value_at(value, at) return M.is_schedule(value) and value(at.step or 0, at.span) or value end
+
 local unit = spec.choice { "step", "epoch", default = "step" }
 local schedule_value = { "a schedule", M.is_schedule }
 

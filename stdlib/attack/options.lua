@@ -140,12 +140,6 @@ function M.passes(stage) return most_passes[stage.row](stage.options) end
 
 -- ---- running ----
 
---- The eps of a step of a training, which it may follow a schedule through.
----@param eps number|Schedule
----@param at { step?: integer, span?: table }
----@return number
-function M.eps(eps, at) return optim.is_schedule(eps) and eps(at.step or 0, at.span) or eps end
-
 --- Runs a stage on images. `at` has the seed, and what a schedule of eps is told.
 ---@param stage AttackStage
 ---@param model Model
@@ -156,7 +150,7 @@ function M.eps(eps, at) return optim.is_schedule(eps) and eps(at.step or 0, at.s
 function M.run(stage, model, x, y, at)
   local options = {}
   for name, value in pairs(stage.options) do options[name] = value end
-  options.eps = M.eps(options.eps, at)
+  options.eps = optim.value_at(options.eps, at)
   options.seed, options.progress = at.seed, at.progress
   options.numbers = at.numbers and nn.tensor(at.numbers, { type = "index" })
   return nn.attack.run(stage.row, model, x, y, options)

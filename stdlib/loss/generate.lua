@@ -31,10 +31,6 @@ function M.gradient(f, x)
   return leaf.grad or nn.zeros(x.shape)
 end
 
-local function number_at(value, draw)
-  return type(value) == "number" and value or value(draw.step, draw.span)
-end
-
 -- How an estimate of the direction runs the model: never updating a running statistic.
 local function pass_of(options, draw)
   if options.bn == "eval" then return { training = false } end
@@ -48,7 +44,7 @@ end
 function M.virtual_adversary(options)
   options = { eps = options.eps, xi = options.xi, iterations = options.iterations, bn = options.bn }
   local function apply(x, _, model, draw)
-    local pass, eps = pass_of(options, draw), number_at(options.eps, draw)
+    local pass, eps = pass_of(options, draw), optim.value_at(options.eps, draw)
     local clean = nn.no_grad(function() return (model:forward(x, pass)) end)
     local direction = unit(nn.normal(x.shape, { seed = draw.seed }))
     for _ = 1, options.iterations do

@@ -18,10 +18,12 @@ local format = string.format
 
 local perturbation <const> = { "a perturbation", perturb.is }
 
---- The weight of a term: a number, or a schedule of it over the training.
+--- What may change in a training: a number, or a schedule of it.
 ---@param default number
-function M.weight(default)
-  return spec.any { spec.number(), spec.value { "a schedule", optim.is_schedule }, default = default }
+---@param bounds? { min: number }
+---@return SpecKind
+function M.scheduled(default, bounds)
+  return spec.any { spec.number(bounds), spec.value { "a schedule", optim.is_schedule }, default = default }
 end
 
 local function choice(list, default)
@@ -40,7 +42,7 @@ local function fields_of(preset)
   end
   local positive = spec.number { above = 0 }
   return {
-    weight = M.weight(default("weight", 1.0)),
+    weight = M.scheduled(default("weight", 1.0)),
     perturb = spec.value { perturbation[1], perturbation[2], required = preset.perturb == "required" },
     against = choice({ "clean", "again", "other images", "zero" }, default("against", "clean")),
     on = spec.text { pattern = "%S", expects = '"logits", "softmax", "log_softmax" or the name of a layer',

@@ -44,7 +44,7 @@ return {
   pair = true,
   passes = 3, -- of the batch, beside those of its views
   fields = {
-    weight = pair.weight(1.0),
+    weight = pair.scheduled(1.0),
     step = spec.number { above = 0, default = 0.03 },
     batch_stats = spec.choice { "clean", "eval", default = "clean" },
   },

@@ -21,7 +21,7 @@ local noise = {
 }
 
 local virtual = {
-  fields = { eps = pair.weight(2.0), xi = spec.number { above = 0, default = 0.01 },
+  fields = { eps = pair.scheduled(2.0, { min = 0 }), xi = spec.number { above = 0, default = 0.01 },
              iterations = spec.integer { min = 0, default = 1 },
              bn = spec.choice { "eval", "train", default = "eval" } },
   generate = generate.virtual_adversary,

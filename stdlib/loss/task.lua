@@ -16,7 +16,7 @@ local function views(options)
 end
 
 local function fields(own)
-  own.weight = pair.weight(1.0)
+  own.weight = pair.scheduled(1.0)
   own.perturb = spec.value { "a perturbation", perturb.is }
   own.batch_stats = spec.choice { "joint", "separate", "clean", "eval", default = "joint" }
   return own

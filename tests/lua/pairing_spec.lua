@@ -331,6 +331,8 @@ describe("the pairing term", function()
     refused({ perturb = bright, temperature = { clean = 0 } }, "temperature expects a number above 0")
     assert.error_matches(function() loss.stability { perturb = bright, deviation = 0.1 } end,
       "loss.stability: deviation is of the perturbation that is used when none is given", 1, true)
+    assert.error_matches(function() loss.vat { eps = -1 } end, "loss.vat: eps expects a number of at least 0, or a", 1,
+      true)
     assert.error_matches(function() loss.adversarial {} end, "loss.adversarial: perturb is required", 1, true)
     assert.error_matches(function() loss.trades { epss = 1 } end, 'loss.trades: unknown option "epss"', 1, true)
   end)
