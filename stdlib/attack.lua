@@ -46,6 +46,8 @@ function M.is(value) return perturb.is(value) and value.attack ~= nil end
 local function check_call(name, x, y, model)
   if model == nil or y == nil or x == nil then
     error(format("attack.%s: an attack needs images, labels and a model: p(x, y, model)", name), 4)
+  elseif type(model) == "userdata" and getmetatable(model).__name == "nn.tensor" then
+    error(format("attack.%s: images, labels and then a model expected, got a tensor for the model", name), 4)
   end
 end
 
@@ -95,6 +97,7 @@ end
 local function make(row, options)
   local known = options_of.fields(row)
   options = spec.check("attack." .. row, options, known, 1)
+  options_of.check_lengths("attack." .. row, options, 3)
   return value_of(row, options_of.text(row, options, known), options, { { label = row, row = row, options = options } })
 end
 
@@ -149,6 +152,7 @@ local nobody <const> = { forward = function() error("attack.random: it asks no m
 function M.random(options)
   local known = options_of.fields "pgd"
   options = spec.check("attack.random", options, { norm = known.norm, eps = known.eps })
+  options_of.check_lengths("attack.random", options, 2)
   local started = spec.examine({ norm = options.norm, eps = options.eps, iters = 0 }, known)
   local stage = { label = "random", row = "pgd", options = started }
   return value_of("random", format("random(%s)", options_of.threat(options)), options, { stage },
@@ -251,6 +255,7 @@ function M.autoattack(options)
                    targets = spec.integer { min = 1, default = 9 },
                    queries = spec.integer { min = 1, default = 5000 } }
   options = spec.check("attack.autoattack", options, fields)
+  options_of.check_lengths("attack.autoattack", options, 2)
   local stages, labels, changed = ensemble(options), {}, {}
   for i, stage in ipairs(stages) do labels[i] = stage.label end
   for _, name in ipairs { "iters", "queries", "targets" } do

@@ -62,6 +62,7 @@ end
 local function of_global(word, seen)
   local known = modules()
   if has(known, word) then return ('; it is a module: local %s = require "%s"'):format(word, word) end
+  if word == "px" then return "; it is perturb.px" end
   if word == "show" then return '; local show = require "terminal".show' end
   local names = spec.names(seen)
   return meant(word, table.move(known, 1, #known, #names + 1, names))

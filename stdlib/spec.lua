@@ -360,6 +360,24 @@ local function label(key)
   return type(key) == "number" and format("[%d]", key) or tostring(key)
 end
 
+-- What to add where a value stands in the place of the table of options: the name it would have there, when that is
+-- plain: the option that is required, or else the only one that takes it.
+local function name_of(value, fields)
+  local required, others = {}, {}
+  for _, key in ipairs(M.keys(fields)) do
+    local list = fields[key].required and required or others
+    if type(key) == "string" and fields[key].test(value) then list[#list + 1] = key end
+  end
+  local found = #required > 0 and required or others
+  return #found == 1 and format("; did you mean { %s = ... }?", found[1]) or ""
+end
+
+-- A value of ours is no table of options, though many are tables.
+local function is_options(value)
+  local meta = type(value) == "table" and getmetatable(value)
+  return type(value) == "table" and (value == M.unknown or not (type(meta) == "table" and rawget(meta, "__name")))
+end
+
 --- The options with their defaults, or nil and what is wrong with them.
 ---
 --- Example:
@@ -371,7 +389,9 @@ end
 ---@return table? options, string? problem
 function M.examine(options, fields)
   if options == nil then options = {} end
-  if type(options) ~= "table" then return nil, "expected a table of options, got " .. M.shown(options) end
+  if not is_options(options) then
+    return nil, format("expected a table of options, got %s%s", M.shown(options), name_of(options, fields))
+  end
   local unknown
   for key in pairs(options) do
     -- The first in order of name, so that the same mistake always gives the same message.

@@ -68,6 +68,20 @@ function M.fields(row)
   return out
 end
 
+--- Are lengths in pixels? In the norm linf nothing is further than 1: what says more means steps of 1/255.
+---@param name string  # "attack.pgd"
+---@param options { norm: string, eps: number|Schedule, step?: number }
+---@param level integer
+function M.check_lengths(name, options, level)
+  for _, key in ipairs { "eps", "step" } do
+    local value = options[key]
+    if options.norm == "linf" and type(value) == "number" and value > 1 then
+      error(format("%s: %s expects a length in pixels of [0, 1], got %s; perturb.px(%s) is %s/255", name, key, value,
+        value, value), level + 1)
+    end
+  end
+end
+
 -- ---- words ----
 
 --- A length in pixels as one writes it: 8/255, or 0.3 where that is shorter.

@@ -288,9 +288,10 @@ end
 local function shown_scale(scale)
   local parts = {}
   for _, key in ipairs(spec.names(scale)) do
-    local value = scale[key]
-    parts[#parts + 1] = key .. "=" .. param.show(value)
+    -- A grid of its own has no short form; the runs it makes are listed when the scale is chosen.
+    if key ~= "grid" then parts[#parts + 1] = key .. "=" .. param.show(scale[key]) end
   end
+  if scale.grid then parts[#parts + 1] = "and runs of its own" end
   return concat(parts, " ")
 end
 

@@ -225,6 +225,7 @@ describe("an error", function()
     ["local nn = require 'nn'\nnn.zeros({ 2 }):sumn()"] = "a tensor has no field \"sumn\"",
     ["local x = require 'nn'.zeros { 2 }\nx:sumn()"] = "a tensor has no field \"sumn\"; did you mean \"sum\"?",
     ["local train = {}\nlocal t = {}\nt.tran()"] = "(field 'tran')",
+    ["\npx(8)"] = "(global 'px'); it is perturb.px",
     ["\nx.y = 1"] = "(global 'x')",
   } do
     it("says what may have been meant by " .. code:gsub(".*\n", ""), function()

@@ -88,6 +88,20 @@ describe("attacks as values", function()
     assert.error_matches(function() attack.pgd { eps = 0.1, norm = "l3" } end, 'norm expects one of "linf", "l2"')
     assert.error_matches(function() attack.pgd { eps = 0.1 }(x, y) end,
       "attack.pgd: an attack needs images, labels and a model")
+    assert.error_matches(function() attack.pgd { eps = 0.1 }(x, y, x) end, "got a tensor for the model")
+    assert.error_matches(function() attack.pgd(attack.fgsm { eps = 0.1 }) end,
+      "attack.pgd: expected a table of options")
+  end)
+
+  it("tell steps of 1/255 from pixels", function()
+    for _, name in ipairs { "pgd", "fgsm", "random", "apgd", "square", "fab", "autoattack" } do
+      assert.error_matches(function() attack[name] { eps = 8 } end, "attack." .. name
+        .. ": eps expects a length in pixels of %[0, 1%], got 8; perturb%.px%(8%) is 8/255")
+    end
+    assert.error_matches(function() attack.pgd { eps = px(8), step = 2 } end,
+      "attack.pgd: step expects a length in pixels")
+    assert.equal("pgd(linf, eps 1, 10 iterations, random start)", tostring(attack.pgd { eps = 1 }))
+    assert.equal("fgsm(l2, eps 8)", tostring(attack.fgsm { eps = 8, norm = "l2" }))
   end)
 end)
 

@@ -54,7 +54,18 @@ describe("spec", function()
       { { size = 1, [1] = "x" }, 'sample: unexpected value "x" at place 1' },
     }
     for _, case in ipairs(cases) do assert.matches(case[2], message(case[1])) end
-    assert.matches("sample: expected a table of options, got 3", message(3))
+    assert.matches("sample: expected a table of options, got 3; did you mean { size = ... }%?", message(3))
+  end)
+
+  it("names the option that a value in the place of all of them was meant for", function()
+    local function problem(value, known) return select(2, spec.examine(value, known)) end
+    local thing = setmetatable({ inner = 1 }, { __name = "thing" })
+    local a_thing = spec.value { "thing" }
+    assert.equal("expected a table of options, got a table (thing); did you mean { like = ... }?",
+      problem(thing, { like = a_thing, size = spec.number() }))
+    assert.equal("expected a table of options, got a table (thing)", problem(thing, { a = a_thing, b = a_thing }))
+    assert.equal("expected a table of options, got a table (thing)", problem(thing, { size = spec.number() }))
+    assert.is_nil(problem(setmetatable({ size = 1 }, {}), { size = spec.number() }))
   end)
 
   it("checks tables under names of the user's", function()
