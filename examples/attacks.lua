@@ -7,16 +7,16 @@ local set = data.open("mnist", { limit = 2000, test_limit = 200 })
 local eps = 0.15                                        -- no pixel changes by more, in [0, 1]
 local pgd = attack.pgd { eps = eps, step = 0.05, iters = 5 }
 
-local function trained(objective, epochs)
+local function trained(name, objective, epochs)
   local model = models.lenet { classes = set.classes, channels = 1, seed = 1 }
   train { model = model, data = set, loss = objective, optimizer = optim.adam { lr = 2e-3 }, epochs = epochs,
-    batch = 50, label = tostring(objective) }
+    batch = 50, label = name }
   return model
 end
 
 -- An attack is a perturbation, so a loss may look at what it makes: half of the loss is of x, half of x'.
-local plain = trained(loss.cross_entropy(), 2)
-local adversarial = trained(loss.adversarial { perturb = pgd }, 4)
+local plain = trained("plain", loss.cross_entropy(), 2)
+local adversarial = trained("adversarial", loss.adversarial { perturb = pgd }, 4)
 
 -- One attack is no evidence. Square sees no gradients: a model that only hides them falls to it.
 local attacks = { attack.random { eps = eps }, attack.fgsm { eps = eps }, pgd,
