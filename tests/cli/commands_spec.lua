@@ -460,7 +460,7 @@ describe("completion", function()
   if os.execute "command -v bash > /dev/null" then
     for _, case in ipairs {
       { { "sho" }, "show\n" },
-      { { "run", "sm" }, "small\nsmall.lua\n" },
+      { { "run", "sma" }, "small\nsmall.lua\n" },
       { { "run", "small", "al" }, "alpha=\n" },
       { { "run", "table4", "variant", "=", "pl" }, "plain\nplain2x\n" },
       { { "sweep", "colour_mnist", "variant", "=", "plain,A" }, "plain,AUG\n" },
