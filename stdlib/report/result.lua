@@ -154,12 +154,10 @@ local function study_table(study, shown)
     end
     rows[i] = cells
   end
-  local notes = {}
-  for i, note in ipairs(study.notes) do notes[i] = tag.p { class = "note", "Note: ", note } end
-  return { parts.table {
+  return parts.table {
     caption = (shown.title and shown.title .. ". " or "") .. (spread and "Mean ± standard deviation over the seeds."
       or paper and "Ours with 95 % intervals, the paper's figures beside them." or "With 95 % intervals."),
-    name = shown.title or "Results by " .. shown.by, columns = columns, rows = rows }, notes }
+    name = shown.title or "Results by " .. shown.by, columns = columns, rows = rows }
 end
 
 -- The metrics that any of the runs has.
@@ -256,6 +254,7 @@ function M.outcome(this)
     if #this.studies > 1 then content[#content + 1] = tag.h3 { study.title } end
     content[#content + 1] = verdicts(study) or nil
     for _, shown in ipairs(study.tables) do content[#content + 1] = study_table(study, shown) end
+    for _, note in ipairs(study.notes) do content[#content + 1] = tag.p { class = "note", "Note: ", note } end
     content[#content + 1] = study_charts(study) or nil
   end
   if #this.studies == 0 and #this.runs == 1 then
