@@ -21,6 +21,7 @@ return study {
     paper = { data = "cifar100", network = "resnet18", from = "scratch", limit = 0, base_epochs = 60,
               base_rate = 1e-3, batch = 128, test_limit = 2000, seed = { 1, 2, 3 } },
   },
+  sensible = { metric = "accuracy", alpha = 0, min = 25 },
   show = {
     rows.by("alpha")
       :column("accuracy"):column("ds/sum/1", { title = "sum of DS" })

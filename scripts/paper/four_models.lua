@@ -21,7 +21,7 @@ return recipe {
         .. "chosen on validation images" },
     measure = param.choice { "training", "continuity", "robustness", "smoothness", "tradeoff", "all",
       default = "all", doc = "only train; or what to measure of the trained network; tradeoff: all but the credible "
-        .. "protocol" },
+        .. "protocol and the card" },
     part = param.choice { "test", "validation", doc = "the images that are measured; alpha is chosen on validation" },
     data = param.choice { "cifar100-coarse", "cifar100", "tiny-imagenet", "imagenet", "mnist",
       doc = "cifar100-coarse: its 20 groups of classes" },
@@ -125,9 +125,10 @@ return recipe {
         probes.continuity = probe.continuity { levels = "paper", by_row = true, limit = p.probe_limit }
       end
       if wanted "robustness" then
-        local quick = p.measure == "tradeoff" and false or nil
-        probes.robustness = probe.robustness { attack = pgd, limit = p.attack_limit, credible = quick, card = quick,
-                                               credible_limit = p.credible_limit, card_limit = p.card_limit }
+        local options = { attack = pgd, limit = p.attack_limit, credible_limit = p.credible_limit,
+                          card_limit = p.card_limit }
+        if p.measure == "tradeoff" then options.credible, options.card = false, false end
+        probes.robustness = probe.robustness(options)
       end
       if wanted "smoothness" then
         probes.smoothness = probe.smoothness { attack = pgd, levels = { 1, 4 }, limit = p.smooth_limit }
