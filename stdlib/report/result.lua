@@ -127,7 +127,7 @@ local function columns_of(shown)
   return list
 end
 
-local function study_table(study, shown)
+local function study_table(shown)
   local columns, kept, spread, paper = { { title = shown.by } }, columns_of(shown), false, false
   for _, column in ipairs(kept) do
     for _, row in ipairs(shown.rows) do
@@ -253,7 +253,7 @@ function M.outcome(this)
   for _, study in ipairs(this.studies) do
     if #this.studies > 1 then content[#content + 1] = tag.h3 { study.title } end
     content[#content + 1] = verdicts(study) or nil
-    for _, shown in ipairs(study.tables) do content[#content + 1] = study_table(study, shown) end
+    for _, shown in ipairs(study.tables) do content[#content + 1] = study_table(shown) end
     for _, note in ipairs(study.notes) do content[#content + 1] = tag.p { class = "note", "Note: ", note } end
     content[#content + 1] = study_charts(study) or nil
   end
