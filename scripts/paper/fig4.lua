@@ -16,7 +16,7 @@ return study {
     small = { test_limit = 2000, attack_limit = 500 },
     tiny = { data = "tiny-imagenet", limit = 3000, validation = 1000, test_limit = 1000, base_epochs = 20,
              attack_limit = 500 },
-    medium = { data = "cifar100", network = "resnet18", limit = 0, base_epochs = 20, epochs = 8,
+    medium = { data = "cifar100", network = "resnet18", limit = 10000, base_epochs = 10, epochs = 4,
                test_limit = 2000 },
     paper = { data = "cifar100", network = "resnet18", from = "scratch", limit = 0, base_epochs = 60,
               base_rate = 1e-3, batch = 128, test_limit = 2000, seed = { 1, 2, 3 } },

@@ -17,7 +17,7 @@ return study {
     small = { grid = { variant = { "plain", "AUG", "C", "C*", "LSQ", "rescaled", "ADV", "ADV+C", "ADV+C*" },
                        seed = { 1, 2, 3 } } },
     tiny = { data = "tiny-imagenet", limit = 3000, validation = 1000, test_limit = 1000, base_epochs = 20 },
-    medium = { data = "cifar100", network = "resnet18", limit = 0, base_epochs = 20, epochs = 8 },
+    medium = { data = "cifar100", network = "resnet18", limit = 10000, base_epochs = 10, epochs = 4 },
     paper = { data = "cifar100", network = "resnet18", from = "scratch", limit = 0, base_epochs = 60,
               base_rate = 1e-3, batch = 128, smooth_limit = 1000,
               grid = { variant = { "plain", "AUG", "C", "LSQ", "ADV", "ADV+C" }, seed = { 1, 2, 3 } } },
