@@ -49,12 +49,10 @@ typedef struct {
   atomic_int status;
 } search;
 
-static nn_real *image(const nn_tensor *t, int64_t n, int64_t pixels) { return nni_real(t) + n * pixels; }
-
 /* ---- the images that still resist ---- */
 
 static void move_image(nn_tensor *t, int64_t to, int64_t from, int64_t pixels) {
-  if (t) memmove(image(t, to, pixels), image(t, from, pixels), (size_t)pixels * sizeof(nn_real));
+  if (t) memmove(nni_image(t, to, pixels), nni_image(t, from, pixels), (size_t)pixels * sizeof(nn_real));
 }
 
 /* The i-th image becomes the k-th, k <= i. */
@@ -74,7 +72,7 @@ static void sort_out(search *s, const nn_tensor *logits, bool start) {
   for (int64_t i = 0; i < s->n; i++) {
     sample *m = &s->sample[i];
     if (!nni_resists(nni_real(logits) + i * classes, classes, s->y[i], false)) {
-      memcpy(image(s->call->out, m->place, pixels), image(s->at, i, pixels), bytes);
+      memcpy(nni_image(s->call->out, m->place, pixels), nni_image(s->at, i, pixels), bytes);
       continue;
     }
     double value = isnan(s->value[i]) ? -INFINITY : s->value[i];  /* any other is better */
@@ -82,8 +80,8 @@ static void sort_out(search *s, const nn_tensor *logits, bool start) {
     m->value = value;
     if (start || value > m->best) {
       m->best = value;
-      memcpy(image(s->best, i, pixels), image(s->at, i, pixels), bytes);
-      if (s->gradient) memcpy(image(s->best_gradient, i, pixels), image(s->gradient, i, pixels), bytes);
+      memcpy(nni_image(s->best, i, pixels), nni_image(s->at, i, pixels), bytes);
+      if (s->gradient) memcpy(nni_image(s->best_gradient, i, pixels), nni_image(s->gradient, i, pixels), bytes);
     }
     if (start) m->best_before = value;
     move_sample(s, left++, i);
@@ -126,11 +124,12 @@ static void step_images(void *context, int64_t begin, int64_t end) {
   const search *s = context;
   const nni_ball *b = &s->set->ball;
   for (int64_t n = begin; n < end; n++) {
-    nn_real *x = image(s->x, n, b->pixels), *at = image(s->at, n, b->pixels), *ahead = image(s->ahead, n, b->pixels);
+    nn_real *x = nni_image(s->x, n, b->pixels), *at = nni_image(s->at, n, b->pixels);
+    nn_real *ahead = nni_image(s->ahead, n, b->pixels);
     memcpy(ahead, at, (size_t)b->pixels * sizeof *at);
-    nni_ball_step(b, ahead, image(s->gradient, n, b->pixels), s->sample[n].step);
+    nni_ball_step(b, ahead, nni_image(s->gradient, n, b->pixels), s->sample[n].step);
     nni_ball_project(b, ahead, x);
-    blend(at, image(s->before, n, b->pixels), ahead, s->ahead_part, b->pixels);
+    blend(at, nni_image(s->before, n, b->pixels), ahead, s->ahead_part, b->pixels);
     nni_ball_project(b, at, x);
   }
 }
@@ -149,8 +148,8 @@ static void checkpoint(search *s, int64_t steps) {
     if (!m->halved) continue;
     m->step /= 2;
     m->value = m->best;
-    memcpy(image(s->at, i, pixels), image(s->best, i, pixels), bytes);
-    memcpy(image(s->gradient, i, pixels), image(s->best_gradient, i, pixels), bytes);
+    memcpy(nni_image(s->at, i, pixels), nni_image(s->best, i, pixels), bytes);
+    memcpy(nni_image(s->gradient, i, pixels), nni_image(s->best_gradient, i, pixels), bytes);
   }
 }
 
@@ -161,7 +160,7 @@ static void start_images(void *context, int64_t begin, int64_t end) {
   const nni_ball *b = &s->set->ball;
   const nni_ball whole = { b->norm, 1, b->pixels };
   for (int64_t n = begin; n < end && atomic_load(&s->status) == NN_OK; n++) {
-    nn_real *at = image(s->at, n, b->pixels), *x = image(s->x, n, b->pixels);
+    nn_real *at = nni_image(s->at, n, b->pixels), *x = nni_image(s->x, n, b->pixels);
     nni_draw draw = nni_draw_of(s->call, s->restart, s->sample[n].place);
     int status = nni_ball_sample(&whole, at, &draw);
     if (status != NN_OK) atomic_store(&s->status, status);
@@ -169,7 +168,7 @@ static void start_images(void *context, int64_t begin, int64_t end) {
     nn_real factor = length > 0 ? (nn_real)((double)b->eps / length) : 0;
     for (int64_t i = 0; i < b->pixels; i++) at[i] = x[i] + factor * at[i];
     nni_ball_project(b, at, x);
-    memcpy(image(s->before, n, b->pixels), at, (size_t)b->pixels * sizeof *at);
+    memcpy(nni_image(s->before, n, b->pixels), at, (size_t)b->pixels * sizeof *at);
   }
 }
 
@@ -178,7 +177,7 @@ static int start(search *s) {
   for (int64_t i = 0; i < s->n; i++) {
     sample *m = &s->sample[i];
     *m = (sample){ .place = m->place, .step = 2 * s->set->ball.eps };
-    memcpy(image(s->x, i, s->set->ball.pixels), image(s->call->x, m->place, s->set->ball.pixels),
+    memcpy(nni_image(s->x, i, s->set->ball.pixels), nni_image(s->call->x, m->place, s->set->ball.pixels),
            (size_t)s->set->ball.pixels * sizeof(nn_real));
   }
   int status = nni_each_image(s->n, s->set->ball.pixels, start_images, s);
@@ -196,7 +195,7 @@ static void keep(search *s) {
     const sample *m = &s->sample[i];
     if (!(m->best > s->kept[m->place])) continue;
     s->kept[m->place] = m->best;
-    memcpy(image(s->call->out, m->place, pixels), image(s->best, i, pixels), (size_t)pixels * sizeof(nn_real));
+    memcpy(nni_image(s->call->out, m->place, pixels), nni_image(s->best, i, pixels), (size_t)pixels * sizeof(nn_real));
   }
 }
 

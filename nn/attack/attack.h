@@ -122,6 +122,8 @@ static inline nni_draw nni_draw_of(const nni_attack_call *c, int64_t restart, in
   return (nni_draw){ c->seed, restart, c->offset + (c->numbers ? c->numbers[place] : place) };
 }
 
+/* Image n of contiguous t. */
+static inline nn_real *nni_image(const nn_tensor *t, int64_t n, int64_t pixels) { return nni_real(t) + n * pixels; }
 /* Images number[0 .. count) of contiguous t, to a new tensor; NULL: out of memory. */
 nn_tensor *nni_gather(nn_tensor *t, const int32_t *number, int64_t count);
 /* nni_gather's way back: row i of `from` becomes row number[i] of `to`. */

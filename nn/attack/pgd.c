@@ -37,15 +37,13 @@ typedef struct {
   atomic_int status;
 } climb;
 
-static nn_real *image(const nn_tensor *t, int64_t n, int64_t pixels) { return nni_real(t) + n * pixels; }
-
 /* ---- one run ---- */
 
 static void start_images(void *context, int64_t begin, int64_t end) {
   climb *r = context;
   const nni_ball *b = &r->set->ball;
   for (int64_t n = begin; n < end && atomic_load(&r->status) == NN_OK; n++) {
-    nn_real *at = image(r->at, n, b->pixels), *x = image(r->x, n, b->pixels);
+    nn_real *at = nni_image(r->at, n, b->pixels), *x = nni_image(r->x, n, b->pixels);
     nni_draw draw = nni_draw_of(r->call, r->restart, r->number[n]);
     int status = r->set->start == START_UNIFORM
                ? nni_ball_sample(b, at, &draw)
@@ -66,9 +64,9 @@ static void step_images(void *context, int64_t begin, int64_t end) {
   const climb *r = context;
   const nni_ball *b = &r->set->ball;
   for (int64_t n = begin; n < end; n++) {
-    nn_real *at = image(r->at, n, b->pixels);
-    nni_ball_step(b, at, image(r->gradient, n, b->pixels), r->set->step);
-    nni_ball_project(b, at, image(r->x, n, b->pixels));
+    nn_real *at = nni_image(r->at, n, b->pixels);
+    nni_ball_step(b, at, nni_image(r->gradient, n, b->pixels), r->set->step);
+    nni_ball_project(b, at, nni_image(r->x, n, b->pixels));
   }
 }
 
@@ -78,7 +76,7 @@ static void note(climb *r, nn_tensor *logits) {
   size_t bytes = (size_t)r->set->ball.pixels * sizeof(nn_real);
   for (int64_t n = 0; n < r->n; n++) {
     if (r->best && !(r->value[n] > r->best_value[n])) continue;
-    if (r->best) memcpy(image(r->best, n, r->set->ball.pixels), image(r->at, n, r->set->ball.pixels), bytes);
+    if (r->best) memcpy(nni_image(r->best, n, r->set->ball.pixels), nni_image(r->at, n, r->set->ball.pixels), bytes);
     r->best_value[n] = r->value[n];
     r->resists[n] = nni_resists(nni_real(logits) + n * classes, classes, r->goal.y[n], r->goal.minimise);
   }
@@ -184,7 +182,7 @@ static int64_t keep(const climb *r, work *w, nn_tensor *out) {
   for (int64_t n = 0; n < r->n; n++) {
     int32_t place = r->number[n];
     if (!r->resists[n] || r->best_value[n] > w->kept_value[place]) {
-      memcpy(image(out, place, pixels), image(found, n, pixels), (size_t)pixels * sizeof(nn_real));
+      memcpy(nni_image(out, place, pixels), nni_image(found, n, pixels), (size_t)pixels * sizeof(nn_real));
       w->kept_value[place] = r->best_value[n];
     }
     if (r->resists[n]) w->number[still++] = place;
